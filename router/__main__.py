@@ -1,0 +1,63 @@
+"""`python -m router`: a router alone, set by TURNOUT_… variables and TURNOUT_CONFIG."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+
+from router.admin import read_tokens
+from router.config import BadSettings, load
+from router.settings import RouterSettings
+from router.source import ControlSource, FileSource, SnapshotSource
+from router.supervisor import Supervisor
+
+
+def source_of(settings: RouterSettings) -> SnapshotSource:
+    """The source that the settings name."""
+    if settings.routes:
+        path = Path(settings.routes)
+        if not path.is_file():
+            raise BadSettings(f"routes: there is no file {path}")
+        return FileSource(path, settings.domain)
+    tokens = read_tokens(settings.token_file)
+    return ControlSource(settings.control, settings.state / "router", tokens[0] if tokens else "")
+
+
+def run(settings: RouterSettings) -> int:
+    """Run a router until it is told to stop; returns the exit code (product.md §1)."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s level=%(levelname)s %(message)s"
+    )
+
+    async def serve() -> None:
+        await Supervisor(settings, source_of(settings)).run()
+
+    try:
+        settings.check()
+        uvloop.run(serve())
+    except BadSettings as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"turnout: cannot listen on {settings.listen}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Entry point."""
+    file = os.environ.get("TURNOUT_CONFIG")
+    try:
+        settings = load(RouterSettings, {}, file=Path(file) if file else None)
+    except BadSettings as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 2
+    return run(settings)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

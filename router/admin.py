@@ -1,0 +1,137 @@
+"""The router's admin endpoints: /metrics, /healthz, /readyz, /table (product.md §3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from router.metrics import RouterCollector
+from router.settings import BadSettings, RouterSettings, is_loopback, split_address
+
+if TYPE_CHECKING:
+    from router.supervisor import Supervisor
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
+
+
+class Admin:
+    """The admin server of one router."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(RouterCollector(supervisor))
+        self._runner: web.AppRunner | None = None
+        self.address = supervisor.settings.admin
+
+    async def start(self) -> None:
+        """Bind and serve."""
+        settings = self._supervisor.settings
+        app = web.Application(middlewares=[guard(settings)])
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/table", self._table)
+        self._runner, self.address = await serve(app, settings.admin)
+
+    async def close(self) -> None:
+        """Stop serving."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        await self._supervisor.refresh_stats()
+        return exposition(self._registry, request.headers.get("Accept", ""))
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        supervisor = self._supervisor
+        if supervisor.is_ready():
+            return web.Response(text="ready\n")
+        ready, wanted = supervisor.workers_ready(), supervisor.settings.worker_count
+        why = supervisor.reloads.last_failure or "no table yet"
+        return web.Response(status=503, text=f"{ready} of {wanted} workers route: {why}\n")
+
+    async def _table(self, _: web.Request) -> web.Response:
+        body = orjson.dumps(dataclasses.asdict(self._supervisor.snapshot))
+        return web.Response(body=body, content_type="application/json")
+
+
+def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
+    """The registry as text, or as OpenMetrics for who accepts it."""
+    encode, content_type = choose_encoder(accept)
+    return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+
+async def serve(app: web.Application, address: str) -> tuple[web.AppRunner, str]:
+    """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises BadSettings."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        if address.startswith("unix:"):
+            path = Path(address.removeprefix("unix:"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            await web.UnixSite(runner, str(path)).start()
+            os.chmod(path, 0o600)
+            return runner, address
+        host, port = split_address(address, "admin")
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise BadSettings(f"cannot listen on {address}: {error.strerror or error}") from None
+    return runner, f"{host}:{runner.addresses[0][1]}"
+
+
+def read_tokens(file: str) -> list[str]:
+    """The tokens in a file, one a line; empty without a file. Raises BadSettings."""
+    if not file:
+        return []
+    try:
+        lines = Path(file).read_text().split("\n")
+    except OSError as error:
+        raise BadSettings(f"cannot read {file}: {error.strerror}") from None
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not tokens:
+        raise BadSettings(f"{file} holds no token; write one a line")
+    return tokens
+
+
+def guard(settings: RouterSettings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """A middleware that asks for a token; required once the port can be reached from outside."""
+    tokens = read_tokens(settings.token_file)
+    if not tokens and not is_loopback(settings.admin):
+        raise BadSettings(
+            f"admin: {settings.admin} can be reached from outside; give a --token-file"
+        )
+    open_paths = ("/healthz",) if settings.protect_metrics else _OPEN_PATHS
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if tokens and request.path not in open_paths and not is_allowed(request, tokens):
+            return web.json_response(
+                {"error": {"code": "AuthenticationFailed", "message": "Send a bearer token."}},
+                status=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return await handler(request)
+
+    return check
+
+
+def is_allowed(request: web.Request, tokens: list[str]) -> bool:
+    """Whether the request carries one of the tokens; compared in constant time."""
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+    return any([hmac.compare_digest(given, token.encode()) for token in tokens])

@@ -1,0 +1,136 @@
+"""What the connections of one worker share: the table in force, settings, counters, clock."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import time
+from email.utils import formatdate
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from router import errors, table
+from router.errors import Outcome
+from router.replicas import Replica, ReplicaRegistry
+from router.request_head import Ingress
+from router.settings import RouterSettings
+from router.stats import WorkerStats
+from router.table import RoutingTable
+from router.upstream.http1 import UpstreamConnection
+
+if TYPE_CHECKING:
+    from router.tunnel import Tunnel
+
+_IDS_AT_ONCE = 256
+
+
+class Deadlined(Protocol):
+    """Something the sweeper looks at: late once `deadline` lies behind `Edge.now`."""
+
+    deadline: float
+
+    def on_deadline(self) -> None:
+        """Called once when it is late; sets a new deadline or ends itself."""
+
+
+class Waiting(Protocol):
+    """Who asked for a connection to a replica."""
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """The connection that was asked for; the asker may be done already."""
+
+    def connect_failed(self, outcome: Outcome) -> None:
+        """There will be none."""
+
+
+class Edge:
+    """One worker's shared state. `table` is replaced by assignment and never changed."""
+
+    def __init__(self, settings: RouterSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self.loop = loop
+        self.table: RoutingTable = table.EMPTY
+        self.stats = WorkerStats()
+        self.registry = ReplicaRegistry()
+        self.clients: set[Deadlined] = set()
+        self.tunnels: set[Tunnel] = set()
+        self.is_draining = False
+        self.now = time.monotonic()  # as of the last tick; good to `tick_s`
+        self.date_line = b""
+        self._trusted = [ipaddress.ip_network(n) for n in settings.trusted_proxies]
+        self._ids = ""
+        self._id_at = 0
+        self._connecting: set[asyncio.Task[None]] = set()
+        self.tick()
+
+    def tick(self) -> None:
+        """Move the coarse clock on; everything that needs no better one reads `now`."""
+        self.now = time.monotonic()
+        self.date_line = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
+
+    def sweep(self) -> None:
+        """End what is late. One pass over plain floats costs less than a timer per request."""
+        late = [c for c in self.clients if c.deadline < self.now]
+        for client in late:
+            client.on_deadline()
+        for tunnel in [t for t in self.tunnels if t.deadline < self.now]:
+            tunnel.close()
+        oldest = self.now - self.settings.upstream_idle_s
+        for replica in self.registry:
+            while replica.idle and replica.idle[0].idle_since < oldest:
+                replica.idle.pop(0).close()
+
+    def ingress_for(self, transport: asyncio.BaseTransport) -> Ingress:
+        """What all requests on a client's connection have in common."""
+        peer = transport.get_extra_info("peername")
+        sock = transport.get_extra_info("sockname")
+        address = peer[0] if isinstance(peer, tuple) else "unknown"
+        port = sock[1] if isinstance(sock, tuple) else 80
+        lines = (
+            f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\n"
+        )
+        settings = self.settings
+        return Ingress(
+            forwarded=lines.encode(),
+            peer=address.encode(),
+            is_trusted=bool(settings.trusted_proxies) and self._trusts(address),
+            via=b"Via: 1.1 turnout\r\n" if settings.via else b"",
+            max_target_bytes=settings.max_target_bytes,
+            max_fields=settings.max_fields,
+        )
+
+    def _trusts(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._trusted)
+
+    def new_id(self) -> bytes:
+        """A fresh request id: 128 random bits in hexadecimal."""
+        at = self._id_at
+        if at >= len(self._ids):
+            self._ids = os.urandom(16 * _IDS_AT_ONCE).hex()  # one call for many requests
+            at = 0
+        self._id_at = at + 32
+        return self._ids[at : at + 32].encode()
+
+    def connect(self, replica: Replica, waiting: Waiting) -> None:
+        """Open a connection to a replica; `waiting` hears how it went."""
+        task = self.loop.create_task(self._connect(replica, waiting))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, replica: Replica, waiting: Waiting) -> None:
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                _, connection = await self.loop.create_connection(
+                    partial(UpstreamConnection, self, replica), replica.host, replica.port
+                )
+        except TimeoutError:
+            waiting.connect_failed(errors.CONNECT_TIMEOUT)
+        except OSError:
+            waiting.connect_failed(errors.CONNECT_FAILED)
+        else:
+            waiting.connected(connection)

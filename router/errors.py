@@ -1,0 +1,118 @@
+"""Outcomes: every answer the edge makes itself, each with one status and one code.
+
+The code is the same word in the `X-Turnout-Error` header, the body, the log and the metric
+(product.md §6, contract §9.6). Exceptions are for programming mistakes and start-up only.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+
+class Outcome:
+    """An answer made by the edge; `extra` are ready header lines, each ending in CRLF."""
+
+    __slots__ = ("code", "extra", "message", "status", "status_line")
+
+    def __init__(self, status: int, code: str, message: str, extra: bytes = b"") -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.extra = extra
+        self.status_line = b"HTTP/1.1 %d %s\r\n" % (status, REASONS[status])
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.status} {self.code}>"
+
+    def reply(
+        self, request_id: bytes, *, date: bytes, as_json: bool, is_head: bool, closes: bool
+    ) -> bytes:
+        """The whole answer as bytes."""
+        content = self._body(request_id, as_json=as_json)
+        lines = [
+            self.status_line,
+            date,
+            b"Content-Type: ",
+            b"application/json" if as_json else b"text/plain; charset=utf-8",
+            b"\r\nContent-Length: %d\r\nX-Request-Id: %b\r\n" % (len(content), request_id),
+            b"X-Turnout-Error: %b\r\n" % self.code.encode(),
+            self.extra,
+            b"Connection: close\r\n\r\n" if closes else b"\r\n",
+            b"" if is_head else content,
+        ]
+        return b"".join(lines)
+
+    def _body(self, request_id: bytes, *, as_json: bool) -> bytes:
+        """JSON for who prefers it, else one line of text."""
+        if as_json:
+            error = {
+                "code": self.code,
+                "message": self.message,
+                "requestId": request_id.decode("ascii", "replace"),
+            }
+            return orjson.dumps({"error": error}) + b"\n"
+        return f"{self.code}: {self.message}\n".encode()
+
+
+REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    417: b"Expectation Failed",
+    421: b"Misdirected Request",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+}
+
+CLIENT_CLOSED = 499  # nginx's number for "the client went away"; counted, never sent
+
+
+def bad_request(why: str) -> Outcome:
+    """400 with the rule that was broken; the connection is closed after it."""
+    return Outcome(400, "BadRequest", why)
+
+
+_RETRY = b"Retry-After: 1\r\n"
+
+HOST_NOT_FOUND = Outcome(404, "HostNotFound", "No app answers to this host name.")
+LABEL_NOT_FOUND = Outcome(404, "LabelNotFound", "No revision of this app holds that label.")
+REVISION_INACTIVE = Outcome(404, "RevisionInactive", "That revision is not active.")
+APP_STOPPED = Outcome(503, "AppStopped", "This app is stopped: it has no active revision.")
+NO_READY_REPLICA = Outcome(
+    503, "NoReadyReplica", "No replica is ready to answer; try again in a moment.", _RETRY
+)
+NO_TABLE = Outcome(503, "NoTable", "This router has not been given a routing table yet.", _RETRY)
+CONNECT_FAILED = Outcome(502, "UpstreamConnectFailed", "The replica refused the connection.")
+CONNECT_TIMEOUT = Outcome(504, "UpstreamConnectTimeout", "The replica did not accept in time.")
+UPSTREAM_RESET = Outcome(
+    502, "UpstreamReset", "The replica closed the connection before it answered."
+)
+UPSTREAM_PROTOCOL = Outcome(
+    502, "UpstreamProtocolError", "The replica's answer is not valid HTTP/1.1."
+)
+UPSTREAM_TIMEOUT = Outcome(504, "UpstreamTimeout", "The replica did not answer in time.")
+REQUEST_TIMEOUT = Outcome(408, "RequestTimeout", "The request did not arrive in time.")
+URI_TOO_LONG = Outcome(414, "UriTooLong", "The request target is too long.")
+HEAD_TOO_LARGE = Outcome(431, "HeadTooLarge", "The request's header fields are too large.")
+TOO_MANY_FIELDS = Outcome(431, "TooManyFields", "The request has too many header fields.")
+EXPECTATION_FAILED = Outcome(417, "ExpectationFailed", "Only 100-continue can be expected here.")
+CONNECT_REFUSED = Outcome(
+    405, "MethodNotAllowed", "CONNECT is not served here.", b"Allow: GET, HEAD, POST, PUT\r\n"
+)
+TRACE_REFUSED = Outcome(
+    405, "MethodNotAllowed", "TRACE ends here.", b"Allow: GET, HEAD, POST, PUT\r\n"
+)
+MAX_FORWARDS_REACHED = Outcome(
+    200, "MaxForwardsReached", "The request may not be forwarded further.", b"Allow: *\r\n"
+)
+METHOD_UNKNOWN = Outcome(501, "MethodNotImplemented", "This method is not known here.")
+VERSION_UNKNOWN = Outcome(505, "HttpVersionNotSupported", "Only HTTP/1.0 and HTTP/1.1 here.")
+CODING_UNKNOWN = Outcome(501, "TransferCodingUnknown", "Only the chunked coding is known here.")

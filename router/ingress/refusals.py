@@ -1,0 +1,65 @@
+"""Which refusal a head earns that llhttp rejects, or that is not even complete.
+
+Pure, and off the hot path: it only runs for what will not be served.
+"""
+
+from __future__ import annotations
+
+import re
+
+from router import errors
+from router.errors import Outcome, bad_request
+from router.fields import TOKEN
+from router.settings import RouterSettings
+
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (\S+) HTTP/([0-9])\.([0-9])")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_CR = re.compile(rb"\r(?!\n|\Z)")
+
+
+def diagnose(wire: bytes) -> Outcome:
+    """The refusal for a complete head that llhttp rejects."""
+    line = wire[: wire.find(b"\r\n")]
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        return bad_request("The request line is malformed.")
+    if match[3] != b"1":
+        return errors.VERSION_UNKNOWN
+    if not _llhttp_knows(match[1]):
+        return errors.METHOD_UNKNOWN
+    return bad_request("The request's head is malformed.")
+
+
+def newer_minor(wire: bytes) -> bytes | None:
+    """The head with its HTTP/1.2 to 1.9 read as 1.1, which RFC 9110 §2.5 asks for."""
+    line, crlf, rest = wire.partition(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None or match[3] != b"1" or match[4] < b"2":
+        return None
+    return line[:-1] + b"1" + crlf + rest
+
+
+def judge_partial(data: bytes, settings: RouterSettings) -> Outcome | None:
+    """The refusal for a head that is incomplete but can already be told to be bad."""
+    line, crlf, _ = data.partition(b"\r\n")
+    if len(line) > settings.max_target_bytes + 64:  # the longest method and the version
+        return errors.URI_TOO_LONG
+    if _BARE_LF.search(data) or _BARE_CR.search(data) or b"\0" in data:
+        return bad_request("Lines end in CRLF; a bare CR, LF or NUL has no place in a head.")
+    if crlf and _REQUEST_LINE.fullmatch(line) is None:
+        return bad_request("The request line is malformed.")
+    if len(data) > settings.max_head_bytes:
+        return errors.HEAD_TOO_LARGE
+    return None
+
+
+def _llhttp_knows(method: bytes) -> bool:
+    from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+    try:
+        HttpRequestParser(object()).feed_data(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n")
+    except HttpParserUpgrade:
+        return True
+    except HttpParserError:
+        return False
+    return True

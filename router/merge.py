@@ -1,0 +1,119 @@
+"""Adds up what workers counted. Pure; a total never falls, also when a worker dies."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from router.stats import BUCKETS
+
+Key = tuple[str, str]  # app, revision
+
+
+class HistogramTotal:
+    """Bucket counts and sum of several histograms."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def add(self, counts: list[int], total: float) -> None:
+        """Add one histogram."""
+        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+        self.total += total
+
+
+class RevisionTotal:
+    """The counters of one revision over all workers."""
+
+    __slots__ = (
+        "codes",
+        "duration",
+        "in_flight",
+        "request_bytes",
+        "response_bytes",
+        "retries",
+        "tunnels",
+        "upstream_duration",
+    )
+
+    def __init__(self) -> None:
+        self.codes: dict[str, int] = {}
+        self.retries: dict[str, int] = {}
+        self.duration = HistogramTotal()
+        self.upstream_duration = HistogramTotal()
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.in_flight = 0
+        self.tunnels = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests answered or given up."""
+        return sum(self.codes.values())
+
+    def add(self, report: dict[str, Any], *, is_alive: bool) -> None:
+        """Add one worker's report; a dead worker has nothing in flight."""
+        for code, n in report["codes"].items():
+            self.codes[code] = self.codes.get(code, 0) + n
+        for reason, n in report["retries"].items():
+            self.retries[reason] = self.retries.get(reason, 0) + n
+        self.duration.add(*report["duration"])
+        self.upstream_duration.add(*report["upstream_duration"])
+        self.request_bytes += report["request_bytes"]
+        self.response_bytes += report["response_bytes"]
+        if is_alive:
+            self.in_flight += report["in_flight"]
+            self.tunnels += report["tunnels"]
+
+
+class Totals:
+    """The counters of all workers."""
+
+    __slots__ = ("errors", "overhead", "revisions")
+
+    def __init__(self) -> None:
+        self.revisions: dict[Key, RevisionTotal] = {}
+        self.errors: dict[tuple[str, str], int] = {}
+        self.overhead = HistogramTotal()
+
+    def add(self, report: dict[str, Any], *, is_alive: bool) -> None:
+        """Add one worker's whole report."""
+        for app, revision, counters in report["revisions"]:
+            total = self.revisions.setdefault((app, revision), RevisionTotal())
+            total.add(counters, is_alive=is_alive)
+        for app, reason, n in report["errors"]:
+            self.errors[app, reason] = self.errors.get((app, reason), 0) + n
+        self.overhead.add(*report["overhead"])
+
+    def forget(self, keep: set[str]) -> None:
+        """Drop the series of apps that are none of `keep`."""
+        self.revisions = {k: v for k, v in self.revisions.items() if k[0] in keep}
+        self.errors = {k: v for k, v in self.errors.items() if k[0] in keep}
+
+
+class Shares:
+    """Each revision's observed share of its app's requests over the last minute."""
+
+    def __init__(self, window_s: float = 60.0) -> None:
+        self._window_s = window_s
+        self._samples: deque[tuple[float, dict[Key, int]]] = deque()
+
+    def sample(self, now: float, totals: Totals) -> None:
+        """Remember how many requests each revision has had by now."""
+        self._samples.append((now, {k: t.requests for k, t in totals.revisions.items()}))
+        while len(self._samples) > 2 and self._samples[1][0] < now - self._window_s:
+            self._samples.popleft()
+
+    def ratios(self) -> dict[Key, float]:
+        """Share by revision, 0 to 1, for apps that had requests."""
+        if len(self._samples) < 2:
+            return {}
+        first, last = self._samples[0][1], self._samples[-1][1]
+        made = {k: n - first.get(k, 0) for k, n in last.items() if k[1]}
+        by_app: dict[str, int] = {}
+        for (app, _), n in made.items():
+            by_app[app] = by_app.get(app, 0) + n
+        return {k: n / by_app[k[0]] for k, n in made.items() if by_app[k[0]]}

@@ -1,0 +1,341 @@
+"""The head of a request: one reading of it, and the head that is sent on.
+
+Pure. `read_request` decides framing, host, connection options and forwarded fields before any
+upstream is touched (RFC 9110 §7, RFC 9112 §3 and §6). When in doubt it refuses: a request that
+two parsers can read in two ways is how routers get broken into.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from router import errors
+from router.errors import Outcome, bad_request
+from router.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DATE,
+    EXPECT,
+    FORWARDED,
+    HOST,
+    MAX_FORWARDS,
+    PLAIN,
+    REQUEST_ID,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    connection_options,
+    kind_of,
+    removable,
+)
+from router.hosts import fold
+
+Fields = list[tuple[bytes, bytes]]
+
+# RFC 9110 §9.2.2; a request with another method is never sent twice.
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+_SANE_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_ABSOLUTE = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """What a connection's requests have in common."""
+
+    forwarded: bytes  # ready X-Forwarded-For, -Proto and -Port lines
+    peer: bytes  # the client's address
+    is_trusted: bool  # the peer is a proxy whose forwarded fields are believed
+    via: bytes = b"Via: 1.1 turnout\r\n"  # RFC 9110 §7.6.3
+    max_target_bytes: int = 8192
+    max_fields: int = 100
+
+
+class RequestHead:
+    """A request as the edge understood it; `wire` is the head that goes to the replica."""
+
+    __slots__ = (
+        "expects_continue",
+        "host_key",
+        "is_chunked",
+        "is_http11",
+        "is_idempotent",
+        "keeps_alive",
+        "length",
+        "method",
+        "prefers_json",
+        "request_id",
+        "target",
+        "upgrade",
+        "wire",
+    )
+
+    method: bytes
+    target: bytes
+    host_key: bytes
+    is_http11: bool
+    is_idempotent: bool
+    keeps_alive: bool
+    length: int  # bytes of a length-delimited body; 0 for none
+    is_chunked: bool
+    expects_continue: bool
+    upgrade: bytes  # the protocols asked for, or empty
+    request_id: bytes
+    wire: bytes
+    prefers_json: bool
+
+    def __repr__(self) -> str:
+        return f"<{self.method.decode()} {self.host_key.decode()}{self.target.decode('latin-1')}>"
+
+    @property
+    def has_body(self) -> bool:
+        """Whether bytes of a body follow the head."""
+        return self.is_chunked or self.length > 0
+
+
+class _Reading:
+    """The fields of one head while they are being read."""
+
+    __slots__ = (
+        "connection",
+        "expect",
+        "forwarded",
+        "framings",
+        "hosts",
+        "is_chunked",
+        "length",
+        "lines",
+        "max_forwards",
+        "request_ids",
+        "upgrade",
+    )
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.hosts: list[bytes] = []
+        self.length: int | None = None
+        self.is_chunked = False
+        self.framings = 0
+        self.connection: frozenset[bytes] = frozenset()
+        self.upgrade = b""
+        self.expect = b""
+        self.request_ids: list[bytes] = []
+        self.forwarded: Fields = []
+        self.max_forwards: bytes | None = None
+
+
+def read_request(
+    method: bytes, target: bytes, version: str, fields: Fields, ingress: Ingress, new_id: bytes
+) -> RequestHead | Outcome:
+    """The one reading of a head that llhttp accepted, or the refusal it gets.
+
+    `new_id` becomes the request id when the client sent no sane one.
+    """
+    if version != "1.1" and version != "1.0":
+        return errors.VERSION_UNKNOWN
+    if method == b"CONNECT":
+        return errors.CONNECT_REFUSED
+    if len(target) > ingress.max_target_bytes:
+        return errors.URI_TOO_LONG
+    if len(fields) > ingress.max_fields:
+        return errors.TOO_MANY_FIELDS
+    read = _Reading()
+    refusal = _read_fields(read, fields)
+    if refusal is not None:
+        return refusal
+    head = RequestHead()
+    head.method = method
+    head.is_http11 = version == "1.1"
+    refusal = _take_target(head, target, read) or _take_framing(head, read)
+    if refusal is None and (read.expect or read.max_forwards is not None):
+        refusal = _take_expectations(head, read)
+    elif refusal is None:
+        head.expects_continue = False
+    if refusal is not None:
+        return refusal
+    _take_connection(head, read, fields)
+    ids = read.request_ids
+    sane = len(ids) == 1 and _SANE_REQUEST_ID.fullmatch(ids[0])
+    head.request_id = ids[0] if sane else new_id
+    head.is_idempotent = method in _IDEMPOTENT
+    head.wire = _wire(head, read, ingress)
+    return head
+
+
+def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
+    lines = read.lines
+    for name, value in fields:
+        kind = kind_of(name)
+        if kind == PLAIN or kind == DATE or kind == TRAILER:
+            lines += (name, b": ", value, b"\r\n")
+        elif kind == HOST:
+            read.hosts.append(value.rstrip(b" \t"))
+        elif kind == CONNECTION:
+            options = connection_options(value)
+            read.connection = read.connection | options if read.connection else options
+        elif kind == CONTENT_LENGTH or kind == TRANSFER_ENCODING:
+            refusal = _read_framing(read, kind, value.strip(b" \t"))
+            if refusal is not None:
+                return refusal
+        elif kind == UPGRADE:
+            read.upgrade += b", " + value if read.upgrade else value
+        elif kind == EXPECT:
+            read.expect += b", " + value if read.expect else value
+        elif kind == REQUEST_ID:
+            read.request_ids.append(value.strip(b" \t"))
+        elif kind == FORWARDED:
+            read.forwarded.append((name, value))
+        elif kind == MAX_FORWARDS:
+            read.max_forwards = value.strip(b" \t")
+        # HOP and OURS are dropped
+    return None
+
+
+def _read_framing(read: _Reading, kind: int, value: bytes) -> Outcome | None:
+    read.framings += 1
+    if read.framings > 1:  # two lengths, two codings, or one of each: RFC 9112 §6.1, §6.3
+        return bad_request("Content-Length and Transfer-Encoding allow one field in all.")
+    if kind == CONTENT_LENGTH:
+        if not _DIGITS.fullmatch(value):
+            return bad_request("Content-Length is not a number.")
+        read.length = int(value)
+        return None
+    if value.lower() == b"chunked":
+        read.is_chunked = True
+        return None
+    codings = [c.strip(b" \t").lower() for c in value.split(b",")]
+    if codings[-1] == b"chunked" and all(codings) and codings.count(b"chunked") == 1:
+        return errors.CODING_UNKNOWN
+    return bad_request("Transfer-Encoding does not end in chunked.")
+
+
+def _take_target(head: RequestHead, target: bytes, read: _Reading) -> Outcome | None:
+    if len(read.hosts) != 1:  # RFC 9112 §3.2; without a host nothing can be routed
+        return bad_request("A request has exactly one Host field.")
+    host = read.hosts[0]
+    if target[:1] != b"/" and target != b"*":
+        # RFC 9112 §3.2.2: a proxy ignores Host and takes the target's authority. User
+        # information in it is an attempt to deceive (RFC 9110 §4.2.4).
+        match = _ABSOLUTE.fullmatch(target)
+        if match is None or fold(host) is None:
+            return bad_request("The request target is neither a path nor an http URL.")
+        host, path = match.groups(b"")
+        target = path if path[:1] == b"/" else b"/" + path
+        if head.method == b"OPTIONS" and not path:
+            target = b"*"  # RFC 9112 §3.2.4
+    elif target == b"*" and head.method != b"OPTIONS":
+        return bad_request("Only OPTIONS has the target *.")
+    if b"#" in target:
+        return bad_request("A request target has no fragment.")
+    key = fold(host)
+    if key is None:
+        return bad_request("Host is not a host name.")
+    head.target = target
+    head.host_key = key
+    read.hosts[0] = host
+    return None
+
+
+def _take_framing(head: RequestHead, read: _Reading) -> Outcome | None:
+    if read.is_chunked and not head.is_http11:
+        # RFC 9112 §6.1: framing in a version that has no chunks is faulty.
+        return bad_request("HTTP/1.0 has no Transfer-Encoding.")
+    head.is_chunked = read.is_chunked
+    head.length = read.length or 0
+    return None
+
+
+def _take_expectations(head: RequestHead, read: _Reading) -> Outcome | None:
+    head.expects_continue = False
+    if read.expect and head.is_http11:  # RFC 9110 §10.1.1: ignored in HTTP/1.0
+        if read.expect.strip(b" \t").lower() != b"100-continue":
+            return errors.EXPECTATION_FAILED
+        head.expects_continue = head.has_body
+    if read.max_forwards is not None and head.method in (b"OPTIONS", b"TRACE"):
+        # RFC 9110 §7.6.2: at zero the request ends here, else the number goes down by one.
+        if not _DIGITS.fullmatch(read.max_forwards):
+            return bad_request("Max-Forwards is not a number.")
+        hops = int(read.max_forwards)
+        if hops == 0:
+            is_trace = head.method == b"TRACE"
+            return errors.TRACE_REFUSED if is_trace else errors.MAX_FORWARDS_REACHED
+        read.max_forwards = b"%d" % (hops - 1)
+    return None
+
+
+def _take_connection(head: RequestHead, read: _Reading, fields: Fields) -> None:
+    options = read.connection
+    if head.is_http11:
+        head.keeps_alive = b"close" not in options
+    else:
+        head.keeps_alive = b"keep-alive" in options and b"close" not in options
+    head.upgrade = b""
+    if not options:
+        return
+    if read.upgrade and b"upgrade" in options and head.is_http11 and not head.has_body:
+        protocols = {p.strip(b" \t").lower() for p in read.upgrade.split(b",")}
+        if b"h2c" not in protocols:  # RFC 9113 §3.1: h2c by upgrade is obsolete; ignored
+            head.upgrade = read.upgrade
+    names = removable(options)
+    if names:
+        kept = [f for f in fields if f[0].lower() not in names and kind_of(f[0]) == PLAIN]
+        read.lines = [part for n, v in kept for part in (n, b": ", v, b"\r\n")]
+
+
+def _wire(head: RequestHead, read: _Reading, ingress: Ingress) -> bytes:
+    host = read.hosts[0]
+    parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
+    parts += read.lines
+    if ingress.is_trusted and read.forwarded:
+        parts.append(_forwarded_of_proxy(read.forwarded, host, ingress))
+    else:
+        parts += (ingress.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
+    parts += (b"X-Request-Id: ", head.request_id, b"\r\n", ingress.via)
+    if head.is_chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif read.length is not None:
+        parts.append(b"Content-Length: %d\r\n" % read.length)
+    if head.expects_continue:
+        parts.append(b"Expect: 100-continue\r\n")
+    if read.max_forwards is not None:
+        parts.append(b"Max-Forwards: %b\r\n" % read.max_forwards)
+    if head.upgrade:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _forwarded_of_proxy(forwarded: Fields, host: bytes, ingress: Ingress) -> bytes:
+    """The trusted proxy's word, with its own address appended to X-Forwarded-For."""
+    chain: list[bytes] = []
+    lines: list[bytes] = []
+    seen: set[bytes] = set()
+    for name, value in forwarded:
+        lowered = name.lower()
+        if lowered == b"x-forwarded-for":
+            chain.append(value.strip(b" \t"))
+        elif lowered not in seen or lowered == b"forwarded":
+            lines.append(b"%b: %b\r\n" % (name, value))
+        seen.add(lowered)
+    ours = ingress.forwarded.split(b"\r\n")
+    lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join([*chain, ingress.peer]))
+    lines += [line + b"\r\n" for line in ours if line and not _is_named(line, seen)]
+    if b"x-forwarded-host" not in seen:
+        lines.append(b"X-Forwarded-Host: %b\r\n" % host)
+    return b"".join(lines)
+
+
+def _is_named(line: bytes, names: Iterable[bytes]) -> bool:
+    name = line.partition(b":")[0].lower()
+    return name == b"x-forwarded-for" or name in names
+
+
+def prefers_json(fields: Fields) -> bool:
+    """Whether an answer the edge makes should be JSON: Accept names it, and not HTML first."""
+    for name, value in fields:
+        if name.lower() == b"accept":
+            first = value.split(b",")[0].partition(b";")[0].strip().lower()
+            return first == b"application/json" or first.endswith(b"+json")
+    return False

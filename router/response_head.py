@@ -1,0 +1,144 @@
+"""The head of a response: one reading of it, and the head that goes to the client.
+
+Pure. Framing as RFC 9112 §6.3: what the request was decides whether a body follows at all.
+"""
+
+from __future__ import annotations
+
+import re
+
+from router.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DATE,
+    HOP,
+    OURS,
+    REQUEST_ID,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    connection_options,
+    kind_of,
+    removable,
+)
+
+Fields = list[tuple[bytes, bytes]]
+
+NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_MAX_REMEMBERED = 512
+_status_lines: dict[bytes, tuple[int, bool, bytes]] = {}
+
+
+def read_status_line(line: bytes) -> tuple[int, bool, bytes] | None:
+    """`(status, is HTTP/1.1, line to send on)`, or None when it is no status line."""
+    try:
+        return _status_lines[line]
+    except KeyError:
+        pass
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        return None
+    sent = b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b"")
+    if len(_status_lines) >= _MAX_REMEMBERED:
+        _status_lines.clear()
+    read = _status_lines[line] = (int(match[2]), match[1] == b"1", sent)
+    return read
+
+
+class ResponseHead:
+    """A response as the edge understood it; `lines` are the fields that are sent on."""
+
+    __slots__ = (
+        "framing",
+        "has_date",
+        "keeps_alive",
+        "length",
+        "lines",
+        "status",
+        "status_line",
+        "upgrade",
+    )
+
+    def __init__(self, status: int, status_line: bytes) -> None:
+        self.status = status
+        self.status_line = status_line
+        self.lines: list[bytes] = []
+        self.framing = NO_BODY
+        self.length: int | None = None  # as declared; kept for HEAD and 304
+        self.keeps_alive = True
+        self.has_date = False
+        self.upgrade = b""
+
+    def __repr__(self) -> str:
+        return f"<ResponseHead {self.status} framing={self.framing} length={self.length}>"
+
+
+def read_response(
+    status_line: tuple[int, bool, bytes], fields: Fields, *, is_head: bool
+) -> ResponseHead | None:
+    """The one reading of a response head, or None: it may not be passed on (502)."""
+    status, is_http11, line = status_line
+    head = ResponseHead(status, line)
+    lines = head.lines
+    options: frozenset[bytes] = frozenset()
+    framings = 0
+    is_chunked = False
+    for name, value in fields:
+        kind = kind_of(name)
+        if kind == CONTENT_LENGTH:
+            value = value.strip(b" \t")
+            framings += 1
+            if not _DIGITS.fullmatch(value):
+                return None
+            head.length = int(value)
+        elif kind == TRANSFER_ENCODING:
+            framings += 1
+            is_chunked = value.strip(b" \t").lower() == b"chunked"
+            if not is_chunked:
+                return None
+        elif kind == CONNECTION:
+            options |= connection_options(value)
+        elif kind == UPGRADE:
+            head.upgrade = value
+        elif kind != HOP and kind != OURS and kind != REQUEST_ID:
+            if kind == DATE:
+                head.has_date = True
+            lines += (name, b": ", value, b"\r\n")
+    if framings > 1 or (is_chunked and not is_http11):
+        return None
+    if options:
+        _take_connection(head, options, fields, is_http11=is_http11)
+    else:
+        head.keeps_alive = is_http11
+    head.framing = _framing(head, is_chunked=is_chunked, is_head=is_head)
+    return head
+
+
+def _take_connection(
+    head: ResponseHead, options: frozenset[bytes], fields: Fields, *, is_http11: bool
+) -> None:
+    head.keeps_alive = b"close" not in options and (is_http11 or b"keep-alive" in options)
+    names = removable(options)
+    if names:
+        unwanted = {CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, OURS, REQUEST_ID}
+        head.lines = [
+            part
+            for n, v in fields
+            if n.lower() not in names and kind_of(n) not in unwanted
+            for part in (n, b": ", v, b"\r\n")
+        ]
+
+
+def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:
+    if is_head or head.status in (204, 304) or head.status < 200:
+        if head.status == 204 or head.status < 200:
+            head.length = None  # RFC 9110 §8.6: no Content-Length here
+        return NO_BODY
+    if is_chunked:
+        return CHUNKED
+    if head.length is not None:
+        return LENGTH if head.length else NO_BODY
+    return UNTIL_CLOSE
+

@@ -1,0 +1,94 @@
+"""Choosing: a revision by weight (alias method), then the less loaded of two replicas.
+
+Pure. Weight 0 is never picked; a pick costs the same for two revisions as for two hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import random
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class AliasTable(Generic[T]):
+    """Walker's alias method as built by Vose (1991): O(n) to build, O(1) per pick.
+
+    Weights are whole non-negative numbers of any sum. The build uses integers only, so the
+    chances are exact and a zero weight cannot leak in through rounding.
+    Raises: ValueError when no weight is above zero.
+    """
+
+    __slots__ = ("_n", "_rows")
+
+    def __init__(self, weighted: Sequence[tuple[T, int]]) -> None:
+        live = [(item, weight) for item, weight in weighted if weight > 0]
+        if not live:
+            raise ValueError("at least one weight must be above zero")
+        self._n = len(live)
+        self._rows = _build(live)
+
+    def pick(self) -> T:
+        """One item, at random, by weight."""
+        point = random() * self._n
+        slot = int(point)
+        keep, own, alias = self._rows[slot]
+        return own if point - slot < keep else alias
+
+    @property
+    def items(self) -> list[T]:
+        """Every item that can be picked, in the order given."""
+        return [own for _, own, _ in self._rows]
+
+
+def _build(live: list[tuple[T, int]]) -> tuple[tuple[float, T, T], ...]:
+    n = len(live)
+    total = sum(weight for _, weight in live)
+    scaled = [weight * n for _, weight in live]  # a slot is full at `total`
+    small = [i for i in range(n) if scaled[i] < total]
+    large = [i for i in range(n) if scaled[i] >= total]
+    alias = list(range(n))
+    keep = [1.0] * n
+    while small and large:
+        low, high = small.pop(), large[-1]
+        keep[low] = scaled[low] / total
+        alias[low] = high
+        scaled[high] -= total - scaled[low]
+        if scaled[high] < total:
+            small.append(large.pop())
+    return tuple((keep[i], live[i][0], live[alias[i]][0]) for i in range(n))
+
+
+class Loaded(Protocol):
+    """What a choice between replicas looks at."""
+
+    in_flight: int
+    down_until: float
+
+
+R = TypeVar("R", bound=Loaded)
+
+
+def less_loaded(replicas: Sequence[R], now: float, tried: Sequence[R] = ()) -> R | None:
+    """The less loaded of two replicas drawn at random among those that are not passed over.
+
+    Two choices avoid the herd that "always the least loaded" makes of many workers that each
+    see only their own load. A replica in `tried` is never returned; one whose `down_until` lies
+    ahead only when nothing better is left, since a probable failure beats a certain one.
+    """
+    n = len(replicas)
+    if n == 1 and not tried:
+        return replicas[0]
+    if n > 1:
+        i = int(random() * n)
+        j = int(random() * (n - 1))
+        first, second = replicas[i], replicas[j if j < i else j + 1]
+        if second.in_flight < first.in_flight:
+            first, second = second, first
+        if first.down_until <= now and first not in tried:
+            return first
+        if second.down_until <= now and second not in tried:
+            return second
+    left = [r for r in replicas if r not in tried]
+    return min(left, key=lambda r: (max(r.down_until, now), r.in_flight), default=None)

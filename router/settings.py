@@ -1,0 +1,90 @@
+"""Every knob of the router: unit, default and reason. Read by `config.load`; frozen after."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.config import BadSettings, setting
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """The router's settings; documented in config/README.md, which is made from them."""
+
+    listen: str = setting("0.0.0.0:8080", "HOST:PORT of the ingress; port 0 takes a free one.")
+    admin: str = setting("127.0.0.1:8081", "HOST:PORT, or unix:PATH, of the admin endpoints.")
+    workers: int = setting(0, "Worker processes; 0 means one per core.")
+    domain: str = setting(
+        "localhost", "Domain of the apps' hosts; browsers resolve *.localhost by themselves."
+    )
+    state: Path = setting(Path(".turnout"), "Directory of everything that survives a restart.")
+    routes: str = setting("", "Routes file to follow (TOML).")
+    control: str = setting("", "Control plane to follow: http://HOST:PORT or unix:PATH.")
+    token_file: str = setting("", "File of tokens; needed once the admin port leaves loopback.")
+    protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Networks (CIDR) whose X-Forwarded-* are believed; others' are replaced."
+    )
+    via: bool = setting(True, "Add Via to forwarded requests (RFC 9110 §7.6.3).")
+    expose_revision: bool = setting(
+        False, "Add X-Turnout-Revision, -Replica and -Reason to answers."
+    )
+
+    max_head_bytes: int = setting(32768, "Bytes of a head, either side; Envoy's is 60 KiB.")
+    max_target_bytes: int = setting(8192, "Bytes of a request target (RFC 9112 §3 asks for 8000).")
+    max_fields: int = setting(100, "Header fields of a request; ACA's headerCountLimit.")
+    head_timeout_s: float = setting(15.0, "Seconds a client has to send a head (slowloris).")
+    keepalive_timeout_s: float = setting(75.0, "Seconds a client's idle connection is kept.")
+    body_idle_timeout_s: float = setting(60.0, "Seconds between two reads of a request's body.")
+    connect_timeout_s: float = setting(5.0, "Seconds for a replica to accept a connection.")
+    response_timeout_s: float = setting(240.0, "Seconds to the response's head; ACA's limit.")
+    response_idle_s: float = setting(240.0, "Seconds between two reads of a response's body.")
+    tunnel_idle_s: float = setting(3600.0, "Seconds a WebSocket may stay silent.")
+    linger_s: float = setting(2.0, "Seconds to read on after the last answer (RFC 9112 §9.6).")
+    discard_bytes: int = setting(1 << 20, "Bytes of body read and dropped after an early answer.")
+    discard_timeout_s: float = setting(5.0, "Seconds for that.")
+    replay_bytes: int = setting(65536, "Bytes of request body kept so that it can be sent again.")
+    upstream_idle_connections: int = setting(64, "Idle connections kept per replica and worker.")
+    upstream_idle_s: float = setting(
+        4.0, "Seconds an idle connection to a replica is kept; common servers close after 5."
+    )
+    drain_timeout_s: float = setting(30.0, "Seconds for requests in flight when a worker leaves.")
+    orphan_grace_s: float = setting(
+        10.0, "Seconds a worker serves on after its supervisor died, for a new one to take over."
+    )
+    tick_s: float = setting(0.25, "Seconds between two sweeps; the resolution of every timeout.")
+    metric_lifetime_s: float = setting(600.0, "Seconds a gone revision's series are kept.")
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers run."""
+        return self.workers or os.cpu_count() or 1
+
+    def check(self) -> RouterSettings:
+        """Itself, when the values make sense together. Raises BadSettings."""
+        split_address(self.listen, "listen")
+        if not self.admin.startswith("unix:"):
+            split_address(self.admin, "admin")
+        if self.workers < 0 or self.workers > 1024:
+            raise BadSettings(f"workers: {self.workers} is not within 0 to 1024")
+        if bool(self.routes) == bool(self.control):
+            raise BadSettings("a router follows either --routes FILE or --control URL")
+        return self
+
+
+def split_address(value: str, name: str) -> tuple[str, int]:
+    """`HOST:PORT` in two. Raises BadSettings."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise BadSettings(f"{name}: {value!r} is not HOST:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - as asked: every interface
+
+
+def is_loopback(value: str) -> bool:
+    """Whether an admin address can only be reached from this machine."""
+    if value.startswith("unix:"):
+        return True
+    host, _ = split_address(value, "admin")
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,227 @@
+"""Snapshot to routing table: labels, revisions and custom domains expanded to plain hosts.
+
+A table is never changed; a new one is built beside it and takes its place by one assignment.
+Routes of unchanged apps are the same objects in both. A look-up is one dict hit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from router import errors
+from router.errors import Outcome
+from router.hosts import app_host, label_host, parse_name, revision_host
+from router.replicas import Replica, ReplicaRegistry
+from router.selection import AliasTable
+from router.snapshot import App, Revision
+from router.stats import RevisionStats, WorkerStats
+
+
+class RevisionRoute:
+    """A revision that can be chosen: its ready replicas and its counters."""
+
+    __slots__ = ("app", "name", "replicas", "stats", "weight")
+
+    def __init__(
+        self, app: str, revision: Revision, replicas: tuple[Replica, ...], stats: RevisionStats
+    ) -> None:
+        self.app = app
+        self.name = revision.name
+        self.weight = revision.weight
+        self.replicas = replicas
+        self.stats = stats
+
+    def __repr__(self) -> str:
+        return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"
+
+
+class Route:
+    """Where a host leads: a split by weight, one revision, or an answer of the edge.
+
+    `reason` is the word of `X-Turnout-Reason`: weight, label or revision.
+    """
+
+    __slots__ = ("app", "fixed", "outcome", "reason", "split")
+
+    def __init__(
+        self,
+        app: str,
+        reason: str,
+        *,
+        split: AliasTable[RevisionRoute] | None = None,
+        fixed: RevisionRoute | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        self.app = app
+        self.reason = reason
+        self.split = split
+        self.fixed = fixed
+        self.outcome = outcome
+
+    def __repr__(self) -> str:
+        return f"<Route {self.app} by {self.reason} {self.outcome or self.fixed or self.split}>"
+
+    def revision(self) -> RevisionRoute | None:
+        """The revision that answers this request; None when the edge must (`outcome`)."""
+        if self.split is not None:
+            return self.split.pick()
+        return self.fixed
+
+    def others(self, but: RevisionRoute) -> list[RevisionRoute]:
+        """The other revisions of the same split that have weight."""
+        return [r for r in self.split.items if r is not but] if self.split is not None else []
+
+
+class AppRoutes:
+    """One app, compiled: its hosts with their routes, and the replicas it may use."""
+
+    __slots__ = ("hosts", "replicas", "spec", "stats")
+
+    def __init__(self, spec: App) -> None:
+        self.spec = spec
+        self.hosts: dict[bytes, Route] = {}
+        self.replicas: set[Replica] = set()
+        self.stats: set[RevisionStats] = set()
+
+    @property
+    def wildcards(self) -> int:
+        """How many of the app's custom domains are wildcards."""
+        return sum(host.startswith("*.") for host in self.spec.hosts)
+
+
+class RoutingTable:
+    """An immutable table; `version` and `epoch` name the snapshot it was made from."""
+
+    __slots__ = ("apps", "domain", "epoch", "hosts", "version", "wildcards")
+
+    def __init__(
+        self,
+        domain: str,
+        version: int,
+        epoch: str,
+        *,
+        apps: dict[str, AppRoutes],
+        hosts: dict[bytes, Route],
+        wildcards: int,
+    ) -> None:
+        self.domain = domain
+        self.version = version
+        self.epoch = epoch
+        self.apps = apps
+        self.hosts = hosts
+        self.wildcards = wildcards
+
+    def __repr__(self) -> str:
+        return f"<RoutingTable version={self.version} apps={len(self.apps)}>"
+
+    def lookup(self, key: bytes) -> Route | Outcome:
+        """Where a folded host leads."""
+        route = self.hosts.get(key)
+        if route is not None:
+            return route
+        return self._missed(key)
+
+    def _missed(self, key: bytes) -> Route | Outcome:
+        if not self.version:
+            return errors.NO_TABLE
+        first, _, rest = key.partition(b".")
+        if self.wildcards:
+            wild = self.hosts.get(b"*." + rest)
+            if wild is not None and b"--" not in first:
+                return wild
+        else:
+            wild = None
+        kind, app, _ = parse_name(first.decode("ascii"))
+        under_ours = rest == self.domain.encode() and app in self.apps
+        if under_ours or (wild is not None and wild.app == app):
+            return errors.LABEL_NOT_FOUND if kind == "label" else errors.REVISION_INACTIVE
+        return errors.HOST_NOT_FOUND
+
+
+EMPTY = RoutingTable("localhost", 0, "", apps={}, hosts={}, wildcards=0)
+
+
+class Compiler:
+    """Makes tables for one worker, reusing the routes of apps that did not change."""
+
+    def __init__(self, registry: ReplicaRegistry, stats: WorkerStats) -> None:
+        self._registry = registry
+        self._stats = stats
+
+    def app(self, spec: App, domain: str) -> AppRoutes:
+        """The routes of one app."""
+        routes = AppRoutes(spec)
+        revisions = [self._revision(spec, revision, routes) for revision in spec.revisions]
+        app_route = _app_route(spec, revisions)
+        zones = [domain, *(h[2:] for h in spec.hosts if h.startswith("*."))]
+        hosts = routes.hosts
+        for zone in zones:
+            for revision, route in zip(spec.revisions, revisions, strict=True):
+                fixed = _fixed(spec.name, route, "revision")
+                hosts[revision_host(revision.name, zone).encode()] = fixed
+                for label in revision.labels:
+                    fixed = _fixed(spec.name, route, "label")
+                    hosts[label_host(spec.name, label, zone).encode()] = fixed
+        for name in (app_host(spec.name, domain), *spec.hosts):
+            hosts[name.encode()] = app_route
+        return routes
+
+    def _revision(self, spec: App, revision: Revision, routes: AppRoutes) -> RevisionRoute:
+        replicas = tuple(
+            self._registry.get(revision.name, e.replica, e.address) for e in revision.endpoints
+        )
+        stats = self._stats.of(spec.name, revision.name)
+        stats.left_at = 0.0
+        routes.replicas.update(replicas)
+        routes.stats.add(stats)
+        return RevisionRoute(spec.name, revision, replicas, stats)
+
+    def table(
+        self,
+        old: RoutingTable,
+        *,
+        domain: str,
+        version: int,
+        epoch: str,
+        changed: Iterable[AppRoutes],
+        dropped: Iterable[str] = (),
+    ) -> RoutingTable:
+        """The table after `old` with some apps changed and some gone."""
+        apps, hosts, wildcards = dict(old.apps), dict(old.hosts), old.wildcards
+        new = {routes.spec.name: routes for routes in changed}
+        for name in (*dropped, *new):
+            gone = apps.pop(name, None)
+            if gone is not None:
+                wildcards -= gone.wildcards
+                for host in gone.hosts:
+                    hosts.pop(host, None)
+        apps.update(new)
+        for routes in new.values():
+            wildcards += routes.wildcards
+            hosts.update(routes.hosts)
+        return RoutingTable(domain, version, epoch, apps=apps, hosts=hosts, wildcards=wildcards)
+
+    def retire(self, old: AppRoutes, new: AppRoutes | None) -> None:
+        """After the swap: replicas and revisions that only the old routes name have left."""
+        for replica in old.replicas - (new.replicas if new else set()):
+            replica.depart()
+        for stats in old.stats - (new.stats if new else set()):
+            stats.left_at = time.monotonic()
+        self._registry.forget_departed()
+
+
+def _app_route(spec: App, revisions: list[RevisionRoute]) -> Route:
+    if not revisions:
+        return Route(spec.name, "weight", outcome=errors.APP_STOPPED)
+    # Revisions with no ready replica are skipped and the rest share their weight (contract §6).
+    ready = [(r, r.weight) for r in revisions if r.replicas and r.weight]
+    if not ready:
+        return Route(spec.name, "weight", outcome=errors.NO_READY_REPLICA)
+    return Route(spec.name, "weight", split=AliasTable(ready))
+
+
+def _fixed(app: str, revision: RevisionRoute, reason: str) -> Route:
+    if revision.replicas:
+        return Route(app, reason, fixed=revision)
+    return Route(app, reason, outcome=errors.NO_READY_REPLICA)

@@ -1,0 +1,1 @@
+"""The replicas' side of the router."""

@@ -1,0 +1,198 @@
+"""Checks a snapshot whole: every problem at once, each with the path of the value it is about.
+
+The supervisor and `turnout check` use it; workers trust what the supervisor hands them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+
+from router import snapshot
+from router.hosts import fold, parse_name
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: `path` leads to the value, `message` says what to do."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in self.path)
+        return f"{where.lstrip('.')}: {self.message}" if where else self.message
+
+
+APP_NAME = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
+LABEL = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+# Generated suffixes may begin with a digit, so look-ups accept more than input does (contract §2).
+_SUFFIX = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+_MAX_DNS_LABEL = 63
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit():
+        raise ValueError("an endpoint is HOST:PORT, such as 127.0.0.1:9001")
+    if not 1 <= int(port) <= 65535:
+        raise ValueError(f"port {port} is not within 1 to 65535")
+    if fold(value.encode()) is None:
+        raise ValueError(f"{host!r} is no host")
+    return value
+
+
+def _endpoint(value: Any) -> Any:
+    return {"address": value, "replica": value} if isinstance(value, str) else value
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Endpoint(_Model):
+    address: Annotated[str, BeforeValidator(lambda v: _address(v) if isinstance(v, str) else v)]
+    replica: Name
+
+
+class _Revision(_Model):
+    name: Name
+    weight: Annotated[int, Field(ge=0, le=100)] = 0
+    labels: list[str] = []
+    endpoints: list[Annotated[_Endpoint, BeforeValidator(_endpoint)]] = []
+
+
+class _App(_Model):
+    name: Name
+    mode: Literal["single", "multiple", "labels"] = "single"
+    hosts: list[Name] = []
+    revisions: list[_Revision] = []
+
+
+class _Snapshot(_Model):
+    domain: Name = "localhost"
+    version: Annotated[int, Field(ge=0)] = 0
+    epoch: str = ""
+    apps: list[_App] = []
+
+
+# In a file somebody writes by hand, an unknown key is a spelling mistake.
+class _FileRevision(_Revision):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _FileApp(_App):
+    model_config = ConfigDict(extra="forbid")
+    revisions: list[_FileRevision] = []  # type: ignore[assignment]
+
+
+class _FileSnapshot(_Snapshot):
+    model_config = ConfigDict(extra="forbid")
+    apps: list[_FileApp] = []  # type: ignore[assignment]
+
+
+def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Problem]:
+    """The snapshot in decoded JSON (or a routes file), or everything that is wrong with it."""
+    try:
+        model = (_FileSnapshot if is_file else _Snapshot).model_validate(wire)
+    except ValidationError as error:
+        return [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+    problems = list(_rules(model))
+    return problems or _freeze(model)
+
+
+def _problem(path: Path, kind: str, message: str) -> Problem:
+    if kind == "extra_forbidden":
+        return Problem(path, "unknown key; remove it or mend its spelling")
+    message = message.removeprefix("Value error, ")
+    return Problem(path, message[:1].lower() + message[1:])
+
+
+def _rules(model: _Snapshot) -> Iterator[Problem]:
+    if fold(model.domain.encode()) != model.domain.encode():
+        yield Problem(("domain",), "not a lower-case host name")
+    owners: dict[str, str] = {}
+    for i, app in enumerate(model.apps):
+        at: Path = ("apps", i)
+        if not APP_NAME.fullmatch(app.name):
+            yield Problem(
+                (*at, "name"),
+                f"{app.name!r} is no app name: at most 32 of a-z, 0-9 and single dashes, "
+                "a letter first, no dash last",
+            )
+        for key, what in [(app.name, "app"), *((h, "host") for h in app.hosts)]:
+            if owners.setdefault(key, app.name) != app.name or (what == "app" and _twice(model, i)):
+                yield Problem((*at, "name" if what == "app" else "hosts"), f"{key} appears twice")
+        yield from _host_rules(app, at, model.domain)
+        yield from _revision_rules(app, at)
+        yield from _traffic_rules(app, at)
+
+
+def _twice(model: _Snapshot, i: int) -> bool:
+    return any(app.name == model.apps[i].name for app in model.apps[:i])
+
+
+def _host_rules(app: _App, at: Path, domain: str) -> Iterator[Problem]:
+    for j, host in enumerate(app.hosts):
+        bare = host.removeprefix("*.")
+        if fold(bare.encode()) != bare.encode() or "*" in bare:
+            yield Problem((*at, "hosts", j), f"{host!r} is not a lower-case host name")
+        elif bare == domain or bare.endswith("." + domain):
+            yield Problem((*at, "hosts", j), f"{host} lies under the domain {domain} itself")
+
+
+def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
+    names = Counter(r.name for r in app.revisions)
+    labels = Counter(label for r in app.revisions for label in r.labels)
+    for j, revision in enumerate(app.revisions):
+        here: Path = (*at, "revisions", j)
+        kind, owner, suffix = parse_name(revision.name)
+        if kind != "revision" or owner != app.name or not _SUFFIX.fullmatch(suffix):
+            yield Problem((*here, "name"), f"{revision.name!r} is not {app.name}--SUFFIX")
+        elif len(revision.name) > _MAX_DNS_LABEL:
+            yield Problem((*here, "name"), f"{revision.name!r} is longer than a DNS label's 63")
+        if names[revision.name] > 1:
+            yield Problem((*here, "name"), f"{revision.name} appears twice")
+        for label in revision.labels:
+            if not LABEL.fullmatch(label):
+                yield Problem((*here, "labels"), f"{label!r} is no label")
+            elif len(f"{app.name}---{label}") > _MAX_DNS_LABEL:
+                yield Problem((*here, "labels"), f"{app.name}---{label} exceeds a DNS label's 63")
+            if labels[label] > 1:
+                yield Problem((*here, "labels"), f"label {label} appears twice")
+
+
+def _traffic_rules(app: _App, at: Path) -> Iterator[Problem]:
+    total = sum(r.weight for r in app.revisions)
+    if app.revisions and total not in (0, 100):
+        yield Problem((*at, "revisions"), f"the weights sum to {total}; they must sum to 100")
+    if app.mode == "single" and sum(r.weight > 0 for r in app.revisions) > 1:
+        yield Problem(
+            (*at, "mode"), "single mode has one revision with weight; use mode multiple to split"
+        )
+
+
+def _freeze(model: _Snapshot) -> snapshot.Snapshot:
+    return snapshot.Snapshot(
+        domain=model.domain,
+        version=model.version,
+        epoch=model.epoch,
+        apps=tuple(snapshot.app_from(app.model_dump()) for app in model.apps),
+    )

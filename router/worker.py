@@ -1,0 +1,212 @@
+"""One worker process: its loop, its table, its connections.
+
+Started by the supervisor as `python -m router.worker LISTENER CHANNEL`, two inherited
+descriptors. The table changes by one assignment; each exchange uses the one it began with. When
+the supervisor is gone the worker serves on for a while, so that a new one can take over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from router.channel import Channel, Message
+from router.edge import Edge
+from router.ingress.http1 import ClientConnection
+from router.settings import RouterSettings
+from router.snapshot import app_from
+from router.table import AppRoutes, Compiler
+
+_HEARTBEAT_S = 1.0
+# A connection allocates about ten tracked objects; the default of 700 would collect every few
+# dozen requests, and nothing on the request path is left in a cycle.
+_GC_THRESHOLD = (20_000, 20, 50)
+
+
+class Worker:
+    """Runs until told to leave."""
+
+    def __init__(self, listener: socket.socket, channel: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._channel_socket = channel
+        self._channel = Channel(self._on_message, self._on_supervisor_lost)
+        self._edge: Edge | None = None
+        self._compiler: Compiler | None = None
+        self._staged: dict[str, AppRoutes] = {}
+        self._domain = "localhost"
+        self._server: asyncio.Server | None = None
+        self._left = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve until drained."""
+        self._loop.add_signal_handler(signal.SIGTERM, self._start_draining)
+        # Ctrl-C reaches the whole process group; the supervisor decides what it means.
+        self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await self._loop.create_connection(lambda: self._channel, sock=self._channel_socket)
+        await self._left.wait()
+        self._channel.close()
+        await asyncio.sleep(0)
+
+    # --- what the supervisor says
+
+    def _on_message(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "settings":
+            self._begin(_settings_from(message["settings"]))
+        elif kind == "apps":
+            self._stage(message)
+        elif kind == "swap":
+            self._swap(message)
+        elif kind == "stats":
+            self._report(message.get("asked"))
+        elif kind == "drain":
+            self._start_draining()
+
+    def _begin(self, settings: RouterSettings) -> None:
+        self._edge = edge = Edge(settings, self._loop)
+        self._compiler = Compiler(edge.registry, edge.stats)
+        self._spawn(self._listen(edge))
+        self._spawn(self._tick(edge))
+        self._spawn(self._heartbeat(edge))
+
+    async def _listen(self, edge: Edge) -> None:
+        self._server = await self._loop.create_server(
+            partial(ClientConnection, edge), sock=self._listener, backlog=4096
+        )
+
+    async def _tick(self, edge: Edge) -> None:
+        while True:
+            await asyncio.sleep(edge.settings.tick_s)
+            edge.tick()
+            edge.sweep()
+
+    async def _heartbeat(self, edge: Edge) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            edge.stats.forget(edge.now, edge.settings.metric_lifetime_s)
+            edge.registry.forget_departed()
+            self._report(None)
+
+    def _stage(self, message: Message) -> None:
+        """Compile some apps ahead of the swap, so that no single turn of the loop is long."""
+        assert self._compiler is not None
+        self._domain = message["domain"]
+        for wire in message["apps"]:
+            routes = self._compiler.app(app_from(wire), self._domain)
+            self._staged[routes.spec.name] = routes
+
+    def _swap(self, message: Message) -> None:
+        edge, compiler = self._edge, self._compiler
+        assert edge is not None and compiler is not None
+        staged, self._staged = self._staged, {}
+        old = edge.table
+        edge.table = compiler.table(
+            old,
+            domain=message["domain"],
+            version=message["version"],
+            epoch=message["epoch"],
+            changed=staged.values(),
+            dropped=message["dropped"],
+        )
+        for name in (*message["dropped"], *staged):
+            gone = old.apps.get(name)
+            if gone is not None:
+                compiler.retire(gone, staged.get(name))
+        gc.freeze()  # a table is long-lived: 10,000 apps cost a full collection 47 ms
+        self._channel.send(
+            {"type": "applied", "version": edge.table.version, "epoch": edge.table.epoch}
+        )
+
+    def _report(self, asked: Any) -> None:
+        edge = self._edge
+        if edge is None:
+            return
+        self._channel.send(
+            {
+                "type": "stats",
+                "asked": asked,
+                "stats": edge.stats.report(),
+                "connections": len(edge.clients) + len(edge.tunnels),
+                "upstream": edge.registry.connections(),
+                "departed": edge.registry.departed(),
+            }
+        )
+
+    # --- leaving
+
+    def _on_supervisor_lost(self) -> None:
+        if self._edge is None:
+            self._left.set()
+            return
+        self._loop.call_later(self._edge.settings.orphan_grace_s, self._start_draining)
+
+    def _start_draining(self) -> None:
+        edge = self._edge
+        if edge is None:
+            self._left.set()
+        elif not edge.is_draining:
+            edge.is_draining = True
+            self._spawn(self._drain(edge))
+
+    async def _drain(self, edge: Edge) -> None:
+        """Finish what is in flight; idle connections close at once."""
+        if self._server is not None:
+            self._server.close()
+        for client in list(edge.clients):
+            if isinstance(client, ClientConnection):
+                client.drain()
+        ends_at = self._loop.time() + edge.settings.drain_timeout_s
+        while (edge.clients or edge.tunnels) and self._loop.time() < ends_at:
+            await asyncio.sleep(0.02)
+        for tunnel in list(edge.tunnels):
+            tunnel.close()
+        self._report(None)
+        self._left.set()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A worker without its clock or listener is broken: die loudly, be replaced.
+            self._loop.call_exception_handler(
+                {"message": "a worker's task failed", "exception": task.exception()}
+            )
+            self._left.set()
+
+
+def _settings_from(wire: dict[str, Any]) -> RouterSettings:
+    wire = {**wire, "state": Path(wire["state"])}
+    wire["trusted_proxies"] = tuple(wire["trusted_proxies"])
+    return RouterSettings(**wire)
+
+
+def main() -> None:
+    """Entry point of a worker process."""
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    channel = socket.socket(fileno=int(sys.argv[2]))
+    gc.set_threshold(*_GC_THRESHOLD)
+
+    async def serve() -> None:
+        await Worker(listener, channel).run()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    main()
