@@ -29,15 +29,21 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
 
 def run(settings: RouterSettings) -> int:
     """Run a router until it is told to stop; returns the exit code (product.md §1)."""
+    try:
+        settings.check()
+    except BadSettings as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 2
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s level=%(levelname)s %(message)s"
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s level=%(levelname)s %(message)s",
     )
 
     async def serve() -> None:
         await Supervisor(settings, source_of(settings)).run()
 
     try:
-        settings.check()
         uvloop.run(serve())
     except BadSettings as error:
         print(f"turnout: {error}", file=sys.stderr)

@@ -7,20 +7,23 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from router.config import BadSettings
 from router.metrics import RouterCollector
-from router.settings import BadSettings, RouterSettings, is_loopback, split_address
+from router.settings import is_loopback, split_address
 
 if TYPE_CHECKING:
     from router.supervisor import Supervisor
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LEAVE_S = 2.0  # for answers being written; a long poll is cancelled when its client goes
 _OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
@@ -77,7 +80,9 @@ def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
 
 async def serve(app: web.Application, address: str) -> tuple[web.AppRunner, str]:
     """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises BadSettings."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=_LEAVE_S, handler_cancellation=True
+    )
     await runner.setup()
     try:
         if address.startswith("unix:"):
@@ -109,7 +114,23 @@ def read_tokens(file: str) -> list[str]:
     return tokens
 
 
-def guard(settings: RouterSettings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+class Guarded(Protocol):
+    """The settings of an admin port."""
+
+    @property
+    def admin(self) -> str:
+        """Its address."""
+
+    @property
+    def token_file(self) -> str:
+        """The file of its tokens, or nothing."""
+
+    @property
+    def protect_metrics(self) -> bool:
+        """Whether /metrics and /readyz ask for a token too."""
+
+
+def guard(settings: Guarded) -> Middleware:
     """A middleware that asks for a token; required once the port can be reached from outside."""
     tokens = read_tokens(settings.token_file)
     if not tokens and not is_loopback(settings.admin):
@@ -134,4 +155,4 @@ def guard(settings: RouterSettings) -> Callable[[web.Request, Handler], Awaitabl
 def is_allowed(request: web.Request, tokens: list[str]) -> bool:
     """Whether the request carries one of the tokens; compared in constant time."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-    return any([hmac.compare_digest(given, token.encode()) for token in tokens])
+    return any(hmac.compare_digest(given, token.encode()) for token in tokens)

@@ -21,9 +21,7 @@ MAX_FRAME_BYTES = 16 << 20  # apps are sent a hundred at a time; more is a bug, 
 class Channel(asyncio.Protocol):
     """One end of a channel; calls `on_message` for each message and `on_lost` once."""
 
-    def __init__(
-        self, on_message: Callable[[Message], None], on_lost: Callable[[], None]
-    ) -> None:
+    def __init__(self, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> None:
         self._on_message = on_message
         self._on_lost = on_lost
         self._buffer = bytearray()

@@ -158,7 +158,8 @@ class Exchange:
             self.edge.connect(replica, self)
 
     def _next_replica(self) -> Replica | None:
-        assert self.revision is not None and self.route is not None
+        assert self.revision is not None
+        assert self.route is not None
         now = self.edge.now
         replica = less_loaded(self.revision.replicas, now, self._tried)
         if replica is not None or not self._tried:
@@ -321,7 +322,8 @@ class Exchange:
         return b"\r\n" if request.is_http11 else b"Connection: keep-alive\r\n\r\n"
 
     def _exposed(self) -> bytes:
-        assert self.revision is not None and self.replica is not None
+        assert self.revision is not None
+        assert self.replica is not None
         return (
             f"X-Turnout-Revision: {self.revision.name}\r\n"
             f"X-Turnout-Replica: {self.replica.id}\r\nX-Turnout-Reason: {self.reason}\r\n"
@@ -408,7 +410,8 @@ class Exchange:
 
     def _cut(self) -> None:
         response = self.response
-        assert response is not None and self.route is not None
+        assert response is not None
+        assert self.route is not None
         self.edge.stats.errors[self.route.app, errors.UPSTREAM_RESET.code] += 1
         if self._out:
             self.client.write(self._out)

@@ -105,9 +105,13 @@ def removable(options: frozenset[bytes]) -> frozenset[bytes]:
     """Field names that a Connection field names and that are therefore not forwarded."""
     if options <= _COMMON_OPTIONS:
         return frozenset()
-    return frozenset(
-        o for o in options - _COMMON_OPTIONS if kind_of(o) not in _NOT_REMOVABLE
-    ) - {b"authorization", b"cookie", b"set-cookie", b"cache-control", b"content-type"}
+    return frozenset(o for o in options - _COMMON_OPTIONS if kind_of(o) not in _NOT_REMOVABLE) - {
+        b"authorization",
+        b"cookie",
+        b"set-cookie",
+        b"cache-control",
+        b"content-type",
+    }
 
 
 # Fields that change framing, routing, authority or the meaning of the message may not arrive

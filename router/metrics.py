@@ -143,7 +143,9 @@ def _requests(totals: Totals) -> Iterable[Metric]:
         sent.add_metric(labels, total.response_bytes)
         tunnels.add_metric(labels, total.tunnels)
     failed = CounterMetricFamily(
-        "turnout_errors", "Answers made by the edge, and answers cut short.", labels=["app", "reason"]
+        "turnout_errors",
+        "Answers made by the edge, and answers cut short.",
+        labels=["app", "reason"],
     )
     for (app, reason), n in sorted(totals.errors.items()):
         failed.add_metric([app, reason], n)

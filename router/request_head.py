@@ -168,14 +168,14 @@ def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
     lines = read.lines
     for name, value in fields:
         kind = kind_of(name)
-        if kind == PLAIN or kind == DATE or kind == TRAILER:
+        if kind in (PLAIN, DATE, TRAILER):
             lines += (name, b": ", value, b"\r\n")
         elif kind == HOST:
             read.hosts.append(value.rstrip(b" \t"))
         elif kind == CONNECTION:
             options = connection_options(value)
             read.connection = read.connection | options if read.connection else options
-        elif kind == CONTENT_LENGTH or kind == TRANSFER_ENCODING:
+        elif kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
             refusal = _read_framing(read, kind, value.strip(b" \t"))
             if refusal is not None:
                 return refusal

@@ -141,4 +141,3 @@ def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:
     if head.length is not None:
         return LENGTH if head.length else NO_BODY
     return UNTIL_CLOSE
-

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from router.config import BadSettings, setting
 
+_STATE = Path(".turnout")
+
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
@@ -19,7 +21,7 @@ class RouterSettings:
     domain: str = setting(
         "localhost", "Domain of the apps' hosts; browsers resolve *.localhost by themselves."
     )
-    state: Path = setting(Path(".turnout"), "Directory of everything that survives a restart.")
+    state: Path = setting(_STATE, "Directory of everything that survives a restart.")
     routes: str = setting("", "Routes file to follow (TOML).")
     control: str = setting("", "Control plane to follow: http://HOST:PORT or unix:PATH.")
     token_file: str = setting("", "File of tokens; needed once the admin port leaves loopback.")
@@ -27,6 +29,7 @@ class RouterSettings:
     trusted_proxies: tuple[str, ...] = setting(
         (), "Networks (CIDR) whose X-Forwarded-* are believed; others' are replaced."
     )
+    log_level: str = setting("info", "debug, info, warning or error.")
     via: bool = setting(True, "Add Via to forwarded requests (RFC 9110 §7.6.3).")
     expose_revision: bool = setting(
         False, "Add X-Turnout-Revision, -Replica and -Reason to answers."
@@ -69,9 +72,16 @@ class RouterSettings:
             split_address(self.admin, "admin")
         if self.workers < 0 or self.workers > 1024:
             raise BadSettings(f"workers: {self.workers} is not within 0 to 1024")
+        check_log_level(self.log_level)
         if bool(self.routes) == bool(self.control):
             raise BadSettings("a router follows either --routes FILE or --control URL")
         return self
+
+
+def check_log_level(level: str) -> None:
+    """Raises BadSettings unless it is a level of `logging`."""
+    if level not in ("debug", "info", "warning", "error"):
+        raise BadSettings(f"log_level: {level!r} is none of debug, info, warning and error")
 
 
 def split_address(value: str, name: str) -> tuple[str, int]:

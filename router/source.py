@@ -27,7 +27,8 @@ log = logging.getLogger("turnout.router")
 _FILE_POLL_S = 0.25  # a stat each; inotify would miss some mounts and needs a library
 _POLL_WAIT_S = 25.0  # a long poll's length: below the idle limits of proxies between
 _DRAIN_POLL_S = 0.25  # while departed replicas are busy, control waits for their numbers
-_RETRY_S = 0.5
+_RETRY_S = 0.25
+_SILENT_RETRIES = 8  # a control plane that starts beside us is no news
 
 
 class Reporter(Protocol):
@@ -119,20 +120,20 @@ class ControlSource:
         router = self._router_id()
         connector = aiohttp.UnixConnector(self._path) if self._is_unix else None
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        is_cut_off = False
+        failures = 0
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
             while True:
                 try:
                     body = await self._poll(session, router, reporter)
                 except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                    if not is_cut_off:
+                    failures += 1
+                    if failures == _SILENT_RETRIES:
                         log.warning("event=control_lost reason=%r", str(error) or repr(error))
-                    is_cut_off = True
                     await asyncio.sleep(_RETRY_S)
                     continue
-                if is_cut_off:
-                    is_cut_off = False
+                if failures >= _SILENT_RETRIES:
                     log.warning("event=control_found")
+                failures = 0
                 if body is not None:
                     yield self._take(body)
 

@@ -13,11 +13,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from router.admin import Admin
 from router.handle import WorkerHandle
 from router.merge import Shares, Totals
+from router.parent import on_parent_gone
 from router.settings import RouterSettings, split_address
 from router.snapshot import App, Snapshot
 from router.source import SnapshotSource
@@ -65,6 +67,7 @@ class Supervisor:
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._source.hurry)
+        on_parent_gone(self._stop.set)
         admin = Admin(self)
         await admin.start()
         try:
@@ -248,8 +251,8 @@ class Supervisor:
             self.shares.sample(time.monotonic(), self.totals())
             await asyncio.sleep(_SHARE_SAMPLE_S)
 
-    def _spawn(self, coroutine: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
 

@@ -56,6 +56,15 @@ def _address(value: str) -> str:
     return value
 
 
+def is_address(value: str) -> bool:
+    """Whether a text is HOST:PORT."""
+    try:
+        _address(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _endpoint(value: Any) -> Any:
     return {"address": value, "replica": value} if isinstance(value, str) else value
 

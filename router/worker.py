@@ -13,6 +13,7 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ class Worker:
 
     def _swap(self, message: Message) -> None:
         edge, compiler = self._edge, self._compiler
-        assert edge is not None and compiler is not None
+        assert edge is not None
+        assert compiler is not None
         staged, self._staged = self._staged, {}
         old = edge.table
         edge.table = compiler.table(
@@ -174,7 +176,7 @@ class Worker:
         self._report(None)
         self._left.set()
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)

@@ -236,7 +236,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_chunks(self, exchange: Exchange, data: bytes) -> None:
         decoder, head = self._decoder, self._head
-        assert decoder is not None and head is not None
+        assert decoder is not None
+        assert head is not None
         try:
             pieces = decoder.feed(data)
         except FramingError:

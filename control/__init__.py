@@ -1,0 +1,1 @@
+"""The control plane: apps, their revisions, and what should be true of both."""

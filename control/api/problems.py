@@ -1,0 +1,93 @@
+"""Errors to answers: one shape for all, and no stack trace leaves the process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from control.errors import ControlError, Detail, all_of
+
+log = logging.getLogger("turnout.control")
+
+M = TypeVar("M", bound=BaseModel)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=orjson.dumps(value), status=status, content_type="application/json", headers=headers
+    )
+
+
+def problem(
+    status: int, code: str, message: str, details: list[Detail] | None = None
+) -> web.Response:
+    """The error body that Azure's clients read (contract §10)."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    if details:
+        error["details"] = [
+            {"code": d.code, "message": d.message, "target": d.target} for d in details
+        ]
+    return reply({"error": error}, status)
+
+
+@web.middleware
+async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into an answer."""
+    try:
+        return await handler(request)
+    except ControlError as error:
+        return problem(error.status, error.code, error.message, error.details)
+    except web.HTTPRequestEntityTooLarge:
+        return problem(413, "RequestTooLarge", "The request's body is too large.")
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return problem(405, "MethodNotAllowed", f"{request.path} allows {allowed}.")
+    except web.HTTPNotFound:
+        return problem(404, "ResourceNotFound", f"There is nothing at {request.path}.")
+    except web.HTTPException:
+        raise
+    except Exception:  # the root of a request's task: logged with context, answered without
+        log.exception("event=request_failed method=%s path=%s", request.method, request.path)
+        return problem(500, "InternalServerError", "Something failed here; the log says what.")
+
+
+async def body_of(request: web.Request) -> Any:
+    """The decoded JSON body. Raises Invalid."""
+    raw = await request.read()
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise all_of(
+            [Detail("InvalidRequestContent", f"the body is no JSON: {error}")], "the request"
+        ) from None
+
+
+def decode(model: type[M], value: Any) -> M:
+    """A body as its model. Raises Invalid with every wrong field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        details = [
+            Detail("InvalidParameterValue", _sentence(e), _path(e["loc"])) for e in error.errors()
+        ]
+        raise all_of(details, "the request was not accepted") from None
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in location]
+    return "".join(parts).lstrip(".")
+
+
+def _sentence(error: Any) -> str:
+    where = _path(error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where} is not known; remove it or mend its spelling"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

@@ -1,0 +1,43 @@
+"""A router's report in, a newer table out (long poll). The next report is the acknowledgement."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from control.api.keys import PUBLISHER, RECONCILER
+from control.api.problems import body_of, decode
+
+_MAX_WAIT_S = 60.0
+
+
+class Known(BaseModel):
+    """The newest table a router has received."""
+
+    epoch: str = ""
+    version: int = 0
+
+
+class Report(BaseModel):
+    """The full truth of one router; unknown keys are a newer router's."""
+
+    router: Annotated[str, Field(min_length=1, max_length=128)]
+    epoch: str = ""
+    applied: int = 0
+    in_flight: dict[str, int] = {}
+    known: Known = Known()
+    wait_s: Annotated[float, Field(ge=0, le=_MAX_WAIT_S)] = 0.0
+
+
+async def sync(request: web.Request) -> web.Response:
+    """POST /v1/sync: 200 with the table when it is another than the router knows, else 204."""
+    report = decode(Report, await body_of(request))
+    publisher = request.app[PUBLISHER]
+    publisher.hear(report.router, report.epoch, report.applied, report.in_flight)
+    request.app[RECONCILER].routers_reported()
+    body = await publisher.newer_than(report.known.epoch, report.known.version, report.wait_s)
+    if body is None:
+        return web.Response(status=204)
+    return web.Response(body=body, content_type="application/json")

@@ -1,0 +1,65 @@
+"""Handlers of traffic rules and labels."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from control.api.apps import app_reply
+from control.api.keys import SERVICE
+from control.api.problems import body_of, decode, reply
+from control.schema import Model, TrafficRule
+from control.traffic import rules_of
+
+
+class TrafficBody(Model):
+    """What replaces the traffic rules."""
+
+    traffic: tuple[TrafficRule, ...]
+
+
+class LabelBody(Model):
+    """Where a label goes."""
+
+    revision: str
+
+
+class SwapBody(Model):
+    """Two labels that change places."""
+
+    first: str
+    second: str
+
+
+async def get_traffic(request: web.Request) -> web.Response:
+    """GET /v1/apps/{app}/traffic."""
+    app = request.app[SERVICE].app(request.match_info["app"]).app
+    assert app is not None
+    return reply({"traffic": [rule.wire() for rule in rules_of(app)]})
+
+
+async def set_traffic(request: web.Request) -> web.Response:
+    """PUT /v1/apps/{app}/traffic: the whole list."""
+    body = decode(TrafficBody, await body_of(request))
+    if_match = request.headers.get("If-Match", "")
+    name = request.match_info["app"]
+    return app_reply(request, request.app[SERVICE].set_traffic(name, body.traffic, if_match))
+
+
+async def put_label(request: web.Request) -> web.Response:
+    """PUT /v1/apps/{app}/labels/{label}."""
+    body, match = decode(LabelBody, await body_of(request)), request.match_info
+    view = request.app[SERVICE].add_label(match["app"], match["label"], body.revision)
+    return app_reply(request, view)
+
+
+async def delete_label(request: web.Request) -> web.Response:
+    """DELETE /v1/apps/{app}/labels/{label}."""
+    match = request.match_info
+    return app_reply(request, request.app[SERVICE].remove_label(match["app"], match["label"]))
+
+
+async def swap_labels(request: web.Request) -> web.Response:
+    """POST /v1/apps/{app}/labels/swap."""
+    body = decode(SwapBody, await body_of(request))
+    name = request.match_info["app"]
+    return app_reply(request, request.app[SERVICE].swap_labels(name, body.first, body.second))

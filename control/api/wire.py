@@ -1,0 +1,98 @@
+"""Resources as the API shows them: ACA's `properties`, without the ARM envelope."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from control import traffic
+from control.lifecycle import app_provisioning, app_running, details, health_state, running_state
+from control.resources import AppView, Replica, ReplicaState, Revision
+from router.hosts import app_host, revision_host
+
+
+def moment(seconds: float) -> str:
+    """RFC 3339 with offset."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def app_wire(view: AppView, domain: str) -> dict[str, Any]:
+    """An app."""
+    app = view.app
+    assert app is not None
+    revisions = list(view.revisions.values())
+    configuration = app.configuration.wire()
+    if configuration["ingress"] is not None:
+        configuration["ingress"]["fqdn"] = app_host(app.name, domain)
+    wire: dict[str, Any] = {
+        "name": app.name,
+        "version": app.version,
+        "createdTime": moment(app.created_at),
+        "lastModifiedTime": moment(app.updated_at),
+        "provisioningState": app_provisioning(app, revisions),
+        "runningStatus": app_running(app, revisions),
+        "latestRevisionName": app.latest,
+        "latestReadyRevisionName": app.latest_ready,
+    }
+    if configuration["ingress"] is not None:
+        wire["latestRevisionFqdn"] = revision_host(app.latest, domain)
+    return wire | {"configuration": configuration, "template": app.template.wire()}
+
+
+def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, Any]:
+    """A revision; an inactive one has no provisioning, running or health state (contract §4.3)."""
+    app = view.app
+    assert app is not None
+    replicas = view.of(revision.name)
+    share = traffic.shares(view).get(revision.name, traffic.Share())
+    wire: dict[str, Any] = {
+        "name": revision.name,
+        "createdTime": moment(revision.created_at),
+        "active": revision.is_active,
+        "replicas": sum(not r.is_leaving for r in replicas),
+        "trafficWeight": share.weight,
+        "labels": list(share.labels),
+    }
+    if revision.last_active_at:
+        wire["lastActiveTime"] = moment(revision.last_active_at)
+    if app.configuration.ingress is not None:
+        wire["fqdn"] = revision_host(revision.name, domain)
+    if revision.is_active:
+        wire |= {
+            "provisioningState": revision.provisioning.value,
+            "runningState": running_state(app, revision, replicas),
+            "runningStateDetails": details(revision, replicas),
+            "healthState": health_state(app, revision, replicas),
+        }
+        if revision.reason:
+            wire["provisioningError"] = f"{revision.reason}: {revision.message}"
+    return wire | {"template": revision.template.wire()}
+
+
+_WAITING = (ReplicaState.PENDING, ReplicaState.BACKOFF)
+
+
+def replica_wire(replica: Replica) -> dict[str, Any]:
+    """A replica with its one container."""
+    is_running = replica.state not in _WAITING
+    container = {
+        "name": "main",
+        "ready": replica.is_ready,
+        "started": is_running and replica.state is not ReplicaState.STARTING,
+        "restartCount": replica.restarts,
+        "runningState": "Running" if is_running else "Waiting",
+    }
+    if replica.reason:
+        container["runningStateDetails"] = f"Container is waiting with reason: {replica.reason}"
+    if replica.exit_code is not None:
+        container["exitCode"] = replica.exit_code
+    return {
+        "name": replica.name,
+        "createdTime": moment(replica.created_at),
+        "runningState": "Running" if is_running else "NotRunning",
+        "runningStateDetails": replica.message,
+        "state": replica.state.value,
+        "address": replica.address,
+        "node": replica.node,
+        "containers": [container],
+    }

@@ -1,0 +1,1 @@
+"""The `turnout` command. It talks to a control plane, or starts the servers."""

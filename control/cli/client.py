@@ -1,0 +1,90 @@
+"""One call to a control plane, and what a command does when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+import typer
+from rich.console import Console
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+DEFAULT_SERVER = "http://127.0.0.1:8081"
+_TIMEOUT_S = 30.0
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what is wrong and leave."""
+    errors.print(f"[bold red]error:[/] {message}", markup=True, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+class Api:
+    """The control plane at `--server` or TURNOUT_SERVER."""
+
+    def __init__(self, server: str = "") -> None:
+        self._server = (server or os.environ.get("TURNOUT_SERVER") or DEFAULT_SERVER).rstrip("/")
+
+    def get(self, *path: str) -> Any:
+        """GET /v1/PATH."""
+        return self.call("GET", path)
+
+    def find(self, *path: str) -> Any | None:
+        """GET, and None for what does not exist."""
+        return self.call("GET", path, missing_is_none=True)
+
+    def call(
+        self, method: str, path: tuple[str, ...], body: Any = None, *, missing_is_none: bool = False
+    ) -> Any:
+        """One call; leaves with a sentence when it fails."""
+        try:
+            status, answer = asyncio.run(self._send(method, path, body))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            fail(
+                f"no control plane answers at {self._server} ({error or type(error).__name__}); "
+                "start one with: turnout up, or name one with --server or TURNOUT_SERVER"
+            )
+        if status == 404 and missing_is_none:
+            return None
+        if status >= 400:
+            self._explain(status, answer)
+        return answer
+
+    async def _send(self, method: str, path: tuple[str, ...], body: Any) -> tuple[int, Any]:
+        url = f"{self._server}/v1/" + "/".join(quote(part, safe="?=") for part in path)
+        data = orjson.dumps(body) if body is not None else None
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=_credentials()) as session,
+            session.request(
+                method, url, data=data, headers={"Content-Type": "application/json"}
+            ) as response,
+        ):
+            raw = await response.read()
+            try:
+                return response.status, orjson.loads(raw) if raw else None
+            except orjson.JSONDecodeError:
+                return response.status, {"error": {"message": raw.decode(errors="replace")}}
+
+    def _explain(self, status: int, answer: Any) -> NoReturn:
+        error = answer.get("error", {}) if isinstance(answer, dict) else {}
+        details = error.get("details") or []
+        if len(details) > 1:
+            errors.print("[bold red]error:[/] the request was refused:")
+            for detail in details:
+                errors.print(f"  - {detail['message']}", markup=False)
+            raise typer.Exit(1)
+        fail(error.get("message") or f"the control plane answered {status}")
+
+
+def _credentials() -> dict[str, str]:
+    file = os.environ.get("TURNOUT_TOKEN_FILE")
+    token = os.environ.get("TURNOUT_TOKEN") or (Path(file).read_text().split()[0] if file else "")
+    return {"Authorization": f"Bearer {token}"} if token else {}

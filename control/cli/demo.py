@@ -1,0 +1,203 @@
+"""`turnout demo`: everything on this machine, with an app to look at and a live split."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from rich import box
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from control.cli.client import console
+from control.launcher import Launcher, PartFailed, unless
+
+APP = "album-api"
+_RATE_PER_S = 20  # gentle: one core is busy for a few thousandths of it
+_REFRESH_S = 0.5
+_READY_S = 60.0
+
+
+def _template(suffix: str) -> dict[str, Any]:
+    get = {"path": "/healthz", "port": 80}
+    return {
+        "revisionSuffix": suffix,
+        "containers": [
+            {
+                "name": "main",
+                "image": "process:demo",
+                "probes": [
+                    {"type": "Startup", "httpGet": get, "periodSeconds": 1, "failureThreshold": 60},
+                    {"type": "Readiness", "httpGet": get, "periodSeconds": 2},
+                ],
+            }
+        ],
+        "scale": {"minReplicas": 2, "maxReplicas": 2},
+    }
+
+
+class Demo:
+    """The running demo."""
+
+    def __init__(self, launcher: Launcher, session: aiohttp.ClientSession) -> None:
+        self._launcher = launcher
+        self._session = session
+        self._seen: Counter[str] = Counter()
+        self._failed = 0
+        self._stopped = False
+        self._revisions: list[dict[str, Any]] = []
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One call to the control plane."""
+        url = f"http://{self._launcher.admin}/v1/{path}"
+        data = orjson.dumps(body) if body is not None else None
+        async with self._session.request(method, url, data=data) as response:
+            answer = await response.json(loads=orjson.loads)
+            if response.status >= 400:
+                raise RuntimeError(answer["error"]["message"])
+            return answer
+
+    async def deploy(self) -> None:
+        """Two revisions, 80/20, the second one labelled staging."""
+        configuration = {"activeRevisionsMode": "multiple", "ingress": {"targetPort": 80}}
+        app = {"configuration": configuration, "template": _template("v1")}
+        if await self._exists():
+            return  # a state directory of an earlier demo
+        await self.call("PUT", f"apps/{APP}", app)
+        rules = [
+            {"revisionName": f"{APP}--v1", "weight": 80},
+            {"revisionName": f"{APP}--v2", "weight": 20, "label": "staging"},
+        ]
+        pinned = {"ingress": {"targetPort": 80, "traffic": [{**rules[0], "weight": 100}]}}
+        await self.call("PATCH", f"apps/{APP}", {"configuration": pinned})
+        await self.call("PATCH", f"apps/{APP}", {"template": _template("v2")})
+        await self.call("PUT", f"apps/{APP}/traffic", {"traffic": rules})
+
+    async def _exists(self) -> bool:
+        return any(app["name"] == APP for app in (await self.call("GET", "apps"))["value"])
+
+    async def wait_ready(self) -> None:
+        """Until both revisions answer."""
+        async with asyncio.timeout(_READY_S):
+            while True:
+                await self._refresh()
+                states = [r.get("provisioningState") for r in self._revisions if r["active"]]
+                if states and all(state == "Provisioned" for state in states):
+                    return
+                await asyncio.sleep(0.1)
+
+    async def _refresh(self) -> None:
+        self._revisions = (await self.call("GET", f"apps/{APP}/revisions"))["value"]
+
+    async def send(self) -> None:
+        """A gentle stream of requests to the app's host."""
+        headers = {"Host": f"{APP}.localhost"}
+        url = f"http://{_reachable(self._launcher.ingress)}/"
+        while True:
+            await asyncio.sleep(1 / _RATE_PER_S)
+            try:
+                async with self._session.get(url, headers=headers) as response:
+                    body = await response.read()
+                    if response.status == 200:
+                        self._seen[orjson.loads(body)["revision"]] += 1
+                    else:
+                        self._failed += 1
+            except (aiohttp.ClientError, OSError):
+                self._failed += 1
+
+    async def show(self) -> None:
+        """The observed split, live."""
+        with Live(self._view(), console=console, refresh_per_second=4) as live:
+            while True:
+                await asyncio.sleep(_REFRESH_S)
+                with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError):
+                    await self._refresh()
+                live.update(self._view())
+
+    def _view(self) -> Group:
+        total = sum(self._seen.values())
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for title in ("Revision", "Labels", "Weight", "Observed", "Requests", "Replicas", "State"):
+            table.add_column(title)
+        for revision in sorted(self._revisions, key=lambda r: r["name"]):
+            if not revision["active"]:
+                continue
+            n = self._seen[revision["name"]]
+            share = n / total if total else 0.0
+            bar = "█" * round(share * 20)
+            table.add_row(
+                revision["name"],
+                ", ".join(revision["labels"]),
+                f"{revision['trafficWeight']} %",
+                f"{share:6.1%} {bar}",
+                str(n),
+                str(revision["replicas"]),
+                str(revision.get("runningState")),
+            )
+        note = f"{total} requests, {self._failed} failed. Ctrl-C ends everything."
+        return Group(table, Text(note, style="dim"))
+
+
+def _reachable(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "") else address  # noqa: S104
+
+
+def _print_tour(launcher: Launcher) -> None:
+    port = launcher.ingress.rpartition(":")[2]
+    lines = (
+        f"app        http://{APP}.localhost:{port}/            80 % v1, 20 % v2",
+        f"label      http://{APP}---staging.localhost:{port}/  the revision labelled staging",
+        f"revision   http://{APP}--v1.localhost:{port}/        that revision",
+        f"API        http://{launcher.admin}/v1/apps",
+        f"metrics    http://{launcher.admin}/metrics",
+        f"try        turnout revision list {APP}",
+        f"           turnout traffic set {APP} --revision-weight v1=50 --revision-weight v2=50",
+    )
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+    sys.stdout.flush()
+
+
+async def run(environment: dict[str, str], state: Path, *, is_quiet: bool) -> int:
+    """Run the demo until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    launcher = Launcher(environment, state)
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        if not await unless(stop, launcher.start()):
+            return 0
+        async with aiohttp.ClientSession() as session:
+            demo = Demo(launcher, session)
+            if not await unless(stop, _begin(demo)):
+                return 0
+            print(f"ready ingress={launcher.ingress} admin={launcher.admin}", file=sys.stderr)
+            _print_tour(launcher)
+            if not is_quiet:
+                tasks = [asyncio.create_task(demo.send()), asyncio.create_task(demo.show())]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    except PartFailed as error:
+        return error.code
+    finally:
+        await launcher.stop()
+    return 0
+
+
+async def _begin(demo: Demo) -> None:
+    await demo.deploy()
+    await demo.wait_ready()

@@ -1,0 +1,116 @@
+"""`turnout deploy`: create or update an app, and wait until its new revision is ready."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.status import Status
+
+from control.cli.client import Api, console, errors, fail
+from control.cli.output import REVISIONS, Format, Output, Server, show
+from control.cli.resources import App
+
+_POLL_S = 0.2
+
+
+def deploy(
+    app: App,
+    image: Annotated[
+        str,
+        typer.Option("--image", help="process:, process:demo, endpoint:HOST:PORT, or an image."),
+    ] = "",
+    command: Annotated[
+        list[str] | None, typer.Option("--command", help="Program and arguments; repeat for each.")
+    ] = None,
+    args: Annotated[
+        list[str] | None, typer.Option("--args", help="Arguments; repeat for each.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env-vars", "--env", help="NAME=VALUE; repeat for each.")
+    ] = None,
+    revision_suffix: Annotated[
+        str, typer.Option("--revision-suffix", help="Name of the new revision; default: made up.")
+    ] = "",
+    min_replicas: Annotated[int | None, typer.Option("--min-replicas", min=0)] = None,
+    max_replicas: Annotated[int | None, typer.Option("--max-replicas", min=1)] = None,
+    target_port: Annotated[int | None, typer.Option("--target-port")] = None,
+    probe_path: Annotated[
+        str, typer.Option("--probe-path", help="Path that answers 2xx or 3xx once ready.")
+    ] = "",
+    revisions_mode: Annotated[
+        str, typer.Option("--revisions-mode", help="single or multiple; default: as it is.")
+    ] = "",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 660.0,
+    output: Output = Format.TABLE,
+    server: Server = "",
+) -> None:
+    """Create or update an app. What is not given stays as it is."""
+    api = Api(server)
+    old = api.find("apps", app)
+    if old is None and not image:
+        fail(f"there is no app {app} yet; create it with --image", 2)
+    container = dict(old["template"]["containers"][0]) if old else {"name": "main"}
+    changes = {
+        "image": image,
+        "command": command,
+        "args": args,
+        "env": [_variable(text) for text in env] if env else None,
+        "probes": _probes(probe_path, target_port or 80) if probe_path else None,
+    }
+    container |= {key: value for key, value in changes.items() if value}
+    template: dict[str, Any] = {"revisionSuffix": revision_suffix, "containers": [container]}
+    scale = {"minReplicas": min_replicas, "maxReplicas": max_replicas}
+    if any(value is not None for value in scale.values()):
+        template["scale"] = {k: v for k, v in scale.items() if v is not None}
+    configuration: dict[str, Any] = {}
+    if target_port is not None or old is None:
+        configuration["ingress"] = {"targetPort": target_port or 80}
+    if revisions_mode:
+        configuration["activeRevisionsMode"] = revisions_mode
+    body = {"configuration": configuration, "template": template}
+    after = api.call("PATCH" if old else "PUT", ("apps", app), body)
+    if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
+        errors.print(f"{app} is unchanged: {after['latestRevisionName']} has this template already")
+    if not no_wait:
+        wait_ready(api, app, after["latestRevisionName"], timeout)
+    show(api.get("apps", app, "revisions", after["latestRevisionName"]), REVISIONS, output)
+    fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
+    if fqdn and output is Format.TABLE:
+        console.print(f"{app} answers at {fqdn}")
+
+
+def _variable(text: str) -> dict[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        fail(f"{text!r} is not NAME=VALUE", 2)
+    return {"name": name, "value": value}
+
+
+def _probes(path: str, port: int) -> list[dict[str, Any]]:
+    get = {"path": path, "port": port}
+    startup = {"type": "Startup", "periodSeconds": 1, "failureThreshold": 240}
+    readiness = {"type": "Readiness", "periodSeconds": 5, "failureThreshold": 3}
+    return [{**probe, "httpGet": get} for probe in (startup, readiness)]
+
+
+def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
+    """Show how a revision comes up; leaves with its reason when it fails."""
+    ends_at = time.monotonic() + timeout_s
+    with Status(f"{revision}: starting", console=errors) as status:
+        while True:
+            wire = api.get("apps", app, "revisions", revision)
+            state = wire.get("provisioningState")
+            details = wire.get("runningStateDetails", "")
+            if state == "Provisioned":
+                return
+            if state == "Failed":
+                fail(f"{revision} failed: {details}")
+            if not wire["active"]:
+                fail(f"{revision} was deactivated before it was ready; a newer one took its place")
+            if time.monotonic() > ends_at:
+                fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
+            status.update(f"{revision}: {wire.get('runningState')}, {details}")
+            time.sleep(_POLL_S)

@@ -1,0 +1,44 @@
+"""The `turnout` command: every noun and verb in one screen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from control.cli import deploy, resources, servers
+from router import __version__
+
+app = typer.Typer(
+    name="turnout",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Revisions of Azure Container Apps on any Docker host.",
+)
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Revisions of Azure Container Apps on any Docker host."""
+
+
+for server in (servers.up, servers.router, servers.control, servers.demo, servers.check):
+    app.command()(server)
+app.command()(deploy.deploy)
+app.command()(resources.logs)
+app.add_typer(resources.app_commands, name="app")
+app.add_typer(resources.revision_commands, name="revision")
+app.add_typer(resources.traffic_commands, name="traffic")
+app.add_typer(resources.label_commands, name="label")
+app.add_typer(resources.replica_commands, name="replica")

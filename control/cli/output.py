@@ -1,0 +1,95 @@
+"""Results as a table for people or JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich import box
+from rich.table import Table
+
+from control.cli.client import console
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="table or json.")]
+Server = Annotated[
+    str, typer.Option("--server", help="Control plane; default TURNOUT_SERVER, then localhost.")
+]
+
+# title, then the path of the value
+Columns = Sequence[tuple[str, str]]
+
+APPS: Columns = (
+    ("Name", "name"),
+    ("Mode", "configuration.activeRevisionsMode"),
+    ("Status", "runningStatus"),
+    ("Provisioning", "provisioningState"),
+    ("Latest", "latestRevisionName"),
+    ("Fqdn", "configuration.ingress.fqdn"),
+)
+REVISIONS: Columns = (
+    ("Name", "name"),
+    ("Active", "active"),
+    ("Traffic", "trafficWeight"),
+    ("Labels", "labels"),
+    ("Replicas", "replicas"),
+    ("State", "runningState"),
+    ("Health", "healthState"),
+    ("Created", "createdTime"),
+)
+REPLICAS: Columns = (
+    ("Name", "name"),
+    ("State", "state"),
+    ("Address", "address"),
+    ("Restarts", "containers.0.restartCount"),
+    ("Details", "runningStateDetails"),
+)
+TRAFFIC: Columns = (
+    ("Revision", "revisionName"),
+    ("Latest", "latestRevision"),
+    ("Weight", "weight"),
+    ("Label", "label"),
+)
+
+
+def show(value: Any, columns: Columns, output: Format) -> None:
+    """Print one resource or a list of them."""
+    if output is Format.JSON:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+        sys.stdout.write(text + "\n")
+        return
+    rows = value if isinstance(value, list) else [value]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, _ in columns:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(_at(row, path)) for _, path in columns))
+    console.print(table)
+
+
+def _at(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        if isinstance(value, list):
+            value = value[int(part)] if int(part) < len(value) else None
+        else:
+            value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

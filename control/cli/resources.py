@@ -1,0 +1,258 @@
+"""The day-to-day nouns: app, revision, traffic, label, replica, logs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from control.cli.client import Api, console, fail
+from control.cli.output import APPS, REPLICAS, REVISIONS, TRAFFIC, Format, Output, Server, show
+
+App = Annotated[str, typer.Argument(help="The app's name.", metavar="APP")]
+RevisionName = Annotated[str, typer.Option("--revision", help="The revision's full name.")]
+LabelName = Annotated[str, typer.Option("--label", help="The label.")]
+
+app_commands = typer.Typer(no_args_is_help=True, help="Apps.")
+revision_commands = typer.Typer(no_args_is_help=True, help="Revisions of an app.")
+traffic_commands = typer.Typer(no_args_is_help=True, help="How requests are split.")
+label_commands = typer.Typer(no_args_is_help=True, help="Labels: a revision's own host name.")
+replica_commands = typer.Typer(no_args_is_help=True, help="Replicas of a revision.")
+
+JSON, TABLE = Format.JSON, Format.TABLE
+
+
+@app_commands.command("list")
+def list_apps(output: Output = TABLE, server: Server = "") -> None:
+    """List the apps."""
+    show(Api(server).get("apps")["value"], APPS, output)
+
+
+@app_commands.command("show")
+def show_app(app: App, output: Output = TABLE, server: Server = "") -> None:
+    """Show one app."""
+    show(Api(server).get("apps", app), APPS, output)
+
+
+@app_commands.command("delete")
+def delete_app(
+    app: App,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    server: Server = "",
+) -> None:
+    """Delete an app and all its revisions."""
+    api = Api(server)
+    api.get("apps", app)
+    if not yes and not typer.confirm(f"Delete {app} and all its revisions?"):
+        raise typer.Exit(1)
+    api.call("DELETE", ("apps", app))
+    console.print(f"{app} deleted")
+
+
+@app_commands.command("stop")
+def stop_app(app: App, output: Output = TABLE, server: Server = "") -> None:
+    """Take all replicas of an app down."""
+    show(Api(server).call("POST", ("apps", app, "stop")), APPS, output)
+
+
+@app_commands.command("start")
+def start_app(app: App, output: Output = TABLE, server: Server = "") -> None:
+    """Bring a stopped app back."""
+    show(Api(server).call("POST", ("apps", app, "start")), APPS, output)
+
+
+@revision_commands.command("list")
+def list_revisions(
+    app: App,
+    all_: Annotated[bool, typer.Option("--all", help="Inactive ones too.")] = False,
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """List the active revisions of an app, newest first."""
+    found = Api(server).get("apps", app, "revisions")["value"]
+    show([r for r in found if all_ or r["active"]], REVISIONS, output)
+
+
+@revision_commands.command("show")
+def show_revision(
+    app: App, revision: RevisionName, output: Output = TABLE, server: Server = ""
+) -> None:
+    """Show one revision."""
+    show(Api(server).get("apps", app, "revisions", revision), REVISIONS, output)
+
+
+def _act(verb: str, app: str, revision: str, output: Format, server: str) -> None:
+    path = ("apps", app, "revisions", revision, verb)
+    show(Api(server).call("POST", path), REVISIONS, output)
+
+
+@revision_commands.command("activate")
+def activate(app: App, revision: RevisionName, output: Output = TABLE, server: Server = "") -> None:
+    """Bring a revision back; in single mode it takes over once it is ready."""
+    _act("activate", app, revision, output, server)
+
+
+@revision_commands.command("deactivate")
+def deactivate(
+    app: App, revision: RevisionName, output: Output = TABLE, server: Server = ""
+) -> None:
+    """Send a revision to rest: its replicas finish their requests and end."""
+    _act("deactivate", app, revision, output, server)
+
+
+@revision_commands.command("restart")
+def restart(app: App, revision: RevisionName, output: Output = TABLE, server: Server = "") -> None:
+    """Replace a revision's replicas, one at a time."""
+    _act("restart", app, revision, output, server)
+
+
+@revision_commands.command("set-mode")
+def set_mode(
+    app: App,
+    mode: Annotated[str, typer.Option("--mode", help="single or multiple.")],
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Switch between one serving revision and several."""
+    show(Api(server).call("PUT", ("apps", app, "mode"), {"mode": mode}), APPS, output)
+
+
+@traffic_commands.command("show")
+def show_traffic(app: App, output: Output = TABLE, server: Server = "") -> None:
+    """Show the traffic rules."""
+    show(Api(server).get("apps", app, "traffic")["traffic"], TRAFFIC, output)
+
+
+@traffic_commands.command("set")
+def set_traffic(
+    app: App,
+    revision_weight: Annotated[
+        list[str] | None,
+        typer.Option("--revision-weight", help="NAME=80 or latest=20; repeat for each."),
+    ] = None,
+    label_weight: Annotated[
+        list[str] | None, typer.Option("--label-weight", help="LABEL=80; repeat for each.")
+    ] = None,
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Set weights; revisions that are not named get none, labels stay where they are."""
+    api = Api(server)
+    given = [_pair(text) for text in revision_weight or []]
+    labelled = [_pair(text) for text in label_weight or []]
+    if not given and not labelled:
+        fail("give --revision-weight NAME=WEIGHT or --label-weight LABEL=WEIGHT", 2)
+    rules = _rules(api.get("apps", app, "traffic")["traffic"], app, given, labelled)
+    wire = api.call("PUT", ("apps", app, "traffic"), {"traffic": rules})
+    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+
+
+def _pair(text: str) -> tuple[str, int]:
+    name, equals, weight = text.rpartition("=")
+    if not equals or not weight.isascii() or not weight.isdigit():
+        fail(f"{text!r} is not NAME=WEIGHT, such as album-api--v1=80", 2)
+    return name, int(weight)
+
+
+def _rules(
+    old: list[dict[str, Any]],
+    app: str,
+    given: list[tuple[str, int]],
+    labelled: list[tuple[str, int]],
+) -> list[dict[str, Any]]:
+    """The new rules: named ones with their weights, and labels that would be lost."""
+    weights: dict[str, int] = {}
+    for name, weight in given:
+        full = name if name == "latest" or "--" in name else f"{app}--{name}"
+        weights[full] = weight
+    for label, weight in labelled:
+        owner = next((r for r in old if r.get("label") == label), None)
+        if owner is None:
+            fail(f"no revision of {app} holds the label {label}")
+        weights[owner.get("revisionName", "latest")] = weight
+    rules = []
+    for rule in old:
+        name = rule.get("revisionName", "latest")
+        weight = weights.pop(name, 0)
+        if weight or rule.get("label"):
+            rules.append({**rule, "weight": weight})
+    for name, weight in weights.items():
+        target = {"latestRevision": True} if name == "latest" else {"revisionName": name}
+        rules.append({**target, "weight": weight})
+    return rules
+
+
+@label_commands.command("add")
+def add_label(
+    app: App,
+    label: LabelName,
+    revision: RevisionName,
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Put a label on a revision; a label that another one holds moves."""
+    wire = Api(server).call("PUT", ("apps", app, "labels", label), {"revision": revision})
+    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+
+
+@label_commands.command("move")
+def move_label(
+    app: App,
+    label: LabelName,
+    revision: RevisionName,
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Move a label to another revision in one write."""
+    add_label(app, label, revision, output, server)
+
+
+@label_commands.command("remove")
+def remove_label(app: App, label: LabelName, output: Output = TABLE, server: Server = "") -> None:
+    """Take a label away."""
+    wire = Api(server).call("DELETE", ("apps", app, "labels", label))
+    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+
+
+@label_commands.command("swap")
+def swap_labels(
+    app: App,
+    source: Annotated[str, typer.Option("--source", help="One label.")],
+    target: Annotated[str, typer.Option("--target", help="The other label.")],
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Exchange two labels in one write."""
+    body = {"first": source, "second": target}
+    wire = Api(server).call("POST", ("apps", app, "labels", "swap"), body)
+    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+
+
+@replica_commands.command("list")
+def list_replicas(
+    app: App,
+    revision: Annotated[str, typer.Option("--revision", help="Default: the latest.")] = "",
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """List the replicas of a revision."""
+    api = Api(server)
+    name = revision or api.get("apps", app)["latestRevisionName"]
+    show(api.get("apps", app, "revisions", name, "replicas")["value"], REPLICAS, output)
+
+
+def logs(
+    app: App,
+    revision: Annotated[str, typer.Option("--revision", help="Default: the latest.")] = "",
+    replica: Annotated[str, typer.Option("--replica", help="Default: all.")] = "",
+    tail: Annotated[int, typer.Option("--tail", min=1, max=1000)] = 20,
+    server: Server = "",
+) -> None:
+    """Show the last lines that replicas wrote."""
+    api = Api(server)
+    name = revision or api.get("apps", app)["latestRevisionName"]
+    for found in api.get("apps", app, "revisions", name, "replicas")["value"]:
+        if replica in ("", found["name"]):
+            path = ("apps", app, "revisions", name, "replicas", found["name"], f"logs?tail={tail}")
+            for line in api.get(*path)["lines"]:
+                console.print(f"{found['name']}  {line}", markup=False, soft_wrap=True)

@@ -1,0 +1,177 @@
+"""The servers: up, router, control, demo; and check."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from control.cli.client import console, errors, fail
+from control.launcher import Launcher, PartFailed, unless
+from control.settings import ControlSettings
+from router.config import CONTROL_TABLE, BadSettings, load
+from router.settings import RouterSettings
+
+Listen = Annotated[str | None, typer.Option("--listen", help="Ingress, HOST:PORT.")]
+Admin = Annotated[str | None, typer.Option("--admin", help="API, metrics and console, HOST:PORT.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Default: one per core.")]
+Domain = Annotated[str | None, typer.Option("--domain", help="Of the apps' hosts.")]
+State = Annotated[Path | None, typer.Option("--state", help="Directory that survives a restart.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", envvar="TURNOUT_CONFIG", help="Settings file, TOML.")
+]
+TokenFile = Annotated[str | None, typer.Option("--token-file", help="Tokens, one a line.")]
+
+
+def router(
+    routes: Annotated[str | None, typer.Option("--routes", help="Routes file, TOML.")] = None,
+    control: Annotated[
+        str | None, typer.Option("--control", help="Control plane: http://HOST:PORT or unix:PATH.")
+    ] = None,
+    listen: Listen = None,
+    admin: Admin = None,
+    workers: Workers = None,
+    domain: Domain = None,
+    state: State = None,
+    config: Config = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Run a router alone: on a routes file, or following a control plane."""
+    from router.__main__ import run
+
+    flags = {**locals()}
+    raise typer.Exit(run(_settings(RouterSettings, flags, config)))
+
+
+def control(
+    admin: Admin = None,
+    domain: Domain = None,
+    state: State = None,
+    config: Config = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Run the control plane alone."""
+    from control.plane import main
+
+    flags = {**locals()}
+    raise typer.Exit(main(_settings(ControlSettings, flags, config, CONTROL_TABLE)))
+
+
+def up(
+    listen: Listen = None,
+    admin: Admin = None,
+    workers: Workers = None,
+    domain: Domain = None,
+    state: State = None,
+    config: Config = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Run a control plane and a router on this host."""
+    flags = {**locals()}
+    environment = _environment(flags, config)
+    raise typer.Exit(asyncio.run(_up(environment, _state(state, config))))
+
+
+async def _up(environment: dict[str, str], state: Path) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    launcher = Launcher(environment, state)
+    loop.add_signal_handler(signal.SIGHUP, launcher.hup)
+    try:
+        if await unless(stop, launcher.start()):
+            print(f"ready ingress={launcher.ingress} admin={launcher.admin}", file=sys.stderr)
+            await stop.wait()
+    except PartFailed as error:
+        return error.code
+    finally:
+        await launcher.stop()
+    return 0
+
+
+def demo(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No display and no traffic of its own.")
+    ] = False,
+    listen: Listen = None,
+    admin: Admin = None,
+    workers: Workers = None,
+    state: State = None,
+) -> None:
+    """Run everything with a demo app: two revisions at 80/20 and a label."""
+    from control.cli.demo import run
+
+    with tempfile.TemporaryDirectory(prefix="turnout-demo-") as scratch:
+        environment = _environment({"listen": listen, "admin": admin, "workers": workers}, None)
+        environment["TURNOUT_LOG_LEVEL"] = "warning"  # the display is the log
+        try:
+            code = asyncio.run(run(environment, state or Path(scratch), is_quiet=quiet))
+        except KeyboardInterrupt:
+            code = 0
+    raise typer.Exit(code)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A routes file or a settings file.")],
+) -> None:
+    """Check a routes or settings file; exit 0 good, 1 bad, every problem with its line."""
+    from router.routes_file import BadRoutes, parse
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"cannot read {file}: {error}")
+    if "[[app" not in text and _is_settings(text):
+        try:
+            load(RouterSettings, {}, file=file, environ={})
+            load(ControlSettings, {}, file=file, environ={}, table=CONTROL_TABLE)
+        except BadSettings as error:
+            fail(str(error))
+    else:
+        try:
+            parse(text)
+        except BadRoutes as error:
+            for line, message in error.problems:
+                errors.print(f"{file}:{line}: {message}", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+    console.print(f"{file} is good", markup=False)
+
+
+def _is_settings(text: str) -> bool:
+    import tomllib
+
+    try:
+        keys = set(tomllib.loads(text))
+    except tomllib.TOMLDecodeError:
+        return False  # the routes parser says where
+    return bool(keys - {"domain", "app"})
+
+
+def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: str = "") -> Any:
+    try:
+        return load(cls, flags, file=file, table=table).check()
+    except BadSettings as error:
+        fail(str(error), 2)
+
+
+def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
+    """Flags as the environment of the processes that are started; checked here, at once."""
+    names = ("listen", "admin", "workers", "domain", "token_file")
+    given = {name: str(flags[name]) for name in names if flags.get(name) is not None}
+    _settings(RouterSettings, {**given, "control": "unix:x", "routes": ""}, config)
+    _settings(ControlSettings, given, config, CONTROL_TABLE)
+    environment = {f"TURNOUT_{name.upper()}": value for name, value in given.items()}
+    if config is not None:
+        environment["TURNOUT_CONFIG"] = str(config)
+    return environment
+
+
+def _state(state: Path | None, config: Path | None) -> Path:
+    found: Path = _settings(ControlSettings, {"state": state}, config, CONTROL_TABLE).state
+    return found

@@ -1,0 +1,170 @@
+"""`turnout up`: a control plane and a router on one host, as two processes that are kept alive.
+
+Apart, because neither may take the other down: the router serves on while control is replaced,
+and the other way round. Both leave when this process does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from router.parent import VARIABLE
+
+_RESTART_S = 0.5
+_LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
+
+
+class PartFailed(Exception):
+    """A part could not start; `code` is its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Do `work`, but give it up when `stop` is set first; whether it was done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+        return True
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return False
+
+
+@dataclass
+class _Part:
+    """One of the two processes."""
+
+    module: str
+    environment: dict[str, str]
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    facts: dict[str, str] = field(default_factory=dict)  # what its ready line said
+    process: Process | None = None
+
+
+class Launcher:
+    """Runs both parts; `ingress` and `admin` are their addresses once `start` has returned."""
+
+    def __init__(self, environment: dict[str, str], state: Path) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        sync, admin = f"unix:{state}/sync.sock", f"unix:{state}/router.sock"
+        base = {**os.environ, **environment, "TURNOUT_STATE": str(state)}
+        self._control = _Part(
+            "control",
+            {
+                **base,
+                "TURNOUT_SYNC": sync,
+                "TURNOUT_ROUTER_ADMIN": admin,
+                "TURNOUT_ON_EXIT": "stop",
+            },
+        )
+        self._router = _Part(
+            "router",
+            {**base, "TURNOUT_CONTROL": sync, "TURNOUT_ADMIN": admin, "TURNOUT_ROUTES": ""},
+        )
+        self._parent_end, self._our_end = os.pipe()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._is_leaving = False
+
+    @property
+    def ingress(self) -> str:
+        """HOST:PORT of the ingress."""
+        return self._router.facts["ingress"]
+
+    @property
+    def admin(self) -> str:
+        """HOST:PORT of the admin port."""
+        return self._control.facts["admin"]
+
+    def pid_of(self, part: str) -> int:
+        """Process id of control or router, for who wants to try what happens without it."""
+        process = {"control": self._control, "router": self._router}[part].process
+        return process.pid if process is not None else 0
+
+    async def start(self) -> None:
+        """Start both; returns when requests are served. Raises PartFailed."""
+        for part in (self._control, self._router):
+            self._keepers.append(asyncio.create_task(self._keep(part)))
+        both = asyncio.create_task(self._both_ready())
+        done, _ = await asyncio.wait({both, *self._keepers}, return_when=asyncio.FIRST_COMPLETED)
+        for failed in done - {both}:
+            both.cancel()
+            failed.result()
+
+    async def _both_ready(self) -> None:
+        for part in (self._control, self._router):
+            await part.ready.wait()
+
+    async def _keep(self, part: _Part) -> None:
+        """Start a part, and again whenever it dies once it has been ready."""
+        while True:
+            code = await self._run(part)
+            if self._is_leaving:
+                return
+            if not part.ready.is_set():
+                raise PartFailed(code)
+            print(f"turnout: {part.module} died (exit code {code}); restarting", file=sys.stderr)
+            await asyncio.sleep(_RESTART_S)
+
+    async def _run(self, part: _Part) -> int:
+        environment = {**part.environment, VARIABLE: str(self._parent_end)}
+        process = part.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            part.module,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(self._parent_end,),
+            start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
+        )
+        assert process.stderr is not None
+        while line := await process.stderr.readline():
+            if line.startswith(b"ready "):
+                self._note_ready(part, line.decode())
+            else:
+                sys.stderr.write(line.decode(errors="replace"))
+        return await process.wait()
+
+    def _note_ready(self, part: _Part, line: str) -> None:
+        part.facts = dict(word.split("=", 1) for word in line.split()[1:])
+        # A restarted part must come back where it was, also when the port was 0.
+        if part is self._control:
+            part.environment["TURNOUT_ADMIN"] = part.facts["admin"]
+        else:
+            part.environment["TURNOUT_LISTEN"] = part.facts["ingress"]
+        part.ready.set()
+
+    def hup(self) -> None:
+        """Pass SIGHUP on."""
+        for part in (self._router, self._control):
+            if part.process is not None and part.process.returncode is None:
+                part.process.send_signal(signal.SIGHUP)
+
+    async def stop(self) -> None:
+        """The router drains first, then the control plane ends the replicas."""
+        self._is_leaving = True
+        for part in (self._router, self._control):
+            process = part.process
+            if process is None or process.returncode is not None:
+                continue
+            process.terminate()
+            try:
+                async with asyncio.timeout(_LEAVE_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        os.close(self._parent_end)
+        os.close(self._our_end)

@@ -1,0 +1,91 @@
+"""The lives of replicas and revisions, as tables.
+
+Pure. All moves of a replica are in MOVES; what a revision's state is called follows from its
+replicas and its provisioning, and is never stored (contract §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from control.resources import App, Provisioning, Replica, ReplicaState, Revision
+
+_S = ReplicaState
+
+MOVES: dict[ReplicaState, frozenset[ReplicaState]] = {
+    _S.PENDING: frozenset({_S.STARTING, _S.BACKOFF, _S.DRAINING}),
+    _S.STARTING: frozenset({_S.READY, _S.BACKOFF, _S.DRAINING}),
+    _S.READY: frozenset({_S.UNREADY, _S.BACKOFF, _S.DRAINING}),
+    _S.UNREADY: frozenset({_S.READY, _S.BACKOFF, _S.DRAINING}),
+    _S.BACKOFF: frozenset({_S.PENDING, _S.DRAINING}),
+    _S.DRAINING: frozenset({_S.STOPPING}),
+    _S.STOPPING: frozenset(),
+}
+
+
+def may_move(old: ReplicaState, new: ReplicaState) -> bool:
+    """Whether a replica may go from one state to another; a late event may not."""
+    return new in MOVES[old]
+
+
+def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
+    """The revision's runningState, in ACA's long words; None while inactive (contract §4.3)."""
+    if not revision.is_active:
+        return None
+    if app.is_stopped:
+        return "Stopped"
+    current = [r for r in replicas if not r.is_leaving]
+    ready = sum(r.is_ready for r in current)
+    if revision.provisioning is Provisioning.PROVISIONING:
+        return "Activating"
+    if revision.provisioning is Provisioning.FAILED and not ready:
+        return "ActivationFailed"
+    failing = any(r.state is _S.BACKOFF for r in current)
+    if not ready:
+        return "Failed" if failing else "Activating"
+    if failing:
+        return "Degraded"
+    if ready < len(current):
+        return "Processing"
+    return "RunningAtMaxScale" if ready >= revision.template.scale.max_replicas else "Running"
+
+
+def health_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
+    """The revision's healthState; None while inactive."""
+    state = running_state(app, revision, replicas)
+    if state is None:
+        return None
+    if state in ("Failed", "ActivationFailed", "Degraded"):
+        return "Unhealthy"
+    return "None" if state in ("Activating", "Stopped") else "Healthy"
+
+
+def details(revision: Revision, replicas: Sequence[Replica]) -> str:
+    """The sentence for a person: what failed, or how many replicas are ready."""
+    current = [r for r in replicas if not r.is_leaving]
+    ready = sum(r.is_ready for r in current)
+    wanted = max(revision.needed, len(current))
+    counts = f"{ready}/{wanted} replicas ready."
+    worst = revision.message or next((r.message for r in current if r.message), "")
+    return f"{worst} {counts}" if worst else counts
+
+
+def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
+    """The app's provisioningState: how the change that came last is going."""
+    latest = next((r for r in revisions if r.name == (app.candidate or app.latest)), None)
+    if latest is None or not latest.is_active or app.is_stopped:
+        return "Succeeded"
+    return {
+        Provisioning.PROVISIONING: "InProgress",
+        Provisioning.FAILED: "Failed",
+        Provisioning.PROVISIONED: "Succeeded",
+    }[latest.provisioning]
+
+
+def app_running(app: App, revisions: Sequence[Revision]) -> str:
+    """The app's runningStatus."""
+    active = [r for r in revisions if r.is_active]
+    if app.is_stopped or not active:
+        return "Stopped"
+    ready = any(r.provisioning is Provisioning.PROVISIONED for r in active)
+    return "Running" if ready else "Progressing"

@@ -1,0 +1,67 @@
+"""What the control plane counts, as Prometheus families (product.md §7)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from control.lifecycle import running_state
+from control.store import Store
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+class ControlCounters:
+    """Counted as it happens."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.probe_failures: Counter[tuple[str, str, str]] = Counter()
+        self._reconcile = Histogram(
+            "turnout_reconcile_seconds",
+            "One pass of the reconciler over what changed.",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+
+    def observe_reconcile(self, seconds: float) -> None:
+        """One pass of the loop."""
+        self._reconcile.observe(seconds)
+
+    def count_probe_failure(self, app: str, revision: str, kind: str) -> None:
+        """One failed probe."""
+        self.probe_failures[app, revision, kind] += 1
+
+
+class ControlCollector(Collector):
+    """Reads the store on each scrape."""
+
+    def __init__(self, store: Store, counters: ControlCounters) -> None:
+        self._store = store
+        self._counters = counters
+
+    def collect(self) -> Iterable[Metric]:
+        """All families but the histogram, which collects itself."""
+        revisions = GaugeMetricFamily(
+            "turnout_revisions", "Revisions by running state.", labels=["app", "state"]
+        )
+        for name, view in self._store.every():
+            if view.app is None:
+                continue
+            states = Counter(
+                running_state(view.app, r, view.of(r.name)) or "Inactive"
+                for r in view.revisions.values()
+            )
+            for state, n in sorted(states.items()):
+                revisions.add_metric([name, state], n)
+        yield revisions
+        failures = CounterMetricFamily(
+            "turnout_probe_failures", "Failed probes.", labels=["app", "revision", "type"]
+        )
+        for key, n in sorted(self._counters.probe_failures.items()):
+            failures.add_metric(list(key), n)
+        yield failures

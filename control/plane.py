@@ -1,0 +1,90 @@
+"""The control plane, wired: the only place that names implementations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from control.api.admin import AdminPages
+from control.api.app import build
+from control.metrics import ControlCounters
+from control.publisher import Publisher
+from control.reconciler import Reconciler
+from control.runtime import Runtime
+from control.runtime.endpoint import EndpointRuntime
+from control.runtime.process import ProcessRuntime
+from control.service import Service
+from control.settings import ControlSettings
+from control.store import Store
+from router.admin import serve
+from router.config import BadSettings
+from router.parent import on_parent_gone
+
+log = logging.getLogger("turnout.control")
+
+
+async def run(settings: ControlSettings) -> None:
+    """Run a control plane until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    on_parent_gone(stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is no file to read again
+    store = Store(settings.state / "control.db")
+    publisher = Publisher(store, settings.domain, lease_s=settings.router_lease_s)
+    counters = ControlCounters()
+    reconciler = Reconciler(settings, store, publisher, counters)
+    runtimes: dict[str, Runtime] = {
+        "process": ProcessRuntime(settings.state, store.instance, reconciler.on_exit),
+        "endpoint": EndpointRuntime(),
+    }
+    reconciler.use(runtimes)
+    service = Service(store, runtimes, settings.domain)
+    admin = AdminPages(store, publisher, counters, settings.router_admin)
+    parts = (settings, service, publisher, reconciler, counters, admin)
+    await reconciler.recover()
+    loop_task = asyncio.create_task(reconciler.run())
+    loop_task.add_done_callback(lambda _: stop.set())
+    runners = []
+    try:
+        runner, address = await serve(build(*parts), settings.admin)
+        runners.append(runner)
+        if settings.sync:
+            local, _ = await serve(build(*parts, is_local=True), settings.sync)
+            runners.append(local)
+        print(f"ready admin={address}", file=sys.stderr, flush=True)
+        await stop.wait()
+    finally:
+        loop_task.cancel()
+        failure = (await asyncio.gather(loop_task, return_exceptions=True))[0]
+        await reconciler.close(stop_replicas=settings.on_exit == "stop")
+        for runner in runners:
+            await runner.cleanup()
+        store.close()
+    if isinstance(failure, Exception):
+        raise failure
+
+
+def main(settings: ControlSettings) -> int:
+    """Run until told to stop; returns the exit code (product.md §1)."""
+    import uvloop
+
+    try:
+        settings.check()
+    except BadSettings as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s level=%(levelname)s %(message)s",
+    )
+    try:
+        uvloop.run(run(settings))
+    except BadSettings as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 2
+    return 0

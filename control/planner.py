@@ -1,0 +1,261 @@
+"""What to do next for one app: a pure function from what is to the steps towards what should be.
+
+Level-triggered: it looks at the state, never at what happened, so it may run at any time, any
+number of times, after any crash. The order of a deploy is the order of the rules below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from control import traffic
+from control.commands import purge, rested
+from control.resources import (
+    App,
+    AppView,
+    Provisioning,
+    Replica,
+    ReplicaState,
+    Revision,
+)
+from control.schema import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers a plan depends on; reasons in `settings.py`."""
+
+    progress_deadline_s: float
+    crash_loop_exits: int
+    drain_timeout_s: float
+
+
+@dataclass(slots=True)
+class Plan:
+    """The view as it should be recorded, and what is to be done outside."""
+
+    view: AppView
+    starts: list[Replica] = field(default_factory=list)
+    stops: list[Replica] = field(default_factory=list)
+    wake_at: float = float("inf")  # when time alone changes the plan
+
+    def wake(self, at: float) -> None:
+        """Plan again at that time at the latest."""
+        self.wake_at = min(self.wake_at, at)
+
+
+CanStop = Callable[[str], bool]
+NewReplicaName = Callable[[str], str]
+
+
+def plan(
+    view: AppView, now: float, limits: Limits, can_stop: CanStop, new_name: NewReplicaName
+) -> Plan:
+    """The next steps for one app. `can_stop` says whether no router uses a replica any more."""
+    result = Plan(AppView(view.app, dict(view.revisions), dict(view.replicas)))
+    if view.app is not None:
+        for name in list(view.revisions):
+            _judge(result, name, now, limits)
+        _switch(result, now)
+        result.view = purge(result.view)
+        for revision in result.view.revisions.values():
+            _scale(result, revision, now, new_name)
+    _leave(result, now)
+    _execute(result, now, limits, can_stop)
+    return result
+
+
+# --- is a revision ready, or has it failed?
+
+
+def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
+    view, revision = plan.view, plan.view.revisions[name]
+    app = view.app
+    assert app is not None
+    if not revision.is_active or app.is_stopped:
+        return
+    ready = len(view.ready(name))
+    if revision.provisioning is Provisioning.PROVISIONED:
+        return
+    if ready >= revision.needed:
+        revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
+        latest = view.revisions.get(app.latest_ready)
+        if latest is None or latest.number < revision.number:
+            view.app = replace(app, latest_ready=name)
+    elif revision.provisioning is Provisioning.PROVISIONING:
+        revision = _failed_if(plan, revision, ready, now, limits)
+    view.revisions[name] = revision
+
+
+def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: Limits) -> Revision:
+    deadline = revision.activated_at + limits.progress_deadline_s
+    looping = [
+        r
+        for r in plan.view.of(revision.name)
+        if r.state is ReplicaState.BACKOFF and r.restarts >= limits.crash_loop_exits
+    ]
+    if looping:
+        worst = looping[0]
+        return replace(
+            revision,
+            provisioning=Provisioning.FAILED,
+            reason=worst.reason or "CrashLoopBackOff",
+            message=worst.message,
+        )
+    if now >= deadline:
+        known = next((r.message for r in plan.view.of(revision.name) if r.message), "")
+        return replace(
+            revision,
+            provisioning=Provisioning.FAILED,
+            reason="ProgressDeadlineExceeded",
+            message=f"Deployment Progress Deadline Exceeded. {known}".rstrip(),
+        )
+    plan.wake(deadline)
+    return revision
+
+
+# --- single mode: who serves?
+
+
+def _switch(plan: Plan, now: float) -> None:
+    """Routes first, then the rest: the old revision leaves once the new one is ready."""
+    view, app = plan.view, plan.view.app
+    assert app is not None
+    if not app.is_single:
+        return
+    candidate = view.revisions.get(app.candidate)
+    is_lost = candidate is None or (
+        # A failed one never takes over, not even when it comes up late: its deploy was reported
+        # as failed. The first revision has nobody to take over from and may recover.
+        candidate.provisioning is Provisioning.FAILED and app.serving != ""
+    )
+    if is_lost or candidate is None:
+        app = replace(app, candidate="")
+    elif candidate.is_active and candidate.provisioning is Provisioning.PROVISIONED:
+        app = replace(app, serving=candidate.name, candidate="")
+        app = _with_default_traffic(app)
+    view.app = app
+    if not app.serving and not app.candidate:
+        return
+    for name, revision in list(view.revisions.items()):
+        is_wanted = name in (app.serving, app.candidate)
+        # Until the switch is made, what had traffic keeps it (contract §4.5, §5).
+        is_needed = not app.serving and traffic.shares(view).get(name, traffic.Share()).weight > 0
+        is_evidence = name == app.latest and revision.provisioning is Provisioning.FAILED
+        if revision.is_active and not (is_wanted or is_needed or is_evidence):
+            view.revisions[name] = rested(revision, now)
+
+
+def _with_default_traffic(app: App) -> App:
+    """Single mode has no split; a label of the latest-revision rule stays."""
+    ingress = app.configuration.ingress
+    if ingress is None or not ingress.traffic:
+        return app
+    kept = tuple(
+        rule.model_copy(update={"weight": 100}) for rule in ingress.traffic if rule.latest_revision
+    )
+    configuration: Configuration = app.configuration.model_copy(
+        update={"ingress": ingress.model_copy(update={"traffic": kept})}
+    )
+    return replace(app, configuration=configuration)
+
+
+# --- how many replicas?
+
+
+def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName) -> None:
+    """As many replicas as wanted; a restart brings the new one up before the old one goes."""
+    view, app = plan.view, plan.view.app
+    assert app is not None
+    if not revision.is_active or app.is_stopped:
+        return
+    wanted = _wanted(revision)
+    staying = [r for r in view.of(revision.name) if not r.is_leaving]
+    current = [r for r in staying if r.generation == revision.generation]
+    old = [r for r in staying if r.generation != revision.generation]
+    surge = 1 if old else 0
+    room = wanted + surge - len(staying)
+    for _ in range(max(0, min(room, wanted - len(current)))):
+        name = new_name(revision.name)
+        view.replicas[name] = Replica(
+            name=name,
+            app=revision.app,
+            revision=revision.name,
+            created_at=now,
+            generation=revision.generation,
+            runtime=revision.template.runtime,
+            grace_s=revision.template.termination_grace_period_seconds,
+        )
+    surplus = [*old, *reversed(current)]
+    ready = sum(r.is_ready for r in staying)
+    for replica in surplus[: max(0, len(staying) - wanted)]:
+        if replica.is_ready and ready <= wanted:
+            continue  # it still carries its share; the one that replaces it is not ready yet
+        ready -= replica.is_ready
+        _drain(plan, replica, now)
+
+
+def _wanted(revision: Revision) -> int:
+    """Replicas to run. Scaling on load comes later, so min 0 keeps one (contract §4.5)."""
+    if revision.template.endpoints:
+        return len(revision.template.endpoints)
+    is_young = revision.provisioning is not Provisioning.PROVISIONED
+    return max(1, revision.template.scale.min_replicas, revision.needed if is_young else 0)
+
+
+def _drain(plan: Plan, replica: Replica, now: float) -> None:
+    plan.view.replicas[replica.name] = replace(
+        replica, state=ReplicaState.DRAINING, drain_since=now
+    )
+
+
+# --- replicas nobody wants any more
+
+
+def _leave(plan: Plan, now: float) -> None:
+    view = plan.view
+    for replica in list(view.replicas.values()):
+        revision = view.revisions.get(replica.revision)
+        is_wanted = (
+            view.app is not None
+            and not view.app.is_stopped
+            and revision is not None
+            and revision.is_active
+        )
+        if not is_wanted and not replica.is_leaving:
+            _drain(plan, replica, now)
+
+
+# --- what is to be done outside
+
+
+def _execute(plan: Plan, now: float, limits: Limits, can_stop: CanStop) -> None:
+    for replica in list(plan.view.replicas.values()):
+        for step in _steps(plan, replica, now, limits, can_stop):
+            plan.view.replicas[replica.name] = step
+
+
+def _steps(
+    plan: Plan, replica: Replica, now: float, limits: Limits, can_stop: CanStop
+) -> Iterator[Replica]:
+    state = replica.state
+    if state is ReplicaState.PENDING:
+        plan.starts.append(replica)
+    elif state is ReplicaState.BACKOFF:
+        if now >= replica.start_again_at:
+            pending = replace(replica, state=ReplicaState.PENDING)
+            plan.starts.append(pending)
+            yield pending
+        else:
+            plan.wake(replica.start_again_at)
+    elif state is ReplicaState.DRAINING:
+        ends_at = replica.drain_since + limits.drain_timeout_s
+        if can_stop(replica.name) or now >= ends_at:
+            stopping = replace(replica, state=ReplicaState.STOPPING)
+            plan.stops.append(stopping)
+            yield stopping
+        else:
+            plan.wake(ends_at)
+    elif state is ReplicaState.STOPPING:
+        plan.stops.append(replica)

@@ -1,0 +1,228 @@
+"""Asks replicas how they are: startup, readiness and liveness probes (contract §7).
+
+Knows nothing of what is done about the answers: it tells a consumer that a replica started, is
+ready or not, or should be restarted. A probe never outlives its timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aiohttp
+
+from control.schema import HttpGet, Probe, TcpSocket, Template
+
+
+class Verdict(StrEnum):
+    """What a probe's consumer can be told."""
+
+    READY = "ready"
+    UNREADY = "unready"
+    STARTUP_FAILED = "startup failed"
+    LIVENESS_FAILED = "liveness failed"
+
+
+OnVerdict = Callable[[str, Verdict, str], None]  # replica, verdict, what was seen
+OnFailure = Callable[[str, str], None]  # replica, probe type; for the metric
+
+# The port of a probe is the replica's own, whatever the template says.
+_TCP = Probe(type="Startup", tcp_socket=TcpSocket(port=1))
+
+# contract §7, "Defaults when ingress is on": delay, period, timeout, failures
+_DEFAULTS = {"Startup": (1, 1, 3, 240), "Readiness": (3, 5, 5, 48), "Liveness": (0, 10, 1, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The probes of one replica; None where there is none."""
+
+    startup: Probe | None = None
+    readiness: Probe | None = None
+    liveness: Probe | None = None
+
+
+def probes_of(template: Template, *, has_ingress: bool) -> Probes:
+    """The template's probes, with the defaults that an ingress brings for those not given."""
+    found: dict[str, Probe | None] = {p.type: p for p in template.containers[0].probes}
+    if has_ingress:
+        for kind, (delay, period, timeout, failures) in _DEFAULTS.items():
+            found.setdefault(
+                kind,
+                _TCP.model_copy(
+                    update={
+                        "type": kind,
+                        "initial_delay_seconds": delay,
+                        "period_seconds": period,
+                        "timeout_seconds": timeout,
+                        "failure_threshold": failures,
+                    }
+                ),
+            )
+    return Probes(found.get("Startup"), found.get("Readiness"), found.get("Liveness"))
+
+
+class Prober:
+    """Probes every replica it was told of until it is told to forget it."""
+
+    def __init__(self, on_verdict: OnVerdict, on_failure: OnFailure) -> None:
+        self._on_verdict = on_verdict
+        self._on_failure = on_failure
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def watch(self, replica: str, address: str, probes: Probes, *, is_started: bool) -> None:
+        """Begin to probe; `is_started` for a replica that was ready before we were."""
+        self.forget(replica)
+        if self._session is None:
+            # A new connection each time: a kept one would not notice that nobody listens any more.
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+            self._session = aiohttp.ClientSession(connector=connector)
+        watch = _Watch(self, replica, address, probes)
+        self._watches[replica] = asyncio.create_task(watch.run(is_started=is_started))
+
+    def is_watching(self, replica: str) -> bool:
+        """Whether a replica is being probed."""
+        return replica in self._watches
+
+    def forget(self, replica: str) -> None:
+        """Stop probing a replica."""
+        task = self._watches.pop(replica, None)
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Stop probing everything."""
+        tasks = list(self._watches.values())
+        for name in list(self._watches):
+            self.forget(name)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def tell(self, replica: str, verdict: Verdict, seen: str) -> None:
+        """Pass a verdict on."""
+        self._on_verdict(replica, verdict, seen)
+
+    def count_failure(self, replica: str, kind: str) -> None:
+        """Count one failed probe."""
+        self._on_failure(replica, kind)
+
+    async def ask(self, probe: Probe, address: str) -> str:
+        """One probe; returns what went wrong, or nothing."""
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        try:
+            async with asyncio.timeout(probe.timeout_seconds):
+                if probe.http_get is not None:
+                    return await self._ask_http(probe.http_get, host, int(port))
+                _, writer = await asyncio.open_connection(host, int(port))
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                return ""
+        except TimeoutError:
+            return f"no answer within {probe.timeout_seconds} s"
+        except OSError as error:
+            return f"nothing listens on {address} ({error.strerror or error})"
+        except aiohttp.ClientError as error:
+            return f"not a valid HTTP answer ({error})"
+
+    async def _ask_http(self, get: HttpGet, host: str, port: int) -> str:
+        assert self._session is not None
+        headers = {h.name: h.value for h in get.http_headers}
+        if get.host:
+            headers.setdefault("Host", get.host)
+        url = f"{get.scheme.lower()}://{host}:{port}{get.path}"
+        # A replica's certificate is its own affair (kubelet does not verify it either).
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if get.scheme == "HTTPS" else True
+        if isinstance(tls, ssl.SSLContext):
+            tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        async with self._session.get(
+            url, headers=headers, allow_redirects=False, ssl=tls
+        ) as response:
+            if 200 <= response.status <= 399:
+                return ""
+            return f"{get.path} answered {response.status}"
+
+
+class _Watch:
+    """The probes of one replica, in their order: startup alone first, then the other two."""
+
+    def __init__(self, prober: Prober, replica: str, address: str, probes: Probes) -> None:
+        self._prober = prober
+        self._replica = replica
+        self._address = address
+        self._probes = probes
+        self._began = asyncio.get_running_loop().time()
+
+    async def run(self, *, is_started: bool) -> None:
+        """Probe until cancelled."""
+        startup = self._probes.startup
+        if startup is not None and not is_started and not await self._started(startup):
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._readiness(is_ready=is_started))
+            if self._probes.liveness is not None:
+                group.create_task(self._liveness(self._probes.liveness))
+
+    async def _delay(self, probe: Probe) -> None:
+        """An initial delay counts from the start of the replica, not of the probe."""
+        elapsed = asyncio.get_running_loop().time() - self._began
+        await asyncio.sleep(max(0.0, probe.initial_delay_seconds - elapsed))
+
+    async def _ask(self, probe: Probe) -> str:
+        wrong = await self._prober.ask(probe, self._address)
+        if wrong:
+            self._prober.count_failure(self._replica, probe.type)
+        return wrong
+
+    async def _started(self, probe: Probe) -> bool:
+        await self._delay(probe)
+        failures = 0
+        while True:
+            wrong = await self._ask(probe)
+            if not wrong:
+                return True
+            failures += 1
+            if failures >= probe.failure_threshold:
+                self._prober.tell(self._replica, Verdict.STARTUP_FAILED, wrong)
+                return False
+            await asyncio.sleep(probe.period_seconds)
+
+    async def _readiness(self, *, is_ready: bool) -> None:
+        probe = self._probes.readiness
+        if probe is None:
+            self._prober.tell(self._replica, Verdict.READY, "")
+            return
+        await self._delay(probe)
+        successes = failures = 0
+        while True:
+            wrong = await self._ask(probe)
+            successes, failures = (0, failures + 1) if wrong else (successes + 1, 0)
+            if not is_ready and successes >= probe.success_threshold:
+                is_ready = True
+                self._prober.tell(self._replica, Verdict.READY, "")
+            elif wrong and not is_ready:
+                self._prober.tell(self._replica, Verdict.UNREADY, wrong)
+            elif is_ready and failures >= probe.failure_threshold:
+                is_ready = False
+                self._prober.tell(self._replica, Verdict.UNREADY, wrong)
+            # A replica that is expected to come is asked more often than its period says: the
+            # period is how long a *change* may go unnoticed, not how long a deploy should wait.
+            await asyncio.sleep(probe.period_seconds if is_ready else min(1, probe.period_seconds))
+
+    async def _liveness(self, probe: Probe) -> None:
+        await self._delay(probe)
+        failures = 0
+        while True:
+            wrong = await self._ask(probe)
+            failures = failures + 1 if wrong else 0
+            if failures >= probe.failure_threshold:
+                self._prober.tell(self._replica, Verdict.LIVENESS_FAILED, wrong)
+                return
+            await asyncio.sleep(probe.period_seconds)

@@ -1,0 +1,164 @@
+"""App, Revision, Replica: what the store keeps. Frozen; a change makes a new value.
+
+A revision's template never changes after creation. A replica carries its node from day one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from control.schema import Configuration, Template
+
+__all__ = ["App", "Provisioning", "Replica", "ReplicaState", "Revision", "replace"]
+
+
+class Provisioning(StrEnum):
+    """How far an active revision has come (contract §4.1)."""
+
+    PROVISIONING = "Provisioning"
+    PROVISIONED = "Provisioned"
+    FAILED = "Failed"
+
+
+class ReplicaState(StrEnum):
+    """Where a replica is in its life; the table of moves is `lifecycle.py`."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    READY = "Ready"
+    UNREADY = "Unready"
+    BACKOFF = "Backoff"
+    DRAINING = "Draining"
+    STOPPING = "Stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Mutable configuration, and which of its revisions count."""
+
+    name: str
+    configuration: Configuration
+    template: Template  # as sent last
+    created_at: float
+    updated_at: float
+    version: int = 0  # of this record; writers compare and set it
+    latest: str = ""  # the newest revision
+    latest_ready: str = ""  # the newest that has been ready; latestRevision rules follow it
+    serving: str = ""  # single mode: who has all traffic
+    candidate: str = ""  # single mode: who takes over once ready
+    is_stopped: bool = False
+    revisions_made: int = 0
+
+    @property
+    def is_single(self) -> bool:
+        """Whether only one revision serves."""
+        return self.configuration.active_revisions_mode == "single"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """An immutable template under a name, and how its life goes."""
+
+    name: str
+    app: str
+    number: int  # the order of creation
+    template: Template
+    created_at: float
+    is_active: bool = True
+    activated_at: float = 0.0
+    last_active_at: float = 0.0  # when it was deactivated
+    provisioning: Provisioning = Provisioning.PROVISIONING
+    needed: int = 1  # ready replicas that make it ready (contract §4.5)
+    generation: int = 0  # of its replicas; a restart raises it
+    reason: str = ""  # machine word for a failure
+    message: str = ""  # sentence for a person
+
+    @property
+    def suffix(self) -> str:
+        """The part of the name after `--`."""
+        return self.name.partition("--")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running copy of a revision."""
+
+    name: str
+    app: str
+    revision: str
+    created_at: float
+    runtime: str = "process"
+    node: str = "local"
+    generation: int = 0
+    state: ReplicaState = ReplicaState.PENDING
+    address: str = ""  # HOST:PORT where it listens
+    started_at: float = 0.0
+    ready_at: float = 0.0
+    restarts: int = 0
+    exit_code: int | None = None
+    start_again_at: float = 0.0
+    drain_since: float = 0.0
+    reason: str = ""
+    message: str = ""
+    grace_s: int = 30
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it will not come back into rotation."""
+        return self.state in (ReplicaState.DRAINING, ReplicaState.STOPPING)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes requests."""
+        return self.state is ReplicaState.READY
+
+
+@dataclass(slots=True)
+class AppView:
+    """One app with everything that belongs to it, as a plan sees it."""
+
+    app: App | None
+    revisions: dict[str, Revision] = field(default_factory=dict)
+    replicas: dict[str, Replica] = field(default_factory=dict)
+
+    def of(self, revision: str) -> list[Replica]:
+        """The replicas of one revision, oldest first."""
+        found = [r for r in self.replicas.values() if r.revision == revision]
+        return sorted(found, key=lambda r: (r.created_at, r.name))
+
+    def ready(self, revision: str) -> list[Replica]:
+        """Those of them that take requests."""
+        return [r for r in self.of(revision) if r.is_ready]
+
+
+def to_doc(resource: App | Revision | Replica) -> dict[str, Any]:
+    """As JSON-ready values, for the store."""
+    if isinstance(resource, Replica):
+        return asdict(resource)
+    plain = {name: getattr(resource, name) for name in resource.__slots__}
+    plain["template"] = resource.template.model_dump(mode="json")
+    if isinstance(resource, App):
+        plain["configuration"] = resource.configuration.model_dump(mode="json")
+    return plain
+
+
+def app_from(doc: dict[str, Any]) -> App:
+    """An App out of the store."""
+    doc["configuration"] = Configuration.model_validate(doc["configuration"])
+    doc["template"] = Template.model_validate(doc["template"])
+    return App(**doc)
+
+
+def revision_from(doc: dict[str, Any]) -> Revision:
+    """A Revision out of the store."""
+    doc["template"] = Template.model_validate(doc["template"])
+    doc["provisioning"] = Provisioning(doc["provisioning"])
+    return Revision(**doc)
+
+
+def replica_from(doc: dict[str, Any]) -> Replica:
+    """A Replica out of the store."""
+    doc["state"] = ReplicaState(doc["state"])
+    return Replica(**doc)

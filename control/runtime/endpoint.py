@@ -1,0 +1,36 @@
+"""Replicas that somebody else runs: probed and routed to, never started or stopped."""
+
+from __future__ import annotations
+
+from control.resources import Replica, Revision
+from control.runtime.base import StartFailed
+
+
+class EndpointRuntime:
+    """Hands each replica one of the addresses in its image."""
+
+    async def start(
+        self, replica: Replica, revision: Revision, siblings: list[Replica], host: str
+    ) -> str:
+        """The first address that no sibling has; its own again after a restart."""
+        taken = {r.address for r in siblings if not r.is_leaving}
+        free = [a for a in revision.template.endpoints if a not in taken]
+        if replica.address in free:
+            return replica.address
+        if not free:
+            raise StartFailed("NoEndpoint", "every endpoint of the revision is in use already.")
+        return free[0]
+
+    async def stop(self, replica: Replica, grace_s: float) -> None:
+        """Nothing to do: it is not ours."""
+
+    async def survivors(self) -> set[str]:
+        """None that could be lost."""
+        return set()
+
+    def logs(self, replica: str, tail: int) -> list[str]:
+        """None: its output goes elsewhere."""
+        return []
+
+    def forget(self, replica: str) -> None:
+        """Nothing was kept."""

@@ -1,0 +1,62 @@
+"""Every knob of the control plane: unit, default and reason. Read by `router.config.load`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.config import BadSettings, setting
+from router.settings import check_log_level, split_address
+
+_STATE = Path(".turnout")
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The control plane's settings; documented in config/README.md, which is made from them."""
+
+    admin: str = setting("127.0.0.1:8081", "HOST:PORT of the API and the admin endpoints.")
+    domain: str = setting("localhost", "Domain of the apps' hosts.")
+    state: Path = setting(_STATE, "Directory of everything that survives a restart.")
+    token_file: str = setting("", "File of tokens; needed once the admin port leaves loopback.")
+    protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
+    sync: str = setting("", "unix:PATH on which a router on this host follows; empty for none.")
+    router_admin: str = setting(
+        "", "unix:PATH of that router's admin endpoints, shown on the admin port too."
+    )
+    log_level: str = setting("info", "debug, info, warning or error.")
+    on_exit: str = setting(
+        "keep", "keep or stop the local processes when the control plane is told to leave."
+    )
+
+    progress_deadline_s: float = setting(
+        600.0, "Seconds a revision has to become ready; ACA's ten minutes."
+    )
+    crash_loop_exits: int = setting(
+        3, "Exits of one replica after which a revision that never was ready has failed."
+    )
+    restart_backoff_s: float = setting(
+        10.0, "Seconds before the second restart, doubling; the first is immediate."
+    )
+    max_backoff_s: float = setting(300.0, "Seconds between restarts at most (contract §7).")
+    healthy_after_s: float = setting(600.0, "Seconds in good health that reset the back-off.")
+    drain_timeout_s: float = setting(
+        30.0, "Seconds that requests in flight may hold up a replica's end."
+    )
+    router_lease_s: float = setting(
+        60.0, "Seconds a silent router is waited for before its replicas are stopped."
+    )
+    conflate_ms: float = setting(20.0, "Milliseconds in which changes become one table version.")
+    tick_s: float = setting(
+        1.0, "Seconds between two looks at everything, should an event be lost."
+    )
+    max_body_bytes: int = setting(1 << 20, "Bytes of a request to the API.")
+
+    def check(self) -> ControlSettings:
+        """Itself, when the values make sense together. Raises BadSettings."""
+        if not self.admin.startswith("unix:"):
+            split_address(self.admin, "admin")
+        check_log_level(self.log_level)
+        if self.on_exit not in ("keep", "stop"):
+            raise BadSettings(f"on_exit: {self.on_exit!r} is neither keep nor stop")
+        return self

@@ -1,0 +1,5 @@
+"""What survives: apps, revisions, replicas, in one SQLite file."""
+
+from control.store.sqlite import Store
+
+__all__ = ["Store"]
