@@ -45,6 +45,9 @@ class RouterSettings:
     response_timeout_s: float = setting(240.0, "Seconds to the response's head; ACA's limit.")
     response_idle_s: float = setting(240.0, "Seconds between two reads of a response's body.")
     tunnel_idle_s: float = setting(3600.0, "Seconds a WebSocket may stay silent.")
+    half_close_s: float = setting(
+        1.0, "Seconds of silence after which a client that closed its direction counts as gone."
+    )
     linger_s: float = setting(2.0, "Seconds to read on after the last answer (RFC 9112 §9.6).")
     discard_bytes: int = setting(1 << 20, "Bytes of body read and dropped after an early answer.")
     discard_timeout_s: float = setting(5.0, "Seconds for that.")

@@ -95,7 +95,10 @@ class ClientConnection(asyncio.Protocol):
             exchange.client_lost()
 
     def eof_received(self) -> bool:
-        """A client may close its direction and still read; the answer it is owed is sent."""
+        """A client that closes its direction may still read, or be gone: the wire looks the same.
+
+        So what it is owed gets a moment longer, and is given up after it (`half_close_s`).
+        """
         self._has_ended = True
         if self._exchange is None:
             return False
@@ -104,6 +107,7 @@ class ClientConnection(asyncio.Protocol):
             self._is_closing = True
             exchange.client_lost()  # the request will never be complete
             return False
+        self.arm(self.edge.settings.half_close_s)
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -345,6 +349,8 @@ class ClientConnection(asyncio.Protocol):
 
     def arm(self, seconds: float) -> None:
         """Something is expected within `seconds`."""
+        if self._has_ended:
+            seconds = min(seconds, self.edge.settings.half_close_s)
         self.deadline = self.edge.now + seconds
 
     def tunnel(self, exchange: Exchange, head: bytes, rest: bytes) -> None:
@@ -365,8 +371,13 @@ class ClientConnection(asyncio.Protocol):
     def on_deadline(self) -> None:
         """Called by the sweeper when nothing came in time."""
         self.deadline = _FOREVER
-        if self._exchange is not None:
-            self._exchange.timed_out()
+        exchange = self._exchange
+        if exchange is not None and self._has_ended:
+            self._exchange = None
+            exchange.client_lost()
+            self.transport.abort()
+        elif exchange is not None:
+            exchange.timed_out()
         elif self._buffer and not self._is_blocked:
             self._refuse(errors.REQUEST_TIMEOUT)
         elif self._is_closing:

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+
+from router import errors
+from router.errors import Outcome
+from router.table import Route
+from tests.support.builders import a_revision, an_app, an_edge, take
+
+SHOP = an_app(
+    a_revision("v1", 80),
+    a_revision("v2", 20, labels=["staging", "next"]),
+    a_revision("v3", 0),
+    hosts=["shop.example.com", "*.shops.example.com"],
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason", "revision"),
+    [
+        (b"shop.localhost", "weight", None),
+        (b"shop.example.com", "weight", None),
+        (b"any.shops.example.com", "weight", None),
+        (b"shop--v1.localhost", "revision", "shop--v1"),
+        (b"shop--v3.localhost", "revision", "shop--v3"),
+        (b"shop---staging.localhost", "label", "shop--v2"),
+        (b"shop---next.localhost", "label", "shop--v2"),
+        (b"shop---staging.shops.example.com", "label", "shop--v2"),
+        (b"shop--v1.shops.example.com", "revision", "shop--v1"),
+    ],
+)
+async def test_a_host_leads_to_its_route(host: bytes, reason: str, revision: str | None) -> None:
+    found = an_edge(SHOP).table.lookup(host)
+
+    assert isinstance(found, Route)
+    assert found.reason == reason
+    if revision is not None:
+        chosen = found.revision()
+        assert chosen is not None
+        assert chosen.name == revision
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome"),
+    [
+        (b"other.localhost", errors.HOST_NOT_FOUND),
+        (b"localhost", errors.HOST_NOT_FOUND),
+        (b"shop.localhost.evil.com", errors.HOST_NOT_FOUND),
+        (b"evil-shop.localhost", errors.HOST_NOT_FOUND),
+        (b"a.b.shops.example.com", errors.HOST_NOT_FOUND),
+        (b"shop---gone.localhost", errors.LABEL_NOT_FOUND),
+        (b"shop--v9.localhost", errors.REVISION_INACTIVE),
+        (b"shop---gone.shops.example.com", errors.LABEL_NOT_FOUND),
+        (b"other---staging.localhost", errors.HOST_NOT_FOUND),
+        (b"xshop--v1.localhost", errors.HOST_NOT_FOUND),
+    ],
+)
+async def test_what_leads_nowhere_says_why(host: bytes, outcome: Outcome) -> None:
+    assert an_edge(SHOP).table.lookup(host) is outcome
+
+
+async def test_revisions_without_ready_replicas_are_skipped() -> None:
+    edge = an_edge(an_app(a_revision("v1", 50, endpoints=[]), a_revision("v2", 50)))
+    route = edge.table.lookup(b"shop.localhost")
+
+    assert isinstance(route, Route)
+    assert {route.revision().name for _ in range(50)} == {"shop--v2"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("app", "outcome"),
+    [
+        (an_app(), errors.APP_STOPPED),
+        (an_app(a_revision("v1", 100, endpoints=[])), errors.NO_READY_REPLICA),
+    ],
+)
+async def test_an_app_that_cannot_answer_says_why(app: object, outcome: Outcome) -> None:
+    route = an_edge(app).table.lookup(b"shop.localhost")  # type: ignore[arg-type]
+
+    assert isinstance(route, Route)
+    assert route.revision() is None
+    assert route.outcome is outcome
+
+
+async def test_an_edge_without_a_table_is_not_a_missing_host() -> None:
+    edge = an_edge()
+    edge.table.version = 0
+
+    assert edge.table.lookup(b"shop.localhost") is errors.NO_TABLE
+
+
+async def test_unchanged_apps_keep_their_routes_and_replicas_keep_what_was_learned() -> None:
+    other = an_app(a_revision("v1", 100, app="other"), name="other")
+    edge = an_edge(SHOP, other)
+    before = edge.table
+    replica = next(iter(before.apps["shop"].replicas))
+    replica.in_flight = 7
+
+    take(edge, an_app(a_revision("v1", 100)), other)
+
+    assert before.lookup(b"shop---staging.localhost") is not errors.LABEL_NOT_FOUND
+    assert edge.table.lookup(b"shop---staging.localhost") is errors.LABEL_NOT_FOUND
+    assert {r.in_flight for r in edge.table.apps["shop"].replicas} <= {0, 7}
+
+
+async def test_a_replica_that_left_is_reported_while_it_is_busy() -> None:
+    edge = an_edge(an_app(a_revision("v1", 100, endpoints=["127.0.0.1:1", "127.0.0.1:2"])))
+    leaving = next(r for r in edge.registry if r.port == 2)
+    leaving.in_flight = 1
+
+    take(edge, an_app(a_revision("v1", 100, endpoints=["127.0.0.1:1"])))
+
+    assert edge.registry.departed() == {"127.0.0.1:2": 1}
+    leaving.in_flight = 0
+    edge.registry.forget_departed()
+    assert edge.registry.departed() == {}
+    assert [r.port for r in edge.registry] == [1]
