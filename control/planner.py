@@ -131,7 +131,7 @@ def _switch(plan: Plan, now: float) -> None:
         candidate.provisioning is Provisioning.FAILED and app.serving != ""
     )
     if is_lost or candidate is None:
-        app = replace(app, candidate="")
+        app = replace(app, candidate="") if app.candidate else app
     elif candidate.is_active and candidate.provisioning is Provisioning.PROVISIONED:
         app = replace(app, serving=candidate.name, candidate="")
         app = _with_default_traffic(app)

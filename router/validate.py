@@ -191,7 +191,7 @@ def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
 def _traffic_rules(app: _App, at: Path) -> Iterator[Problem]:
     total = sum(r.weight for r in app.revisions)
     if app.revisions and total not in (0, 100):
-        yield Problem((*at, "revisions"), f"the weights sum to {total}; they must sum to 100")
+        yield Problem(at, f"the weights sum to {total}; they must sum to 100")
     if app.mode == "single" and sum(r.weight > 0 for r in app.revisions) > 1:
         yield Problem(
             (*at, "mode"), "single mode has one revision with weight; use mode multiple to split"

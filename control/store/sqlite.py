@@ -98,7 +98,7 @@ class Store:
         """Replace an app's view. Raises Conflict if `old` is not the present one."""
         if self.view(name) is not old:
             raise Conflict(f"app {name} was changed meanwhile; read it again and repeat")
-        if old.app is new.app and old.revisions == new.revisions and old.replicas == new.replicas:
+        if old.app == new.app and old.revisions == new.revisions and old.replicas == new.replicas:
             return
         with _Transaction(self._db) as db:
             _write_app(db, name, old.app, new.app)
@@ -182,7 +182,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _write_app(db: sqlite3.Connection, name: str, old: App | None, new: App | None) -> None:
-    if new is old:
+    if new == old:
         return
     if new is None:
         db.execute("DELETE FROM apps WHERE name = ?", (name,))

@@ -1,0 +1,84 @@
+"""A control plane's pure core, driven by hand."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from control import commands
+from control.planner import Limits, Plan, plan
+from control.resources import AppView, ReplicaState, replace
+from control.schema import AppBody, TrafficRule
+from tests.support.builders import a_body
+
+LIMITS = Limits(progress_deadline_s=600, crash_loop_exits=3, drain_timeout_s=30)
+
+
+class World:
+    """One app: commands change it, `settle` plays reconciler, runtime, prober and routers."""
+
+    def __init__(self, name: str = "shop") -> None:
+        self.name = name
+        self.view = AppView(None)
+        self.now = 1000.0
+        self.broken: set[str] = set()  # revisions whose replicas never become ready
+        self._numbers = itertools.count()
+
+    def new_suffix(self) -> str:
+        return f"gen{next(self._numbers)}"
+
+    def new_replica(self, revision: str) -> str:
+        return f"{revision}-r{next(self._numbers)}"
+
+    def deploy(self, body: AppBody | None = None, **given: Any) -> str:
+        """Deploy and return the name of the latest revision."""
+        self.now += 1
+        body = body or a_body(**given)
+        self.view = commands.deploy(self.view, self.name, body, self.now, self.new_suffix)
+        return self.app.latest
+
+    @property
+    def app(self) -> Any:
+        assert self.view.app is not None
+        return self.view.app
+
+    def plan(self, *, can_stop: bool = True) -> Plan:
+        """One look of the planner."""
+        result = plan(self.view, self.now, LIMITS, lambda _: can_stop, self.new_replica)
+        self.view = result.view
+        return result
+
+    def settle(self) -> None:
+        """Until nothing is left to do."""
+        for _ in range(100):
+            before = self.view
+            result = self.plan()
+            for replica in result.starts:
+                state = ReplicaState.STARTING
+                if replica.revision not in self.broken:
+                    state = ReplicaState.READY
+                self.set(replica.name, state=state, address=f"127.0.0.1:{next(self._numbers) + 1}")
+            for replica in result.stops:
+                del self.view.replicas[replica.name]
+            if before == self.view:
+                return
+        raise AssertionError("the plan never settles")
+
+    def set(self, replica: str, **changes: Any) -> None:
+        """Something happened to a replica."""
+        known = self.view.replicas[replica]
+        self.view.replicas[replica] = replace(known, **changes)
+
+    def active(self) -> list[str]:
+        """The suffixes of the active revisions."""
+        return sorted(r.suffix for r in self.view.revisions.values() if r.is_active)
+
+    def traffic(self, **weights: int) -> None:
+        """Set weights by suffix."""
+        rules = tuple(
+            TrafficRule(latest_revision=True, weight=weight)
+            if suffix == "latest"
+            else TrafficRule(revision_name=f"{self.name}--{suffix}", weight=weight)
+            for suffix, weight in weights.items()
+        )
+        self.view = commands.set_traffic(self.view, rules, self.now)

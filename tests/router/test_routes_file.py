@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from router.routes_file import BadRoutes, parse
+from router.snapshot import Snapshot
+from router.validate import check
+
+GOOD = """
+domain = "localhost"
+
+[[app]]
+name = "shop"
+mode = "multiple"
+hosts = ["shop.example.com"]
+
+[[app.revision]]
+name = "shop--v1"
+weight = 80
+endpoints = ["127.0.0.1:9001", "127.0.0.1:9011"]
+
+[[app.revision]]
+name = "shop--v2"
+weight = 20
+labels = ["staging"]
+endpoints = ["127.0.0.1:9002"]
+
+[[app]]
+name = "other"
+
+[[app.revision]]
+name = "other--v1"
+weight = 100
+endpoints = []
+"""
+
+
+def test_a_good_file_is_read() -> None:
+    shop, other = parse(GOOD).apps
+
+    assert [r.weight for r in shop.revisions] == [80, 20]
+    assert shop.revisions[1].labels == ("staging",)
+    assert other.mode == "single"
+
+
+@pytest.mark.parametrize("path", sorted(Path("config").glob("*routes*.toml")), ids=str)
+def test_the_examples_are_good(path: Path) -> None:
+    assert parse(path.read_text()).apps
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("weight = 20", "weight = 30", 4, "sum to 110"),
+        ("weight = 20", "weight = -20", 16, "greater than or equal to 0"),
+        ('labels = ["staging"]', 'labels = ["-x"]', 17, "no label"),
+        ('name = "shop--v2"', 'name = "shop-v2"', 15, "not shop--SUFFIX"),
+        ('name = "shop--v2"', 'name = "shop--v1"', 10, "twice"),
+        ('mode = "multiple"', 'mode = "several"', 6, "'single'"),
+        ('mode = "multiple"', 'mode = "single"', 6, "single mode"),
+        ('"127.0.0.1:9002"', '"127.0.0.1"', 18, "HOST:PORT"),
+        ('"127.0.0.1:9002"', '"127.0.0.1:0"', 18, "1 to 65535"),
+        ("weight = 20", "wieght = 20", 16, "unknown key"),
+        ('name = "shop"', 'name = "Shop"', 5, "no app name"),
+        ('hosts = ["shop.example.com"]', 'hosts = ["x.localhost"]', 7, "under the domain"),
+        ('name = "other"', 'name = "shop"', 21, "twice"),
+        ('domain = "localhost"', "domain = ", 2, "Invalid value"),
+    ],
+)
+def test_a_bad_file_is_refused_with_line_and_reason(
+    old: str, new: str, line: int, says: str
+) -> None:
+    with pytest.raises(BadRoutes) as caught:
+        parse(GOOD.replace(old, new, 1))
+
+    assert any(at == line and says in message for at, message in caught.value.problems), (
+        caught.value.problems
+    )
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    bad = GOOD.replace("weight = 20", "weight = 200").replace("9001", "x").replace("9002", "y")
+
+    with pytest.raises(BadRoutes) as caught:
+        parse(bad)
+
+    assert len(caught.value.problems) == 3
+
+
+def test_the_wire_ignores_what_a_newer_control_plane_adds() -> None:
+    wire = {
+        "domain": "localhost",
+        "later": 1,
+        "apps": [{"name": "shop", "later": 2, "revisions": []}],
+    }
+
+    assert isinstance(check(wire), Snapshot)
+    assert isinstance(check(wire, is_file=True), list)
