@@ -1,0 +1,124 @@
+"""Every day-to-day command, as the real binary against a real control plane."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.turnout import Turnout, run, until
+
+
+class Cli:
+    """`turnout …` against one server."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def __call__(self, *args: str) -> str:
+        done = run(*args, server=self._server)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self(*args, "-o", "json"))
+
+    def fails(self, *args: str, code: int = 1) -> str:
+        done = run(*args, server=self._server)
+        assert done.returncode == code, done.stdout + done.stderr
+        return " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def up(state: Path) -> Iterator[Turnout]:
+    settings = {"state": state / "s", "restart_backoff_s": 0.1}
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
+        yield up
+
+
+def test_a_day_at_the_command_line(up: Turnout) -> None:
+    cli = Cli(up.server)
+    cli(
+        "deploy",
+        "shop",
+        "--image",
+        "process:demo",
+        "--revision-suffix",
+        "v1",
+        "--revisions-mode",
+        "multiple",
+        "--probe-path",
+        "/healthz",
+    )
+    cli("deploy", "shop", "--env", "COLOR=blue", "--revision-suffix", "v2")
+    assert "shop--v2" in cli("revision", "list", "shop")
+    assert [r["name"] for r in cli.json("revision", "list", "shop")] == ["shop--v2", "shop--v1"]
+    assert cli.json("app", "list")[0]["latestReadyRevisionName"] == "shop--v2"
+    assert "shop.localhost" in cli("app", "show", "shop")
+
+    cli("traffic", "set", "shop", "--revision-weight", "v1=80", "--revision-weight", "latest=20")
+    assert cli.json("traffic", "show", "shop") == [
+        {"weight": 20, "latestRevision": True},
+        {"weight": 80, "revisionName": "shop--v1"},
+    ]
+    cli("label", "add", "shop", "--label", "blue", "--revision", "shop--v1")
+    cli("label", "add", "shop", "--label", "green", "--revision", "shop--v2")
+    cli("label", "swap", "shop", "--source", "blue", "--target", "green")
+    until(lambda: json.loads(up.get("shop---blue.localhost")[2])["revision"] == "shop--v2")
+    cli("label", "move", "shop", "--label", "blue", "--revision", "shop--v1")
+    cli("label", "remove", "shop", "--label", "blue")
+    until(lambda: up.get("shop---blue.localhost")[1].get("X-Turnout-Error") == "LabelNotFound")
+
+    cli("traffic", "set", "shop", "--revision-weight", "shop--v2=100")
+    cli("revision", "deactivate", "shop", "--revision", "shop--v1")
+    assert cli.json("revision", "show", "shop", "--revision", "shop--v1")["active"] is False
+    cli("revision", "activate", "shop", "--revision", "shop--v1")
+    cli("revision", "restart", "shop", "--revision", "shop--v2")
+    cli("revision", "set-mode", "shop", "--mode", "single")
+    until(lambda: [r["name"] for r in cli.json("revision", "list", "shop")] == ["shop--v2"])
+    assert cli.json("replica", "list", "shop")[0]["name"].startswith("shop--v2-")
+    cli("logs", "shop")
+    cli("app", "stop", "shop")
+    until(lambda: up.get("shop.localhost")[1].get("X-Turnout-Error") == "AppStopped")
+    cli("app", "start", "shop")
+    until(lambda: up.get("shop.localhost")[0] == 200)
+    cli("app", "delete", "shop", "--yes")
+    until(lambda: up.get("shop.localhost")[1].get("X-Turnout-Error") == "HostNotFound")
+
+
+def test_mistakes_get_a_sentence_that_says_what_to_do(up: Turnout) -> None:
+    cli = Cli(up.server)
+    assert "create it with --image" in cli.fails("deploy", "shop", code=2)
+    assert "there is no app shop" in cli.fails("app", "show", "shop")
+    assert "process: needs the command" in cli.fails("deploy", "shop", "--image", "process:")
+    assert "container runtime" in cli.fails("deploy", "shop", "--image", "nginx:1.27")
+    cli("deploy", "shop", "--image", "process:demo", "--revision-suffix", "v1", "--no-wait")
+    said = cli.fails("traffic", "set", "shop", "--revision-weight", "v1=80")
+    assert "turnout revision set-mode shop --mode multiple" in said
+    cli("revision", "set-mode", "shop", "--mode", "multiple")
+    said = cli.fails("traffic", "set", "shop", "--revision-weight", "v9=80")
+    assert "sum to 80" in said
+    assert "no revision shop--v9" in said
+    assert "is not NAME=WEIGHT" in cli.fails(
+        "traffic", "set", "shop", "--revision-weight", "v1:80", code=2
+    )
+
+
+def test_a_deploy_that_fails_says_why_and_exits_1(up: Turnout) -> None:
+    cli = Cli(up.server)
+    script = ("--command", "sh", "--command", "-c", "--command", "echo no database; exit 3")
+    said = cli.fails("deploy", "shop", "--image", "process:", *script)
+
+    assert "exit code '3'" in said
+    assert "no database" in said
+
+
+def test_no_control_plane_is_a_sentence_not_a_traceback() -> None:
+    said = Cli("http://127.0.0.1:1").fails("app", "list")
+
+    assert "no control plane answers at http://127.0.0.1:1" in said
+    assert "turnout up" in said
+    assert "Traceback" not in said

@@ -1,0 +1,211 @@
+"""A router without a control plane, and one whose control plane is gone."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.turnout import Turnout, provisioned, run, template, until
+
+
+@contextmanager
+def a_replica(name: str) -> Iterator[str]:
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(name)))
+            self.end_headers()
+            self.wfile.write(name.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def text(v1: str, v2: str, *, weights: tuple[int, int] = (100, 0)) -> str:
+    return f"""
+[[app]]
+name = "shop"
+mode = "multiple"
+[[app.revision]]
+name = "shop--v1"
+weight = {weights[0]}
+endpoints = ["{v1}"]
+[[app.revision]]
+name = "shop--v2"
+weight = {weights[1]}
+labels = ["staging"]
+endpoints = ["{v2}"]
+"""
+
+
+def metric(router: Turnout, line: str) -> float:
+    _, body = router.call("GET", "/metrics")
+    found = [x for x in body.splitlines() if x.startswith(line)]
+    return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+
+@pytest.fixture
+def routed(state: Path) -> Iterator[tuple[Turnout, Path, str, str]]:
+    file = state / "routes.toml"
+    with a_replica("one") as v1, a_replica("two") as v2:
+        file.write_text(text(v1, v2))
+        flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        with Turnout("router", *flags, "--workers", "2", "--state", str(state / "s")) as router:
+            yield router, file, v1, v2
+
+
+Routed = tuple[Turnout, Path, str, str]
+
+
+def test_a_changed_file_is_taken_and_a_bad_one_refused_whole(routed: Routed) -> None:
+    router, file, v1, v2 = routed
+    assert router.get("shop.localhost")[2] == "one"
+    assert router.get("shop---staging.localhost")[2] == "two"
+
+    file.write_text(text(v1, v2, weights=(0, 100)))  # in place
+    until(lambda: router.get("shop.localhost")[2] == "two")
+
+    file.write_text(text(v1, v2, weights=(60, 100)))
+    router.read_until(b"event=table_refused")
+    assert b"line 2: revisions" in router.stderr or b"the weights sum to 160" in router.stderr
+    assert router.get("shop.localhost")[2] == "two"
+    until(lambda: metric(router, 'turnout_table_reloads_total{result="failure"}') == 1)
+
+    beside = file.with_name("new.toml")
+    beside.write_text(text(v1, v2))
+    beside.replace(file)  # by rename
+    until(lambda: router.get("shop.localhost")[2] == "one")
+
+
+def test_sighup_reads_the_file_again(routed: Routed) -> None:
+    router, _, _, _ = routed
+    before = router.must("GET", "/table")["version"]
+
+    router.process.send_signal(signal.SIGHUP)
+
+    until(lambda: router.must("GET", "/table")["version"] == before + 1)
+
+
+def test_metrics_are_valid_and_count_what_was_asked(routed: Routed) -> None:
+    router, _, _, _ = routed
+    for _ in range(5):
+        router.get("shop.localhost")
+    router.get("nobody.localhost")
+
+    name = 'turnout_requests_total{app="shop",code="200",revision="shop--v1"}'
+    assert metric(router, name) == 5
+    assert metric(router, 'turnout_requests_total{app="_unknown",code="404"') == 1
+    assert metric(router, 'turnout_errors_total{app="_unknown",reason="HostNotFound"}') == 1
+    assert metric(router, "turnout_workers") == 2
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    _, exposition = router.call("GET", "/metrics")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=exposition,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_a_counter_never_falls_when_a_worker_dies(routed: Routed) -> None:
+    import os
+
+    from tests.support.turnout import children
+
+    router, _, _, _ = routed
+    name = 'turnout_requests_total{app="shop",code="200",revision="shop--v1"}'
+    for _ in range(20):
+        router.get("shop.localhost")
+    assert metric(router, name) == 20
+
+    os.kill(children(router.process.pid)[0], signal.SIGKILL)
+    until(lambda: metric(router, "turnout_worker_restarts_total") == 1)
+    until(lambda: router.call("GET", "/readyz")[0] == 200)
+    assert metric(router, name) == 20
+    router.get("shop.localhost")
+    assert metric(router, name) == 21
+
+
+def test_sigterm_finishes_what_is_in_flight_and_exits_0(routed: Routed) -> None:
+    router, _, _, _ = routed
+    router.get("shop.localhost")
+
+    assert router.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("router",), "either --routes FILE or --control URL"),
+        (("router", "--routes", "/nowhere.toml"), "there is no file /nowhere.toml"),
+        (("router", "--routes", "x", "--listen", "nonsense"), "is not HOST:PORT"),
+        (("up", "--admin", "0.0.0.0:0", "--listen", "127.0.0.1:0"), "--token-file"),
+        (("up", "--workers", "-3"), "workers"),
+    ],
+)
+def test_bad_flags_exit_2_with_a_sentence(state: Path, args: tuple[str, ...], says: str) -> None:
+    done = run(*args, state=state / "s")
+
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_a_router_serves_from_its_last_good_table_when_control_is_gone(state: Path) -> None:
+    with Turnout("control", admin="127.0.0.1:0", state=state / "c") as control:
+        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
+        control.must("PUT", "/v1/apps/shop", body)
+        provisioned(control, "shop--v1")
+        flags = ("--control", control.server, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        router = Turnout("router", *flags, state=state / "r").wait_ready()
+        until(lambda: router.get("shop.localhost")[0] == 200)
+        control.kill()
+        assert router.get("shop.localhost")[0] == 200
+        router.stop()
+
+        with Turnout("router", *flags, state=state / "r") as again:  # control is still gone
+            assert again.get("shop.localhost")[0] == 200
+            again.stop()
+
+        with Turnout("control", admin="127.0.0.1:0", state=state / "c") as control:
+            control.must("DELETE", "/v1/apps/shop")
+
+
+def test_check_names_every_problem_with_its_line(state: Path) -> None:
+    file = state / "routes.toml"
+    file.write_text(text("127.0.0.1:1", "nonsense", weights=(50, 20)))
+    bad = run("check", str(file))
+    assert bad.returncode == 1
+    assert f"{file}:12: " in bad.stderr
+
+    file.write_text(text("127.0.0.1:1", "127.0.0.1:2"))
+    assert run("check", str(file)).returncode == 0
+    file.write_text('listen = "127.0.0.1:80"\nworkres = 2\n')
+    settings = run("check", str(file))
+    assert settings.returncode == 1
+    assert "did you mean workers?" in settings.stderr

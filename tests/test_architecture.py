@@ -1,0 +1,76 @@
+"""The import rules (style-anchors §3.1), read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+IO = {"asyncio", "socket", "ssl", "subprocess", "aiohttp", "uvloop", "sqlite3", "selectors"}
+PURE = [
+    "router/chunked.py", "router/errors.py", "router/exchange.py", "router/fields.py",
+    "router/hosts.py", "router/merge.py", "router/request_head.py", "router/response_head.py",
+    "router/routes_file.py", "router/selection.py", "router/snapshot.py", "router/stats.py",
+    "router/table.py", "router/validate.py", "control/commands.py", "control/compiler.py",
+    "control/lifecycle.py", "control/planner.py", "control/resources.py", "control/schema.py",
+    "control/traffic.py",
+]  # fmt: skip
+# What a worker may not load: it would pay for it in memory and start-up, and never use it.
+NOT_IN_WORKERS = {"aiohttp", "pydantic", "prometheus_client", "typer", "rich"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path, *, runtime_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    typing_only: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            typing_only.update(ast.walk(node))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if runtime_only and node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def roots(path: Path, *, runtime_only: bool = False) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path, runtime_only=runtime_only)}
+
+
+@pytest.mark.parametrize("path", modules("router"), ids=lambda p: p.name)
+def test_the_router_never_imports_the_control_plane(path: Path) -> None:
+    assert "control" not in roots(path)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_decisions_import_no_io(name: str) -> None:
+    assert not roots(ROOT / name, runtime_only=True) & IO
+
+
+def test_a_worker_loads_only_what_it_needs() -> None:
+    loaded, todo = set(), {"router.worker"}
+    while todo:
+        name = todo.pop()
+        loaded.add(name)
+        path = ROOT / (name.replace(".", "/") + ".py")
+        if not path.exists():
+            path = ROOT / name.replace(".", "/") / "__init__.py"
+        if path.exists():
+            todo |= {n for n in imports(path, runtime_only=True)} - loaded
+    assert "router.exchange" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & NOT_IN_WORKERS
+
+
+@pytest.mark.parametrize("path", [*modules("router"), *modules("control")], ids=str)
+def test_no_file_is_longer_than_a_reader_can_hold(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 420
