@@ -8,10 +8,10 @@ import os
 import time
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from router import errors, table
-from router.errors import Outcome
+from router.ports import Deadlined, Waiting
 from router.replicas import Replica, ReplicaRegistry
 from router.request_head import Ingress
 from router.settings import RouterSettings
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
     from router.tunnel import Tunnel
 
 _IDS_AT_ONCE = 256
-
-
-class Deadlined(Protocol):
-    """Something the sweeper looks at: late once `deadline` lies behind `Edge.now`."""
-
-    deadline: float
-
-    def on_deadline(self) -> None:
-        """Called once when it is late; sets a new deadline or ends itself."""
-
-
-class Waiting(Protocol):
-    """Who asked for a connection to a replica."""
-
-    def connected(self, connection: UpstreamConnection) -> None:
-        """The connection that was asked for; the asker may be done already."""
-
-    def connect_failed(self, outcome: Outcome) -> None:
-        """There will be none."""
 
 
 class Edge:

@@ -8,56 +8,27 @@ called through narrow methods, and tests drive it with recorded sides.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from router import errors
 from router.chunked import chunk, last_chunk
 from router.errors import CLIENT_CLOSED, Outcome
 from router.replicas import Replica
 from router.request_head import RequestHead
-from router.response_head import CHUNKED, UNTIL_CLOSE, ResponseHead
+from router.response_head import CHUNKED, UNTIL_CLOSE, Fields, ResponseHead, compose
 from router.selection import less_loaded
 from router.table import RevisionRoute, Route
 
 if TYPE_CHECKING:
     from router.edge import Edge
+    from router.ports import ClientSide
     from router.upstream.http1 import UpstreamConnection
-
-Trailers = list[tuple[bytes, bytes]]
 
 UNKNOWN_APP = "_unknown"  # requests for hosts of no app, and requests that could not be read
 
 # A pooled connection idle for longer than this is not used for a request that cannot be sent
 # twice: the replica may be closing it this very moment, and the loss would be the client's.
 _FRESH_ENOUGH_S = 1.0
-
-
-class ClientSide(Protocol):
-    """What an exchange asks of the connection its request came on."""
-
-    def write(self, pieces: list[bytes]) -> None:
-        """Send bytes of the answer."""
-
-    def answer(self, outcome: Outcome, exchange: Exchange) -> None:
-        """Send an answer of the edge."""
-
-    def finished(self, *, keeps_alive: bool) -> None:
-        """The answer is complete."""
-
-    def cut(self, *, is_framed: bool) -> None:
-        """The answer cannot be completed: end so that the client sees it was cut short."""
-
-    def hold_body(self) -> None:
-        """Stop reading the request's body."""
-
-    def resume_body(self) -> None:
-        """Read on."""
-
-    def arm(self, seconds: float) -> None:
-        """Call `timed_out` unless armed again within that time."""
-
-    def tunnel(self, exchange: Exchange, head: bytes, rest: bytes) -> None:
-        """From here on the connection carries opaque bytes."""
 
 
 class Exchange:
@@ -150,7 +121,10 @@ class Exchange:
             self.reason = "retry"
         self.replica = replica
         replica.in_flight += 1
-        connection = None if self._fresh else self._pooled(replica)
+        connection = None
+        if not self._fresh:
+            is_safe = self.head.is_idempotent
+            connection = replica.take_idle(0.0 if is_safe else self.edge.now - _FRESH_ENOUGH_S)
         if connection is not None:
             self.connected(connection)
         else:
@@ -172,15 +146,6 @@ class Exchange:
                 self.revision = other
                 return replica
         return None
-
-    def _pooled(self, replica: Replica) -> UpstreamConnection | None:
-        connection = replica.take_idle()
-        if connection is None or self.head.is_idempotent:
-            return connection
-        if self.edge.now - connection.idle_since > _FRESH_ENOUGH_S:
-            connection.close()
-            return None
-        return connection
 
     def connected(self, connection: UpstreamConnection) -> None:
         """A connection is there: send the head and what has arrived of the body."""
@@ -268,7 +233,7 @@ class Exchange:
             self._forget_unreplayable()
         self.upstream.write(data)
 
-    def request_finished(self, trailers: Trailers) -> None:
+    def request_finished(self, trailers: Fields) -> None:
         """The request is complete."""
         self.request_ended = True
         if self.head.is_chunked:
@@ -287,47 +252,34 @@ class Exchange:
     def response_head(self, head: ResponseHead) -> None:
         """The final response begins; its head leaves with the first bytes of its body."""
         assert self.replica is not None
+        assert self.revision is not None
         self.replica.answered()
         self.response = head
         self._held = None
         request = self.head
-        out = [head.status_line, *head.lines]
-        if not head.has_date:
-            out.append(self.edge.date_line)  # RFC 9110 §6.6.1
-        out += (b"X-Request-Id: ", request.request_id, b"\r\n")
-        framing = head.framing
-        self._rechunks = request.is_http11 and framing >= CHUNKED
-        if self._rechunks:
-            out.append(b"Transfer-Encoding: chunked\r\n")
-        elif head.length is not None:
-            out.append(b"Content-Length: %d\r\n" % head.length)
-        if self.edge.settings.expose_revision:
-            out.append(self._exposed())
-        out.append(self._connection_line())
-        self._out = out
+        self._rechunks = request.is_http11 and head.framing >= CHUNKED
+        if self._must_close(request, head):
+            self._keeps_alive = False
+        exposes = self.edge.settings.expose_revision
+        self._out = compose(
+            head,
+            is_http11=request.is_http11,
+            keeps_alive=self._keeps_alive,
+            request_id=request.request_id,
+            date=self.edge.date_line,
+            extra=self.revision.exposed(self.replica, self.reason) if exposes else b"",
+        )
 
-    def _connection_line(self) -> bytes:
-        """The Connection field and the end of the head; settles whether the client stays."""
-        request, response = self.head, self.response
-        assert response is not None
+    def _must_close(self, request: RequestHead, response: ResponseHead) -> bool:
+        """Whether the client's connection ends with this response."""
         if not request.is_http11 and response.framing >= CHUNKED:
-            self._keeps_alive = False  # the end of the connection is the end of the body
-        if self.edge.is_draining:
-            self._keeps_alive = False
-        if request.expects_continue and not self.got_continue and not self.request_ended:
-            # Whether the body still comes is the client's choice: nothing behind it can be read.
-            self._keeps_alive = False
-        if not self._keeps_alive:
-            return b"Connection: close\r\n\r\n"
-        return b"\r\n" if request.is_http11 else b"Connection: keep-alive\r\n\r\n"
+            return True  # the end of the connection is the end of the body
+        # Whether an expected body still comes is the client's choice: nothing behind it is read.
+        return self.edge.is_draining or self._has_unread_body
 
-    def _exposed(self) -> bytes:
-        assert self.revision is not None
-        assert self.replica is not None
-        return (
-            f"X-Turnout-Revision: {self.revision.name}\r\n"
-            f"X-Turnout-Replica: {self.replica.id}\r\nX-Turnout-Reason: {self.reason}\r\n"
-        ).encode()
+    @property
+    def _has_unread_body(self) -> bool:
+        return self.head.expects_continue and not self.got_continue and not self.request_ended
 
     def response_body(self, pieces: list[bytes]) -> None:
         """Bytes of the response's body, decoded; they leave with `flush`."""
@@ -346,7 +298,7 @@ class Exchange:
             self.client.write(out)
         self.client.arm(self.edge.settings.response_idle_s)
 
-    def response_ended(self, trailers: Trailers, *, is_reusable: bool) -> None:
+    def response_ended(self, trailers: Fields, *, is_reusable: bool) -> None:
         """The response is complete, and whether its connection may carry another."""
         if self._rechunks:
             self._out.append(last_chunk(trailers))
@@ -359,7 +311,7 @@ class Exchange:
             else:
                 upstream.close()
         assert self.response is not None
-        self._account(self.response.status)
+        self.account(self.response.status)
         self.client.finished(keeps_alive=self._keeps_alive)
 
     def switching(self, head: ResponseHead, rest: bytes) -> None:
@@ -375,14 +327,10 @@ class Exchange:
 
     # --- endings
 
-    def tunnel_closed(self) -> None:
-        """The tunnel that began as this exchange has ended."""
-        self._account(101)
-
     def client_lost(self) -> None:
         """The client is gone: the replica need not go on."""
         self._drop_upstream()
-        self._account(self.response.status if self.response is not None else CLIENT_CLOSED)
+        self.account(self.response.status if self.response is not None else CLIENT_CLOSED)
 
     def timed_out(self) -> None:
         """Nothing moved for as long as may be."""
@@ -415,22 +363,22 @@ class Exchange:
         self.edge.stats.errors[self.route.app, errors.UPSTREAM_RESET.code] += 1
         if self._out:
             self.client.write(self._out)
-        self._account(response.status)
+        self.account(response.status)
         self.client.cut(is_framed=self._rechunks or response.framing != UNTIL_CLOSE)
 
     def _refuse(self, outcome: Outcome) -> None:
         app = self.route.app if self.route is not None else UNKNOWN_APP
         self.edge.stats.errors[app, outcome.code] += 1
-        self._account(outcome.status)
+        self.account(outcome.status)
         self.client.answer(outcome, self)
 
     @property
     def keeps_alive(self) -> bool:
         """Whether the client's connection may carry another request after an edge answer."""
-        unread = self.head.expects_continue and not self.got_continue and not self.request_ended
-        return self._keeps_alive and not unread and not self.edge.is_draining
+        return self._keeps_alive and not self._has_unread_body and not self.edge.is_draining
 
-    def _account(self, status: int) -> None:
+    def account(self, status: int) -> None:
+        """It is over: count it, once."""
         self.is_over = True
         if self.replica is not None:
             self.replica.in_flight -= 1
@@ -441,32 +389,12 @@ class Exchange:
             self.edge.stats.of(app, "").codes[status] += 1
             return
         now = perf_counter()
-        stats = revision.stats
-        stats.in_flight -= 1
-        stats.codes[status] += 1
-        stats.request_bytes += self._bytes_in
-        stats.response_bytes += self._bytes_out
-        stats.duration.observe(now - self._started)
+        revision.stats.record(
+            status,
+            seconds=now - self._started,
+            upstream_seconds=now - self._sent_at if self._sent_at else None,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+        )
         if self._sent_at:
-            stats.upstream_duration.observe(now - self._sent_at)
             self.edge.stats.overhead.observe(self._sent_at - self._started)
-
-    # --- backpressure
-
-    def client_blocked(self) -> None:
-        """The client reads slower than the replica sends."""
-        if self.upstream is not None:
-            self.upstream.transport.pause_reading()
-
-    def client_unblocked(self) -> None:
-        """The client has caught up."""
-        if self.upstream is not None:
-            self.upstream.transport.resume_reading()
-
-    def upstream_blocked(self) -> None:
-        """The replica reads slower than the client sends."""
-        self.client.hold_body()
-
-    def upstream_unblocked(self) -> None:
-        """The replica has caught up."""
-        self.client.resume_body()

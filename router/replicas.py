@@ -63,9 +63,14 @@ class Replica:
             self.failures = 0
             self.down_until = 0.0
 
-    def take_idle(self) -> UpstreamConnection | None:
-        """The newest idle connection, which is the least likely to be closed by the replica."""
-        return self.idle.pop() if self.idle else None
+    def take_idle(self, since: float) -> UpstreamConnection | None:
+        """The newest idle connection, which is the least likely to be closed by the replica.
+
+        None when it was last used before `since`; the ones behind it are older still.
+        """
+        if self.idle and self.idle[-1].idle_since >= since:
+            return self.idle.pop()
+        return None
 
     def depart(self) -> None:
         """It left the table: finish what runs, keep nothing for later."""

@@ -141,3 +141,29 @@ def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:
     if head.length is not None:
         return LENGTH if head.length else NO_BODY
     return UNTIL_CLOSE
+
+
+def compose(
+    head: ResponseHead,
+    *,
+    is_http11: bool,
+    keeps_alive: bool,
+    request_id: bytes,
+    date: bytes,
+    extra: bytes,
+) -> list[bytes]:
+    """The head that goes to the client, as pieces; a body follows in the framing it announces."""
+    out = [head.status_line, *head.lines]
+    if not head.has_date:
+        out.append(date)  # RFC 9110 §6.6.1
+    out += (b"X-Request-Id: ", request_id, b"\r\n", extra)
+    if head.framing >= CHUNKED:
+        if is_http11:
+            out.append(b"Transfer-Encoding: chunked\r\n")
+    elif head.length is not None:
+        out.append(b"Content-Length: %d\r\n" % head.length)
+    if not keeps_alive:
+        out.append(b"Connection: close\r\n\r\n")
+    else:
+        out.append(b"\r\n" if is_http11 else b"Connection: keep-alive\r\n\r\n")
+    return out

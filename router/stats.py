@@ -56,6 +56,24 @@ class RevisionStats:
         self.tunnels = 0
         self.left_at = 0.0  # when the revision left the table; 0 while it is in it
 
+    def record(
+        self,
+        status: int,
+        *,
+        seconds: float,
+        upstream_seconds: float | None,
+        bytes_in: int,
+        bytes_out: int,
+    ) -> None:
+        """Count a request that is over; without `upstream_seconds` no replica was reached."""
+        self.in_flight -= 1
+        self.codes[status] += 1
+        self.request_bytes += bytes_in
+        self.response_bytes += bytes_out
+        self.duration.observe(seconds)
+        if upstream_seconds is not None:
+            self.upstream_duration.observe(upstream_seconds)
+
     def report(self) -> dict[str, Any]:
         """The counters as JSON."""
         return {

@@ -35,6 +35,13 @@ class RevisionRoute:
     def __repr__(self) -> str:
         return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"
 
+    def exposed(self, replica: Replica, reason: str) -> bytes:
+        """The lines that tell a client who answered and why (product.md §6)."""
+        return (
+            f"X-Turnout-Revision: {self.name}\r\nX-Turnout-Replica: {replica.id}\r\n"
+            f"X-Turnout-Reason: {reason}\r\n"
+        ).encode()
+
 
 class Route:
     """Where a host leads: a split by weight, one revision, or an answer of the edge.

@@ -55,7 +55,7 @@ class Tunnel:
         self._edge.tunnels.discard(self)
         if self._exchange.revision is not None:
             self._exchange.revision.stats.tunnels -= 1
-        self._exchange.tunnel_closed()
+        self._exchange.account(101)
 
 
 class _End(asyncio.Protocol):

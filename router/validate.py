@@ -45,7 +45,7 @@ _SUFFIX = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
 _MAX_DNS_LABEL = 63
 
 
-def _address(value: str) -> str:
+def _address(value: str) -> None:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit():
         raise ValueError("an endpoint is HOST:PORT, such as 127.0.0.1:9001")
@@ -53,7 +53,6 @@ def _address(value: str) -> str:
         raise ValueError(f"port {port} is not within 1 to 65535")
     if fold(value.encode()) is None:
         raise ValueError(f"{host!r} is no host")
-    return value
 
 
 def is_address(value: str) -> bool:
@@ -77,13 +76,13 @@ class _Model(BaseModel):
 
 
 class _Endpoint(_Model):
-    address: Annotated[str, BeforeValidator(lambda v: _address(v) if isinstance(v, str) else v)]
+    address: str
     replica: Name
 
 
 class _Revision(_Model):
     name: Name
-    weight: Annotated[int, Field(ge=0, le=100)] = 0
+    weight: int = 0
     labels: list[str] = []
     endpoints: list[Annotated[_Endpoint, BeforeValidator(_endpoint)]] = []
 
@@ -179,6 +178,13 @@ def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
             yield Problem((*here, "name"), f"{revision.name!r} is longer than a DNS label's 63")
         if names[revision.name] > 1:
             yield Problem((*here, "name"), f"{revision.name} appears twice")
+        if not 0 <= revision.weight <= 100:
+            yield Problem((*here, "weight"), f"{revision.weight} is not within 0 to 100")
+        for k, endpoint in enumerate(revision.endpoints):
+            try:
+                _address(endpoint.address)
+            except ValueError as error:
+                yield Problem((*here, "endpoints", k), str(error))
         for label in revision.labels:
             if not LABEL.fullmatch(label):
                 yield Problem((*here, "labels"), f"{label!r} is no label")

@@ -66,11 +66,11 @@ def test_a_worker_loads_only_what_it_needs() -> None:
         if not path.exists():
             path = ROOT / name.replace(".", "/") / "__init__.py"
         if path.exists():
-            todo |= {n for n in imports(path, runtime_only=True)} - loaded
+            todo |= imports(path, runtime_only=True) - loaded
     assert "router.exchange" in loaded
     assert not {name.partition(".")[0] for name in loaded} & NOT_IN_WORKERS
 
 
 @pytest.mark.parametrize("path", [*modules("router"), *modules("control")], ids=str)
 def test_no_file_is_longer_than_a_reader_can_hold(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 420
+    assert len(path.read_text().splitlines()) <= 400

@@ -7,8 +7,6 @@ request are held and reading stops; nothing is written after the connection was 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -18,6 +16,7 @@ from router.chunked import ChunkedDecoder, FramingError
 from router.errors import Outcome, bad_request
 from router.exchange import UNKNOWN_APP, Exchange
 from router.ingress.refusals import diagnose, judge_partial, newer_minor
+from router.ingress.transport import ClientTransport
 from router.request_head import Ingress, RequestHead, prefers_json, read_request
 from router.tunnel import Tunnel
 
@@ -28,29 +27,19 @@ if TYPE_CHECKING:
 _PIPELINED = 1
 _BODY = 2
 
-_LINGER_NONE = struct.pack("ii", 1, 0)
 _FOREVER = float("inf")
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(ClientTransport):
     """Reads requests, hands each to an Exchange, writes its answer."""
 
     __slots__ = (
-        # per process
-        "edge",
         # per connection
-        "transport",
-        "deadline",
         "_ingress",
         "_parser",
-        "_pauses",
-        "_is_blocked",
-        "_has_ended",
-        "_is_closing",
         "_is_reading_heads",
         # per request
         "_exchange",
-        "_buffer",
         "_target",
         "_fields",
         "_body_left",
@@ -59,18 +48,11 @@ class ClientConnection(asyncio.Protocol):
     )
 
     def __init__(self, edge: Edge) -> None:
-        self.edge = edge
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.deadline = edge.now + edge.settings.head_timeout_s
+        super().__init__(edge)
         self._ingress: Ingress = cast(Ingress, None)
         self._parser = HttpRequestParser(self)
-        self._pauses = 0
-        self._is_blocked = False  # the client reads slower than we write
-        self._has_ended = False  # the client has closed its direction
-        self._is_closing = False
         self._is_reading_heads = False
         self._exchange: Exchange | None = None
-        self._buffer = b""
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._body_left = 0
@@ -127,13 +109,14 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_blocked = True
-        if self._exchange is not None:
-            self._exchange.client_blocked()
+        if self._exchange is not None and self._exchange.upstream is not None:
+            self._exchange.upstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._is_blocked = False
         if self._exchange is not None:
-            self._exchange.client_unblocked()
+            if self._exchange.upstream is not None:
+                self._exchange.upstream.transport.resume_reading()
         elif self._buffer and not self._is_closing:
             self._next()
 
@@ -292,13 +275,6 @@ class ClientConnection(asyncio.Protocol):
 
     # --- what an exchange asks
 
-    def write(self, pieces: list[bytes]) -> None:
-        """Send bytes of the answer."""
-        if len(pieces) == 1:
-            self.transport.write(pieces[0])
-        else:
-            self.transport.write(b"".join(pieces))
-
     def answer(self, outcome: Outcome, exchange: Exchange) -> None:
         """Send an answer of the edge."""
         head = exchange.head
@@ -323,20 +299,9 @@ class ClientConnection(asyncio.Protocol):
             self._next()
 
     def cut(self, *, is_framed: bool) -> None:
-        """End so that the client sees the answer was cut short.
-
-        A framed one just ends. One that ends with the connection must not end properly: a reset
-        is the only thing that tells it from a complete one.
-        """
+        """The answer cannot be completed."""
         self._exchange = None
-        self._is_closing = True
-        if is_framed:
-            self.transport.close()
-            return
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        self.transport.abort()
+        super().cut(is_framed=is_framed)
 
     def hold_body(self) -> None:
         """Stop reading the request's body."""
@@ -346,12 +311,6 @@ class ClientConnection(asyncio.Protocol):
         """Read on."""
         if self._pauses & _BODY:
             self._resume(_BODY)
-
-    def arm(self, seconds: float) -> None:
-        """Something is expected within `seconds`."""
-        if self._has_ended:
-            seconds = min(seconds, self.edge.settings.half_close_s)
-        self.deadline = self.edge.now + seconds
 
     def tunnel(self, exchange: Exchange, head: bytes, rest: bytes) -> None:
         """From here on the connection carries opaque bytes."""
@@ -407,32 +366,6 @@ class ClientConnection(asyncio.Protocol):
         stats.errors[UNKNOWN_APP, outcome.code] += 1
         self._answer(outcome, None, keeps_alive=False)
         self._close()
-
-    def _close(self) -> None:
-        """Send what is owed, then close; unread bytes must not turn that into a reset."""
-        if self.transport.is_closing():
-            return
-        self._is_closing = True
-        self._buffer = b""
-        if self._has_ended or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        # RFC 9112 §9.6: closing at once while the client still sends makes the kernel reset the
-        # connection, and the answer may be lost with it. Say "no more", read on for a moment.
-        self.transport.write_eof()
-        self._pauses = 0
-        self.transport.resume_reading()
-        self.arm(self.edge.settings.linger_s)
-
-    def _pause(self, why: int) -> None:
-        if not self._pauses and not self.transport.is_closing():
-            self.transport.pause_reading()
-        self._pauses |= why
-
-    def _resume(self, why: int) -> None:
-        was, self._pauses = self._pauses, self._pauses & ~why
-        if was and not self._pauses and not self.transport.is_closing():
-            self.transport.resume_reading()
 
 
 def _without_empty_lines(data: bytes) -> bytes:

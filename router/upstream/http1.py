@@ -131,12 +131,12 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.is_blocked = True
         if self.exchange is not None:
-            self.exchange.upstream_blocked()
+            self.exchange.client.hold_body()
 
     def resume_writing(self) -> None:
         self.is_blocked = False
         if self.exchange is not None:
-            self.exchange.upstream_unblocked()
+            self.exchange.client.resume_body()
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange

@@ -54,7 +54,7 @@ def test_the_examples_are_good(path: Path) -> None:
     ("old", "new", "line", "says"),
     [
         ("weight = 20", "weight = 30", 4, "sum to 110"),
-        ("weight = 20", "weight = -20", 16, "greater than or equal to 0"),
+        ("weight = 20", "weight = -20", 16, "not within 0 to 100"),
         ('labels = ["staging"]', 'labels = ["-x"]', 17, "no label"),
         ('name = "shop--v2"', 'name = "shop-v2"', 15, "not shop--SUFFIX"),
         ('name = "shop--v2"', 'name = "shop--v1"', 10, "twice"),
@@ -86,7 +86,7 @@ def test_every_problem_is_reported_at_once() -> None:
     with pytest.raises(BadRoutes) as caught:
         parse(bad)
 
-    assert len(caught.value.problems) == 3
+    assert len(caught.value.problems) == 4  # the sum of the weights too
 
 
 def test_the_wire_ignores_what_a_newer_control_plane_adds() -> None:

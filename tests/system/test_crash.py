@@ -28,11 +28,11 @@ def a_control(state: Path) -> Turnout:
 
 
 def replica_processes(state: Path) -> list[int]:
-    found = []
-    for pid in marked(state):
-        if b"TURNOUT_REPLICA=" in Path(f"/proc/{pid}/environ").read_bytes():
-            found.append(pid)
-    return found
+    return [
+        pid
+        for pid in marked(state)
+        if b"TURNOUT_REPLICA=" in Path(f"/proc/{pid}/environ").read_bytes()
+    ]
 
 
 def put(control: Turnout, suffix: str, replicas: int, mode: str = "single") -> None:

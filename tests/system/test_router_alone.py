@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.turnout import Turnout, provisioned, run, template, until
+from tests.support.turnout import Turnout, marked, provisioned, run, template, until
 
 
 @contextmanager
@@ -177,7 +177,8 @@ def test_bad_flags_exit_2_with_a_sentence(state: Path, args: tuple[str, ...], sa
 
 
 def test_a_router_serves_from_its_last_good_table_when_control_is_gone(state: Path) -> None:
-    with Turnout("control", admin="127.0.0.1:0", state=state / "c") as control:
+    settings = {"admin": "127.0.0.1:0", "state": state / "c", "drain_timeout_s": 0.2}
+    with Turnout("control", **settings) as control:
         body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
         control.must("PUT", "/v1/apps/shop", body)
         provisioned(control, "shop--v1")
@@ -192,8 +193,9 @@ def test_a_router_serves_from_its_last_good_table_when_control_is_gone(state: Pa
             assert again.get("shop.localhost")[0] == 200
             again.stop()
 
-        with Turnout("control", admin="127.0.0.1:0", state=state / "c") as control:
+        with Turnout("control", **settings) as control:
             control.must("DELETE", "/v1/apps/shop")
+            until(lambda: len(marked(state)) == 1)  # only the control plane itself
 
 
 def test_check_names_every_problem_with_its_line(state: Path) -> None:

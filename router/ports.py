@@ -1,0 +1,60 @@
+"""The narrow seams of a worker: what its parts ask of each other.
+
+An exchange calls its client through `ClientSide`; tests give it a recorded one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from router.errors import Outcome
+    from router.exchange import Exchange
+    from router.upstream.http1 import UpstreamConnection
+
+
+class ClientSide(Protocol):
+    """What an exchange asks of the connection its request came on."""
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Send bytes of the answer."""
+
+    def answer(self, outcome: Outcome, exchange: Exchange) -> None:
+        """Send an answer of the edge."""
+
+    def finished(self, *, keeps_alive: bool) -> None:
+        """The answer is complete."""
+
+    def cut(self, *, is_framed: bool) -> None:
+        """The answer cannot be completed: end so that the client sees it was cut short."""
+
+    def hold_body(self) -> None:
+        """Stop reading the request's body."""
+
+    def resume_body(self) -> None:
+        """Read on."""
+
+    def arm(self, seconds: float) -> None:
+        """Call `timed_out` unless armed again within that time."""
+
+    def tunnel(self, exchange: Exchange, head: bytes, rest: bytes) -> None:
+        """From here on the connection carries opaque bytes."""
+
+
+class Deadlined(Protocol):
+    """Something the sweeper looks at: late once `deadline` lies behind `Edge.now`."""
+
+    deadline: float
+
+    def on_deadline(self) -> None:
+        """Called once when it is late; sets a new deadline or ends itself."""
+
+
+class Waiting(Protocol):
+    """Who asked for a connection to a replica."""
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """The connection that was asked for; the asker may be done already."""
+
+    def connect_failed(self, outcome: Outcome) -> None:
+        """There will be none."""
