@@ -40,7 +40,7 @@ class Edge:
         self.now = time.monotonic()  # as of the last tick; good to `tick_s`
         self.date_line = b""
         self._trusted = [ipaddress.ip_network(n) for n in settings.trusted_proxies]
-        self._ids = ""
+        self._ids = b""
         self._id_at = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.tick()
@@ -92,10 +92,10 @@ class Edge:
         """A fresh request id: 128 random bits in hexadecimal."""
         at = self._id_at
         if at >= len(self._ids):
-            self._ids = os.urandom(16 * _IDS_AT_ONCE).hex()  # one call for many requests
+            self._ids = os.urandom(16 * _IDS_AT_ONCE).hex().encode()  # one call for many requests
             at = 0
         self._id_at = at + 32
-        return self._ids[at : at + 32].encode()
+        return self._ids[at : at + 32]
 
     def connect(self, replica: Replica, waiting: Waiting) -> None:
         """Open a connection to a replica; `waiting` hears how it went."""

@@ -50,19 +50,19 @@ _SPECIAL = {
 }
 
 _MAX_REMEMBERED = 4096
-_kinds: dict[bytes, int] = {}
+KNOWN: dict[bytes, int] = {}  # spellings seen so far; loops look here before they call `kind_of`
 
 
 def kind_of(name: bytes) -> int:
     """The constant above that `name` stands for, in any spelling."""
     try:
-        return _kinds[name]
+        return KNOWN[name]
     except KeyError:
         pass
     kind = _classify(name.lower())
-    if len(_kinds) >= _MAX_REMEMBERED:
-        _kinds.clear()
-    _kinds[name] = kind
+    if len(KNOWN) >= _MAX_REMEMBERED:
+        KNOWN.clear()
+    KNOWN[name] = kind
     return kind
 
 

@@ -20,6 +20,7 @@ from router.fields import (
     EXPECT,
     FORWARDED,
     HOST,
+    KNOWN,
     MAX_FORWARDS,
     PLAIN,
     REQUEST_ID,
@@ -166,9 +167,12 @@ def read_request(
 
 def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
     lines = read.lines
+    known = KNOWN
     for name, value in fields:
-        kind = kind_of(name)
-        if kind in (PLAIN, DATE, TRAILER):
+        kind = known.get(name)
+        if kind is None:
+            kind = kind_of(name)
+        if kind == PLAIN:
             lines += (name, b": ", value, b"\r\n")
         elif kind == HOST:
             read.hosts.append(value.rstrip(b" \t"))
@@ -189,6 +193,8 @@ def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
             read.forwarded.append((name, value))
         elif kind == MAX_FORWARDS:
             read.max_forwards = value.strip(b" \t")
+        elif kind in (DATE, TRAILER):
+            lines += (name, b": ", value, b"\r\n")
         # HOP and OURS are dropped
     return None
 

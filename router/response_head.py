@@ -12,7 +12,9 @@ from router.fields import (
     CONTENT_LENGTH,
     DATE,
     HOP,
+    KNOWN,
     OURS,
+    PLAIN,
     REQUEST_ID,
     TRANSFER_ENCODING,
     UPGRADE,
@@ -85,9 +87,14 @@ def read_response(
     options: frozenset[bytes] = frozenset()
     framings = 0
     is_chunked = False
+    known = KNOWN
     for name, value in fields:
-        kind = kind_of(name)
-        if kind == CONTENT_LENGTH:
+        kind = known.get(name)
+        if kind is None:
+            kind = kind_of(name)
+        if kind == PLAIN:
+            lines += (name, b": ", value, b"\r\n")
+        elif kind == CONTENT_LENGTH:
             value = value.strip(b" \t")
             framings += 1
             if not _DIGITS.fullmatch(value):

@@ -203,7 +203,8 @@ def test_check_names_every_problem_with_its_line(state: Path) -> None:
     file.write_text(text("127.0.0.1:1", "nonsense", weights=(50, 20)))
     bad = run("check", str(file))
     assert bad.returncode == 1
-    assert f"{file}:12: " in bad.stderr
+    assert f"{file}:2: " in bad.stderr
+    assert f"{file}:13: " in bad.stderr
 
     file.write_text(text("127.0.0.1:1", "127.0.0.1:2"))
     assert run("check", str(file)).returncode == 0
