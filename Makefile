@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test unit check bench lock clean
+.PHONY: run test unit check bench lock docs clean
 
 run: $(VENV)/.installed
 	@$(BIN)/turnout demo $(ARGS)
@@ -50,3 +50,6 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements-test.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m control.document > config/README.md

@@ -11,7 +11,10 @@ import subprocess
 import sys
 
 # program: (Debian package, what is tested with it)
-PROGRAMS = {"promtool": ("prometheus", "that the metrics are valid")}
+PROGRAMS = {
+    "promtool": ("prometheus", "that the metrics are valid"),
+    "curl": ("curl", "the tour of the README"),
+}
 
 
 def main() -> None:

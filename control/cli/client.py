@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -13,7 +14,8 @@ import orjson
 import typer
 from rich.console import Console
 
-console = Console(highlight=False)
+# Without a terminal nobody wraps by eye: a pipe gets every name whole.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True, highlight=False)
 
 DEFAULT_SERVER = "http://127.0.0.1:8081"

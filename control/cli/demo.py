@@ -127,18 +127,18 @@ class Demo:
         total = sum(self._seen.values())
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for title in ("Revision", "Labels", "Weight", "Observed", "Requests", "Replicas", "State"):
-            table.add_column(title)
+            table.add_column(title, no_wrap=True)
         for revision in sorted(self._revisions, key=lambda r: r["name"]):
             if not revision["active"]:
                 continue
             n = self._seen[revision["name"]]
             share = n / total if total else 0.0
-            bar = "█" * round(share * 20)
+            bar = "█" * round(share * 12)
             table.add_row(
                 revision["name"],
                 ", ".join(revision["labels"]),
                 f"{revision['trafficWeight']} %",
-                f"{share:6.1%} {bar}",
+                f"{share:6.1%} {bar:<12}",
                 str(n),
                 str(revision["replicas"]),
                 str(revision.get("runningState")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -26,6 +27,8 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="table or json.")
 Server = Annotated[
     str, typer.Option("--server", help="Control plane; default TURNOUT_SERVER, then localhost.")
 ]
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)[.\d]*\+00:00")
 
 # title, then the path of the value
 Columns = Sequence[tuple[str, str]]
@@ -72,7 +75,7 @@ def show(value: Any, columns: Columns, output: Format) -> None:
     rows = value if isinstance(value, list) else [value]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title, _ in columns:
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title in ("Name", "Revision", "Fqdn"))
     for row in rows:
         table.add_row(*(_text(_at(row, path)) for _, path in columns))
     console.print(table)
@@ -90,6 +93,8 @@ def _at(value: Any, path: str) -> Any:
 def _text(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return str(value)
+    return _MOMENT.sub(r"\1 \2", str(value))
