@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 import typer
-from rich.status import Status
 
 from control.cli.client import Api, console, errors, fail
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.resources import App
-
-_POLL_S = 0.2
+from control.cli.waiting import READY_S, wait_ready
 
 
 def deploy(
@@ -43,7 +40,7 @@ def deploy(
         str, typer.Option("--revisions-mode", help="single or multiple; default: as it is.")
     ] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 660.0,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = READY_S,
     output: Output = Format.TABLE,
     server: Server = "",
 ) -> None:
@@ -94,23 +91,3 @@ def _probes(path: str, port: int) -> list[dict[str, Any]]:
     startup = {"type": "Startup", "periodSeconds": 1, "failureThreshold": 240}
     readiness = {"type": "Readiness", "periodSeconds": 5, "failureThreshold": 3}
     return [{**probe, "httpGet": get} for probe in (startup, readiness)]
-
-
-def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
-    """Show how a revision comes up; leaves with its reason when it fails."""
-    ends_at = time.monotonic() + timeout_s
-    with Status(f"{revision}: starting", console=errors) as status:
-        while True:
-            wire = api.get("apps", app, "revisions", revision)
-            state = wire.get("provisioningState")
-            details = wire.get("runningStateDetails", "")
-            if state == "Provisioned":
-                return
-            if state == "Failed":
-                fail(f"{revision} failed: {details}")
-            if not wire["active"]:
-                fail(f"{revision} was deactivated before it was ready; a newer one took its place")
-            if time.monotonic() > ends_at:
-                fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
-            status.update(f"{revision}: {wire.get('runningState')}, {details}")
-            time.sleep(_POLL_S)

@@ -8,6 +8,7 @@ import typer
 
 from control.cli.client import Api, console, fail
 from control.cli.output import APPS, REPLICAS, REVISIONS, TRAFFIC, Format, Output, Server, show
+from control.cli.waiting import READY_S, wait_ready
 
 App = Annotated[str, typer.Argument(help="The app's name.", metavar="APP")]
 RevisionName = Annotated[str, typer.Option("--revision", help="The revision's full name.")]
@@ -87,9 +88,19 @@ def _act(verb: str, app: str, revision: str, output: Format, server: str) -> Non
 
 
 @revision_commands.command("activate")
-def activate(app: App, revision: RevisionName, output: Output = TABLE, server: Server = "") -> None:
-    """Bring a revision back; in single mode it takes over once it is ready."""
-    _act("activate", app, revision, output, server)
+def activate(
+    app: App,
+    revision: RevisionName,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Bring a revision back and wait until it is ready; in single mode it then takes over."""
+    api = Api(server)
+    api.call("POST", ("apps", app, "revisions", revision, "activate"))
+    if not no_wait:
+        wait_ready(api, app, revision, READY_S)
+    show(api.get("apps", app, "revisions", revision), REVISIONS, output)
 
 
 @revision_commands.command("deactivate")

@@ -1,0 +1,32 @@
+"""Waiting for a revision, with a display of how it comes up."""
+
+from __future__ import annotations
+
+import time
+
+from rich.status import Status
+
+from control.cli.client import Api, errors, fail
+
+_POLL_S = 0.2
+READY_S = 660.0  # a minute above the default progress deadline, which gives the better reason
+
+
+def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
+    """Show how a revision comes up; leaves with its reason when it fails."""
+    ends_at = time.monotonic() + timeout_s
+    with Status(f"{revision}: starting", console=errors) as status:
+        while True:
+            wire = api.get("apps", app, "revisions", revision)
+            state = wire.get("provisioningState")
+            details = wire.get("runningStateDetails", "")
+            if state == "Provisioned":
+                return
+            if state == "Failed":
+                fail(f"{revision} failed: {details}")
+            if not wire["active"]:
+                fail(f"{revision} was deactivated before it was ready; a newer one took its place")
+            if time.monotonic() > ends_at:
+                fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
+            status.update(f"{revision}: {wire.get('runningState')}, {details}")
+            time.sleep(_POLL_S)
