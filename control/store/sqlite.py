@@ -60,6 +60,9 @@ class Store:
         try:
             self._db = _open(path)
             self._views = self._load()
+        except BadSettings:
+            self._lock.close()
+            raise
         except sqlite3.DatabaseError as error:
             self._lock.close()
             raise BadSettings(
@@ -171,6 +174,15 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
 
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None)
+    try:
+        _prepare(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")  # acknowledged means it survives a power cut too
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -178,7 +190,6 @@ def _open(path: Path) -> sqlite3.Connection:
         raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-    return db
 
 
 def _write_app(db: sqlite3.Connection, name: str, old: App | None, new: App | None) -> None:

@@ -1,0 +1,156 @@
+"""Probes against real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from control.prober import Prober, Probes, Verdict, probes_of
+from control.schema import Probe, Template
+from tests.support.origin import Origin
+
+
+class Heard:
+    """What the prober said, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Verdict, str]] = []
+        self.failures: list[str] = []
+        self._news = asyncio.Event()
+
+    def on_verdict(self, replica: str, verdict: Verdict, seen: str) -> None:
+        self.said.append((verdict, seen))
+        self._news.set()
+
+    def on_failure(self, replica: str, kind: str) -> None:
+        self.failures.append(kind)
+
+    async def until(self, verdict: Verdict) -> str:
+        async with asyncio.timeout(10):
+            while True:
+                for known, seen in self.said:
+                    if known is verdict:
+                        return seen
+                self._news.clear()
+                await self._news.wait()
+
+
+def a_probe(kind: str = "Readiness", **given: Any) -> Probe:
+    if "tcp" not in given:
+        given.setdefault("http_get", {"path": "/ok", "port": 80})
+    if given.pop("tcp", False):
+        given["tcp_socket"] = {"port": 80}
+    return Probe.model_validate({"type": kind, "period_seconds": 1, **given})
+
+
+@asynccontextmanager
+async def probing(address: str, probes: Probes) -> AsyncIterator[Heard]:
+    heard = Heard()
+    prober = Prober(heard.on_verdict, heard.on_failure)
+    prober.watch("r", address, probes, is_started=False)
+    try:
+        yield heard
+    finally:
+        await prober.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 F\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_200_to_399_is_success_and_redirects_are_not_followed(answer: bytes) -> None:
+    async with Origin(answer) as origin:
+        async with probing(origin.address, Probes(readiness=a_probe())) as heard:
+            await heard.until(Verdict.READY)
+        assert all(head.startswith(b"GET /ok ") for head in origin.heads)
+
+
+async def test_an_error_status_names_itself() -> None:
+    answer = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+    async with Origin(answer) as origin:
+        async with probing(origin.address, Probes(readiness=a_probe())) as heard:
+            assert await heard.until(Verdict.UNREADY) == "/ok answered 503"
+            assert "Readiness" in heard.failures
+
+
+async def test_tcp_succeeds_on_a_connection() -> None:
+    async with Origin() as origin:
+        async with probing(origin.address, Probes(readiness=a_probe(tcp=True))) as heard:
+            await heard.until(Verdict.READY)
+
+
+async def test_nobody_listening_is_said_with_the_address() -> None:
+    async with Origin() as origin:
+        pass
+    async with probing(origin.address, Probes(readiness=a_probe(tcp=True))) as heard:
+        seen = await heard.until(Verdict.UNREADY)
+        assert f"nothing listens on {origin.address}" in seen
+
+
+async def test_a_probe_does_not_outlive_its_timeout() -> None:
+    async def silent(connection: Any) -> None:
+        await connection.reader.read()
+
+    async with Origin(silent) as origin:
+        async with probing(origin.address, Probes(readiness=a_probe())) as heard:
+            assert await heard.until(Verdict.UNREADY) == "no answer within 1 s"
+
+
+async def test_startup_runs_alone_and_then_the_others() -> None:
+    async with Origin() as origin:
+        probes = Probes(a_probe("Startup"), a_probe(), a_probe("Liveness"))
+        async with probing(origin.address, probes) as heard:
+            await heard.until(Verdict.READY)
+            assert heard.failures == []
+
+
+async def test_startup_that_fails_often_enough_fails_the_replica() -> None:
+    async with Origin() as origin:
+        pass
+    probes = Probes(startup=a_probe("Startup", failure_threshold=1), readiness=a_probe())
+    async with probing(origin.address, probes) as heard:
+        await heard.until(Verdict.STARTUP_FAILED)
+        assert heard.failures == ["Startup"]
+
+
+async def test_liveness_failures_ask_for_a_restart() -> None:
+    async with Origin() as origin:
+        pass
+    probes = Probes(liveness=a_probe("Liveness", failure_threshold=1))
+    async with probing(origin.address, probes) as heard:
+        await heard.until(Verdict.LIVENESS_FAILED)
+
+
+async def test_without_probes_started_is_ready() -> None:
+    async with probing("127.0.0.1:1", Probes()) as heard:
+        await heard.until(Verdict.READY)
+
+
+def test_ingress_brings_default_probes_for_those_not_given() -> None:
+    template = Template.model_validate(
+        {
+            "containers": [
+                {
+                    "image": "process:demo",
+                    "probes": [{"type": "readiness", "httpGet": {"port": 80}}],
+                }
+            ]
+        }
+    )
+
+    none = probes_of(template, has_ingress=False)
+    found = probes_of(template, has_ingress=True)
+
+    assert none.startup is none.liveness is None
+    assert found.readiness == none.readiness
+    assert found.startup is not None
+    assert (found.startup.period_seconds, found.startup.failure_threshold) == (1, 240)
+    assert found.liveness is not None
+    assert (found.liveness.period_seconds, found.liveness.failure_threshold) == (10, 3)
