@@ -150,10 +150,22 @@ class Service:
         old = self._store.view(name) if is_new else self.app(name)
         _match(old, if_match)
         new = command(old, time.time())
-        if new.app is not None and (new.app is not old.app or new.revisions != old.revisions):
-            new.app = replace(new.app, version=new.app.version + 1)
+        if old.app is not None and _is_same(old, new):
+            return old  # asking twice for the same is no change
+        if new.app is not None:
+            new = AppView(
+                replace(new.app, version=new.app.version + 1), new.revisions, new.replicas
+            )
         self._store.write(name, old, new)
         return new
+
+
+def _is_same(old: AppView, new: AppView) -> bool:
+    """Whether a command changed nothing: a default that is spelled out is no change either."""
+    if old.app is None or new.app is None or old.revisions != new.revisions:
+        return False
+    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
+    return unchanged == old.app and new.app.configuration.wire() == old.app.configuration.wire()
 
 
 def _match(view: AppView, if_match: str) -> None:

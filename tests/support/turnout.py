@@ -177,8 +177,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def marked(state: Path) -> list[int]:
-    """Processes that were started for a state directory, replicas included."""
+def marked(state: Path, also: bytes = b"") -> list[int]:
+    """Processes that a test's state directory marks, replicas included.
+
+    With `also`, only those that have this in their environment too.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -186,7 +189,8 @@ def marked(state: Path) -> list[int]:
                 environ = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if f"TEST_MARK={state}".encode() in environ and is_alive(int(entry.name)):
+            is_ours = f"TEST_MARK={state}".encode() in environ and also in environ
+            if is_ours and is_alive(int(entry.name)):
                 found.append(int(entry.name))
     return found
 

@@ -28,11 +28,7 @@ def a_control(state: Path) -> Turnout:
 
 
 def replica_processes(state: Path) -> list[int]:
-    return [
-        pid
-        for pid in marked(state)
-        if b"TURNOUT_REPLICA=" in Path(f"/proc/{pid}/environ").read_bytes()
-    ]
+    return marked(state, also=b"TURNOUT_REPLICA=")
 
 
 def put(control: Turnout, suffix: str, replicas: int, mode: str = "single") -> None:

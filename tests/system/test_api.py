@@ -1,0 +1,156 @@
+"""The native API of a real control plane: what it answers, and what it refuses."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.turnout import Turnout, provisioned, routes, run, template, until
+from tests.system.test_router_alone import a_replica
+
+BODY = {
+    "configuration": {"activeRevisionsMode": "multiple", "ingress": {"targetPort": 80}},
+    "template": {"revisionSuffix": "v1", "containers": [{"image": "endpoint:127.0.0.1:1"}]},
+}
+
+
+@pytest.fixture
+def control(state: Path) -> Iterator[Turnout]:
+    with Turnout("control", admin="127.0.0.1:0", state=state / "s") as control:
+        yield control
+
+
+def raw(
+    control: Turnout, method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[int, dict[str, str], Any]:
+    host, _, port = control.facts["admin"].rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+    response = connection.getresponse()
+    answer = response.read()
+    connection.close()
+    return response.status, dict(response.headers), json.loads(answer) if answer else None
+
+
+def test_an_app_is_made_read_patched_and_deleted(control: Turnout) -> None:
+    assert control.call("PUT", "/v1/apps/shop", BODY)[0] == 201
+    assert control.call("PUT", "/v1/apps/shop", BODY)[0] == 200
+    app = control.must("GET", "/v1/apps/SHOP")
+    assert app["configuration"]["ingress"]["fqdn"] == "shop.localhost"
+    assert app["configuration"]["ingress"]["traffic"] == [{"weight": 100, "latestRevision": True}]
+
+    # what GET shows can be sent back, and changes nothing
+    assert control.must("PUT", "/v1/apps/shop", app)["version"] == app["version"]
+
+    scaled = {"template": {"scale": {"minReplicas": 1, "maxReplicas": 4}}}
+    patched = control.must("PATCH", "/v1/apps/shop", scaled)
+    assert patched["latestRevisionName"] not in ("", "shop--v1")
+    assert patched["template"]["containers"] == app["template"]["containers"]
+    assert control.call("DELETE", "/v1/apps/shop")[0] == 204
+    assert control.call("GET", "/v1/apps/shop")[0] == 404
+
+
+def test_a_write_against_an_older_version_is_refused(control: Turnout) -> None:
+    _, headers, _ = raw(control, "PUT", "/v1/apps/shop", json.dumps(BODY).encode())
+    patch = json.dumps({"configuration": {"maxInactiveRevisions": 5}}).encode()
+
+    assert raw(control, "PATCH", "/v1/apps/shop", patch, If_Match=headers["ETag"])[0] == 200
+    status, _, answer = raw(control, "PATCH", "/v1/apps/shop", patch, If_Match=headers["ETag"])
+    assert (status, answer["error"]["code"]) == (412, "PreconditionFailed")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/v1/nothing", b"", 404, "ResourceNotFound"),
+        ("GET", "/v1/apps/nobody", b"", 404, "ResourceNotFound"),
+        ("GET", "/v1/apps/nobody/revisions", b"", 404, "ResourceNotFound"),
+        ("POST", "/v1/apps", b"", 405, "MethodNotAllowed"),
+        ("PUT", "/v1/apps/shop", b"{", 400, "InvalidRequestContent"),
+        ("PUT", "/v1/apps/shop", b"[]", 400, "InvalidParameterValue"),
+        ("PUT", "/v1/apps/Shop", json.dumps(BODY).encode(), 400, "ContainerAppInvalidName"),
+        ("PUT", "/v1/apps/shop", b" " * (2 << 20), 413, "RequestTooLarge"),
+        ("POST", "/v1/sync", b"{}", 400, "InvalidParameterValue"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_shape(
+    control: Turnout, method: str, path: str, body: bytes, status: int, code: str
+) -> None:
+    got, _, answer = raw(control, method, path, body)
+
+    assert (got, answer["error"]["code"]) == (status, code)
+    assert answer["error"]["message"]
+
+
+def test_custom_domains_belong_to_one_app_and_not_to_us(control: Turnout) -> None:
+    def put(app: str, domain: str) -> int:
+        ingress = {"targetPort": 80, "customDomains": [{"name": domain}]}
+        body = {**BODY, "configuration": {"ingress": ingress}}
+        return control.call("PUT", f"/v1/apps/{app}", body)[0]
+
+    assert put("shop", "shop.example.com") == 201
+    assert put("other", "shop.example.com") == 400
+    assert put("other", "x.localhost") == 400
+    assert put("other", "Other.example.com") == 400
+
+
+def test_endpoints_are_probed_and_routed_to(state: Path) -> None:
+    with (
+        a_replica("one") as one,
+        a_replica("two") as two,
+        Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", state=state / "s") as up,
+    ):
+        image = f"endpoint:{one},{two}"
+        body = {**BODY, "template": {"revisionSuffix": "v1", "containers": [{"image": image}]}}
+        up.must("PUT", "/v1/apps/shop", body)
+        provisioned(up, "shop--v1")
+        until(lambda: routes(up)["shop"] == {"shop--v1": 2})
+        assert {up.get("shop.localhost")[2] for _ in range(40)} == {"one", "two"}
+
+
+def test_the_metrics_of_both_halves_are_on_one_port_and_valid(state: Path) -> None:
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", state=state / "s") as up:
+        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
+        up.must("PUT", "/v1/apps/shop", body)
+        provisioned(up, "shop--v1")
+        until(lambda: up.get("shop.localhost")[0] == 200)
+        _, exposition = up.call("GET", "/metrics")
+        for line in (
+            'turnout_revisions{app="shop",state="RunningAtMaxScale"} 1.0',
+            'turnout_requests_total{app="shop",code="200",revision="shop--v1"} 1.0',
+            "turnout_reconcile_seconds_count",
+        ):
+            assert line in exposition
+        open_metrics = subprocess.run(
+            ["curl", "-s", "-H", "Accept: application/openmetrics-text", f"{up.server}/metrics"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        assert open_metrics.count("# EOF") == 1
+        if shutil.which("promtool") is None:
+            pytest.skip("promtool is not installed (Debian package prometheus)")
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=exposition, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_a_token_is_asked_for_where_there_is_one(state: Path) -> None:
+    tokens = state / "tokens"
+    tokens.write_text("secret-token\n")
+    settings = {"state": state / "s", "token_file": tokens}
+    with Turnout("control", admin="127.0.0.1:0", **settings) as control:
+        assert raw(control, "GET", "/v1/apps")[0] == 401
+        assert raw(control, "GET", "/v1/apps", Authorization="Bearer wrong")[0] == 401
+        assert raw(control, "GET", "/v1/apps", Authorization="Bearer secret-token")[0] == 200
+        for path in ("/healthz", "/metrics"):
+            assert control.call("GET", path)[0] == 200
+        assert run("app", "list", server=control.server, token_file=tokens).returncode == 0
+        assert "bearer token" in run("app", "list", server=control.server).stderr
