@@ -204,11 +204,7 @@ class Exchange:
 
     def upstream_broken(self) -> None:
         """The replica sent what is no HTTP/1.1 response."""
-        self.upstream = None
-        if self.response is None:
-            self._refuse(errors.UPSTREAM_PROTOCOL)
-        else:
-            self._cut()
+        self._fail(errors.UPSTREAM_PROTOCOL)
 
     # --- the request's body
 
@@ -253,7 +249,8 @@ class Exchange:
         """The final response begins; its head leaves with the first bytes of its body."""
         assert self.replica is not None
         assert self.revision is not None
-        self.replica.answered()
+        if self.replica.failures:
+            self.replica.answered()
         self.response = head
         self._held = None
         request = self.head
@@ -317,8 +314,7 @@ class Exchange:
     def switching(self, head: ResponseHead, rest: bytes) -> None:
         """101: from here on both connections carry opaque bytes, if that was asked for."""
         if not self.head.upgrade or not head.upgrade:
-            self._drop_upstream()
-            self._refuse(errors.UPSTREAM_PROTOCOL)
+            self._fail(errors.UPSTREAM_PROTOCOL)
             return
         self.response = head
         connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade
@@ -334,21 +330,20 @@ class Exchange:
 
     def timed_out(self) -> None:
         """Nothing moved for as long as may be."""
-        self._drop_upstream()
-        if self.response is not None:
-            self._cut()
-        elif not self.request_ended:
-            self._refuse(errors.REQUEST_TIMEOUT)
-        else:
-            self._refuse(errors.UPSTREAM_TIMEOUT)
+        is_clients = not self.request_ended
+        self._fail(errors.REQUEST_TIMEOUT if is_clients else errors.UPSTREAM_TIMEOUT)
 
     def body_refused(self, outcome: Outcome) -> None:
         """The request's body cannot be read; the replica must not take it for complete."""
+        self._keeps_alive = False
+        self._fail(outcome)
+
+    def _fail(self, outcome: Outcome) -> None:
+        """Say what went wrong, or cut the answer short if it has begun."""
         self._drop_upstream()
         if self.response is not None:
             self._cut()
         else:
-            self._keeps_alive = False
             self._refuse(outcome)
 
     def _drop_upstream(self) -> None:

@@ -77,41 +77,45 @@ def _classify(name: bytes) -> int:
     return _SPECIAL.get(name, PLAIN)
 
 
-_connections: dict[bytes, frozenset[bytes]] = {}
+# A field that Connection may not take away: it routes, frames, authorises, or is ours (RFC 9110
+# §7.6.1 forbids listing end-to-end fields; taking them at a client's word is an attack).
+_NOT_REMOVABLE = frozenset(
+    {HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, OURS, REQUEST_ID, MAX_FORWARDS, DATE}
+)
+_KEPT = frozenset(
+    {b"authorization", b"cookie", b"set-cookie", b"cache-control", b"content-type"}
+    | {b"close", b"keep-alive", b"upgrade"}
+)
 
 
-def connection_options(value: bytes) -> frozenset[bytes]:
-    """The lower-case options of a Connection field value (RFC 9110 §7.6.1)."""
-    try:
-        return _connections[value]
-    except KeyError:
-        pass
-    options = frozenset(o.strip(b" \t").lower() for o in value.split(b",")) - {b""}
+class ConnectionOptions:
+    """What a Connection field says: does the sender stay, and which fields end here."""
+
+    __slots__ = ("closes", "keeps_alive", "removes", "upgrades")
+
+    def __init__(self, value: bytes) -> None:
+        options = {o.strip(b" \t").lower() for o in value.split(b",")} - {b""}
+        self.closes = b"close" in options
+        self.keeps_alive = b"keep-alive" in options and not self.closes
+        self.upgrades = b"upgrade" in options
+        self.removes = frozenset(
+            o for o in options - _KEPT if kind_of(o) not in _NOT_REMOVABLE and kind_of(o) != HOP
+        )
+
+
+_connections: dict[bytes, ConnectionOptions] = {}
+
+
+def connection_options(value: bytes) -> ConnectionOptions:
+    """A Connection field value, read (RFC 9110 §7.6.1); remembered, as few are ever sent."""
+    known = _connections.get(value)
+    if known is not None:
+        return known
+    options = ConnectionOptions(value)
     if len(_connections) >= _MAX_REMEMBERED:
         _connections.clear()
     _connections[value] = options
     return options
-
-
-# A field that Connection may not take away: it routes, frames, or is ours (RFC 9110 §7.6.1
-# forbids listing end-to-end fields; taking them at a client's word is an attack).
-_NOT_REMOVABLE = frozenset(
-    {HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, OURS, REQUEST_ID, MAX_FORWARDS}
-)
-_COMMON_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
-
-
-def removable(options: frozenset[bytes]) -> frozenset[bytes]:
-    """Field names that a Connection field names and that are therefore not forwarded."""
-    if options <= _COMMON_OPTIONS:
-        return frozenset()
-    return frozenset(o for o in options - _COMMON_OPTIONS if kind_of(o) not in _NOT_REMOVABLE) - {
-        b"authorization",
-        b"cookie",
-        b"set-cookie",
-        b"cache-control",
-        b"content-type",
-    }
 
 
 # Fields that change framing, routing, authority or the meaning of the message may not arrive

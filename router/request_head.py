@@ -29,7 +29,6 @@ from router.fields import (
     UPGRADE,
     connection_options,
     kind_of,
-    removable,
 )
 from router.hosts import fold
 
@@ -59,6 +58,7 @@ class RequestHead:
 
     __slots__ = (
         "expects_continue",
+        "has_body",
         "host_key",
         "is_chunked",
         "is_http11",
@@ -80,6 +80,7 @@ class RequestHead:
     is_idempotent: bool
     keeps_alive: bool
     length: int  # bytes of a length-delimited body; 0 for none
+    has_body: bool  # whether bytes of a body follow the head
     is_chunked: bool
     expects_continue: bool
     upgrade: bytes  # the protocols asked for, or empty
@@ -89,11 +90,6 @@ class RequestHead:
 
     def __repr__(self) -> str:
         return f"<{self.method.decode()} {self.host_key.decode()}{self.target.decode('latin-1')}>"
-
-    @property
-    def has_body(self) -> bool:
-        """Whether bytes of a body follow the head."""
-        return self.is_chunked or self.length > 0
 
 
 class _Reading:
@@ -119,7 +115,7 @@ class _Reading:
         self.length: int | None = None
         self.is_chunked = False
         self.framings = 0
-        self.connection: frozenset[bytes] = frozenset()
+        self.connection = b""
         self.upgrade = b""
         self.expect = b""
         self.request_ids: list[bytes] = []
@@ -177,8 +173,7 @@ def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
         elif kind == HOST:
             read.hosts.append(value.rstrip(b" \t"))
         elif kind == CONNECTION:
-            options = connection_options(value)
-            read.connection = read.connection | options if read.connection else options
+            read.connection = read.connection + b"," + value if read.connection else value
         elif kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
             refusal = _read_framing(read, kind, value.strip(b" \t"))
             if refusal is not None:
@@ -250,6 +245,7 @@ def _take_framing(head: RequestHead, read: _Reading) -> Outcome | None:
         return bad_request("HTTP/1.0 has no Transfer-Encoding.")
     head.is_chunked = read.is_chunked
     head.length = read.length or 0
+    head.has_body = read.is_chunked or head.length > 0
     return None
 
 
@@ -272,22 +268,23 @@ def _take_expectations(head: RequestHead, read: _Reading) -> Outcome | None:
 
 
 def _take_connection(head: RequestHead, read: _Reading, fields: Fields) -> None:
-    options = read.connection
-    if head.is_http11:
-        head.keeps_alive = b"close" not in options
-    else:
-        head.keeps_alive = b"keep-alive" in options and b"close" not in options
     head.upgrade = b""
-    if not options:
+    if not read.connection:
+        head.keeps_alive = head.is_http11
         return
-    if read.upgrade and b"upgrade" in options and head.is_http11 and not head.has_body:
+    options = connection_options(read.connection)
+    head.keeps_alive = not options.closes if head.is_http11 else options.keeps_alive
+    if read.upgrade and options.upgrades and head.is_http11 and not head.has_body:
         protocols = {p.strip(b" \t").lower() for p in read.upgrade.split(b",")}
         if b"h2c" not in protocols:  # RFC 9113 §3.1: h2c by upgrade is obsolete; ignored
             head.upgrade = read.upgrade
-    names = removable(options)
-    if names:
-        kept = [f for f in fields if f[0].lower() not in names and kind_of(f[0]) == PLAIN]
+    if options.removes:
+        kept = [f for f in fields if f[0].lower() not in options.removes and _passes(f[0])]
         read.lines = [part for n, v in kept for part in (n, b": ", v, b"\r\n")]
+
+
+def _passes(name: bytes) -> bool:
+    return kind_of(name) in (PLAIN, DATE, TRAILER)
 
 
 def _wire(head: RequestHead, read: _Reading, ingress: Ingress) -> bytes:

@@ -18,9 +18,9 @@ from router.fields import (
     REQUEST_ID,
     TRANSFER_ENCODING,
     UPGRADE,
+    ConnectionOptions,
     connection_options,
     kind_of,
-    removable,
 )
 
 Fields = list[tuple[bytes, bytes]]
@@ -29,6 +29,10 @@ NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
+# Anything but what describes the connection, and what only the edge may say.
+_PASSING = frozenset(range(32)) - {
+    CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, OURS, REQUEST_ID
+}  # fmt: skip
 _MAX_REMEMBERED = 512
 _status_lines: dict[bytes, tuple[int, bool, bytes]] = {}
 
@@ -84,7 +88,7 @@ def read_response(
     status, is_http11, line = status_line
     head = ResponseHead(status, line)
     lines = head.lines
-    options: frozenset[bytes] = frozenset()
+    connection = b""
     framings = 0
     is_chunked = False
     known = KNOWN
@@ -106,7 +110,7 @@ def read_response(
             if not is_chunked:
                 return None
         elif kind == CONNECTION:
-            options |= connection_options(value)
+            connection = connection + b"," + value if connection else value
         elif kind == UPGRADE:
             head.upgrade = value
         elif kind != HOP and kind != OURS and kind != REQUEST_ID:
@@ -115,27 +119,24 @@ def read_response(
             lines += (name, b": ", value, b"\r\n")
     if framings > 1 or (is_chunked and not is_http11):
         return None
-    if options:
-        _take_connection(head, options, fields, is_http11=is_http11)
-    else:
-        head.keeps_alive = is_http11
+    head.keeps_alive = is_http11
+    if connection:
+        _take_connection(head, connection_options(connection), fields, is_http11=is_http11)
     head.framing = _framing(head, is_chunked=is_chunked, is_head=is_head)
     return head
 
 
 def _take_connection(
-    head: ResponseHead, options: frozenset[bytes], fields: Fields, *, is_http11: bool
+    head: ResponseHead, options: ConnectionOptions, fields: Fields, *, is_http11: bool
 ) -> None:
-    head.keeps_alive = b"close" not in options and (is_http11 or b"keep-alive" in options)
-    names = removable(options)
-    if names:
-        unwanted = {CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, OURS, REQUEST_ID}
-        head.lines = [
-            part
-            for n, v in fields
-            if n.lower() not in names and kind_of(n) not in unwanted
-            for part in (n, b": ", v, b"\r\n")
-        ]
+    head.keeps_alive = not options.closes if is_http11 else options.keeps_alive
+    if options.removes:
+        head.lines[:] = _without(options.removes, fields)
+
+
+def _without(names: frozenset[bytes], fields: Fields) -> list[bytes]:
+    kept = [f for f in fields if f[0].lower() not in names and kind_of(f[0]) in _PASSING]
+    return [part for n, v in kept for part in (n, b": ", v, b"\r\n")]
 
 
 def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:
