@@ -82,6 +82,7 @@ class ClientConnection(ClientTransport):
         So what it is owed gets a moment longer, and is given up after it (`half_close_s`).
         """
         self._has_ended = True
+        self.edge.flush()  # the transport closes when this returns False
         if self._exchange is None:
             return False
         if self._is_reading_body:
@@ -319,9 +320,10 @@ class ClientConnection(ClientTransport):
         self._exchange = None
         self.edge.clients.discard(self)
         tunnel = Tunnel(self.edge, exchange, self.transport, upstream.transport)
-        self.transport.write(head + rest)
+        self.edge.write(self.transport, head + rest)
         if self._buffer:
-            upstream.transport.write(self._buffer)
+            self.edge.write(upstream.transport, self._buffer)
+        self.edge.flush()  # what tunnels carry is written directly, and must come behind
         upstream.detach()
         tunnel.begin()
 
@@ -357,7 +359,7 @@ class ClientConnection(ClientTransport):
             is_head=head is not None and head.method == b"HEAD",
             closes=not keeps_alive,
         )
-        self.transport.write(reply)
+        self.write([reply])
 
     def _refuse(self, outcome: Outcome) -> None:
         """Refuse what is no request; where the next one begins is not known, so close."""

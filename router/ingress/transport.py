@@ -45,10 +45,8 @@ class ClientTransport(asyncio.Protocol):
 
     def write(self, pieces: list[bytes]) -> None:
         """Send bytes."""
-        if len(pieces) == 1:
-            self.transport.write(pieces[0])
-        else:
-            self.transport.write(b"".join(pieces))
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.edge.write(self.transport, data)
 
     def arm(self, seconds: float) -> None:
         """Something is expected within `seconds`."""
@@ -63,6 +61,7 @@ class ClientTransport(asyncio.Protocol):
         is the only thing that tells it from a complete one.
         """
         self._is_closing = True
+        self.edge.flush()
         if is_framed:
             self.transport.close()
             return
@@ -77,6 +76,7 @@ class ClientTransport(asyncio.Protocol):
             return
         self._is_closing = True
         self._buffer = b""
+        self.edge.flush()
         if self._has_ended or not self.transport.can_write_eof():
             self.transport.close()
             return

@@ -76,11 +76,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.used += 1
         self._is_head = is_head
         self._head = None
-        self.transport.write(wire)
+        self.edge.write(self.transport, wire)
 
     def write(self, data: bytes) -> None:
         """Send more of the request's body."""
-        self.transport.write(data)
+        self.edge.write(self.transport, data)
 
     def release(self) -> None:
         """The exchange is over and the connection good: keep it for the next."""

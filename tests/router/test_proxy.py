@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from router.ingress.http1 import ClientConnection
 from router.stats import RevisionStats
 from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import RunningEdge, in_front_of, running
@@ -399,6 +400,19 @@ async def test_a_client_may_close_its_direction_and_still_read() -> None:
 
     async with Origin(slow) as origin, in_front_of(origin) as edge:
         assert (await edge.exchange(GET)).endswith(b"ok")
+
+
+async def test_an_answer_of_the_same_turn_is_sent_before_the_end() -> None:
+    async with running() as edge:
+        client = await edge.client()
+        while not edge.edge.clients:
+            await asyncio.sleep(0)
+        (ours,) = edge.edge.clients
+        assert isinstance(ours, ClientConnection)
+        ours.data_received(GET)  # answered at once: no such host
+        if not ours.eof_received():  # and the client's end arrives in the same turn of the loop
+            ours.transport.close()
+        assert b"HostNotFound" in await client.rest()
 
 
 async def test_a_websocket_passes_both_ways_with_bytes_behind_the_heads() -> None:
