@@ -13,14 +13,12 @@ from control import traffic
 from control.errors import Conflict, Invalid, NotFound
 from control.resources import App, AppView, Provisioning, Revision
 from control.schema import (
-    APP_NAME,
-    NAME_RULE,
-    SUFFIX,
     AppBody,
     Configuration,
     Template,
     TrafficRule,
 )
+from router.hosts import APP_NAME, LABEL, NAME_RULE
 
 # "must not be more than a combined 54 characters" (contract §2); one constant, so it can be relaxed
 MAX_REVISION_NAME = 54
@@ -97,7 +95,7 @@ def _new_revision(
 
 def _checked_name(view: AppView, app: str, suffix: str) -> str:
     """Three layers, each with its own message (contract §2)."""
-    if not SUFFIX.fullmatch(suffix) or suffix == "latest":
+    if not LABEL.fullmatch(suffix) or suffix == "latest":
         what = "is reserved" if suffix == "latest" else f"is not {NAME_RULE.format(64)}"
         raise Invalid(f"revision suffix {suffix!r} {what}", code="ContainerAppInvalidRevisionName")
     name = f"{app}--{suffix}"

@@ -18,8 +18,8 @@ from control.runtime.process import ProcessRuntime
 from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
+from router import serving
 from router.admin import serve
-from router.config import BadSettings
 from router.parent import on_parent_gone
 
 log = logging.getLogger("turnout.control")
@@ -69,22 +69,5 @@ async def run(settings: ControlSettings) -> None:
 
 
 def main(settings: ControlSettings) -> int:
-    """Run until told to stop; returns the exit code (product.md §1)."""
-    import uvloop
-
-    try:
-        settings.check()
-    except BadSettings as error:
-        print(f"turnout: {error}", file=sys.stderr)
-        return 2
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s level=%(levelname)s %(message)s",
-    )
-    try:
-        uvloop.run(run(settings))
-    except BadSettings as error:
-        print(f"turnout: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Run until told to stop; returns the exit code."""
+    return serving.serve(settings, lambda: run(settings))

@@ -6,17 +6,10 @@ Unknown keys are refused by name, because a mistyped key that is ignored is a si
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
-
-NAME_RULE = "at most {} of a-z, 0-9 and single dashes, a letter first, no dash last"
-# ASCII on purpose and used with fullmatch: other digits and a last newline fail (contract §2).
-APP_NAME = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
-SUFFIX = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-LABEL = SUFFIX
 
 
 class Model(BaseModel):

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from control.errors import Conflict, Detail, Invalid, NotFound, all_of
 from control.resources import App, AppView, Provisioning, Revision
-from control.schema import DEFAULT_TRAFFIC, LABEL, NAME_RULE, TrafficRule
+from control.schema import DEFAULT_TRAFFIC, TrafficRule
+from router.hosts import LABEL, MAX_DNS_LABEL, NAME_RULE
 
 Rules = tuple[TrafficRule, ...]
-
-_MAX_DNS_LABEL = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,8 @@ def _label(label: str, app: str) -> Iterator[Detail]:
     if not LABEL.fullmatch(label) or label == "latest":
         what = "is reserved" if label == "latest" else f"is not {NAME_RULE.format(64)}"
         yield _bad("Label", f"label {label!r} {what}")
-    elif len(f"{app}---{label}") > _MAX_DNS_LABEL:
-        room = _MAX_DNS_LABEL - len(app) - 3
+    elif len(f"{app}---{label}") > MAX_DNS_LABEL:
+        room = MAX_DNS_LABEL - len(app) - 3
         yield _bad("Label", f"label {label} makes a host too long for DNS; at most {room} letters")
 
 

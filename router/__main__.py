@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
 
-import uvloop
-
 from router.admin import read_tokens
 from router.config import BadSettings, load
+from router.serving import serve
 from router.settings import RouterSettings
 from router.source import ControlSource, FileSource, SnapshotSource
 from router.supervisor import Supervisor
@@ -28,30 +26,12 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
 
 
 def run(settings: RouterSettings) -> int:
-    """Run a router until it is told to stop; returns the exit code (product.md §1)."""
-    try:
-        settings.check()
-    except BadSettings as error:
-        print(f"turnout: {error}", file=sys.stderr)
-        return 2
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s level=%(levelname)s %(message)s",
-    )
+    """Run a router until it is told to stop; returns the exit code."""
 
-    async def serve() -> None:
+    async def main() -> None:
         await Supervisor(settings, source_of(settings)).run()
 
-    try:
-        uvloop.run(serve())
-    except BadSettings as error:
-        print(f"turnout: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"turnout: cannot listen on {settings.listen}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    return serve(settings, main)
 
 
 def main() -> int:

@@ -79,7 +79,7 @@ def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
 
 
 async def serve(app: web.Application, address: str) -> tuple[web.AppRunner, str]:
-    """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises BadSettings."""
+    """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises OSError."""
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=_LEAVE_S, handler_cancellation=True
     )
@@ -96,7 +96,7 @@ async def serve(app: web.Application, address: str) -> tuple[web.AppRunner, str]
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
-        raise BadSettings(f"cannot listen on {address}: {error.strerror or error}") from None
+        raise OSError(f"cannot listen on {address}: {error.strerror or error}") from None
     return runner, f"{host}:{runner.addresses[0][1]}"
 
 

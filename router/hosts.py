@@ -15,6 +15,15 @@ _HOST = re.compile(
     re.IGNORECASE,
 )
 
+# Names in them (contract §2). ASCII on purpose and used with fullmatch: other digits and a last
+# newline fail. No name holds "--", so hosts parse one way.
+APP_NAME = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
+LABEL = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+# Generated suffixes may begin with a digit, so look-ups accept more than input does.
+ANY_SUFFIX = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+NAME_RULE = "at most {} of a-z, 0-9 and single dashes, a letter first, no dash last"
+MAX_DNS_LABEL = 63
+
 _MAX_REMEMBERED = 4096  # raw Host values; bounded because clients choose them
 _remembered: dict[bytes, bytes | None] = {}
 

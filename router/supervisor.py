@@ -93,7 +93,13 @@ class Supervisor:
             listener = socket.socket(family, socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((host, port))
+            try:
+                listener.bind((host, port))
+            except OSError as error:
+                listener.close()
+                raise OSError(
+                    f"cannot listen on {self.settings.listen}: {error.strerror}"
+                ) from None
             port = listener.getsockname()[1]
             listener.listen(4096)
             listener.setblocking(False)

@@ -5,7 +5,6 @@ The supervisor and `turnout check` use it; workers trust what the supervisor han
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pydantic import (
 )
 
 from router import snapshot
-from router.hosts import fold, parse_name
+from router.hosts import ANY_SUFFIX, APP_NAME, LABEL, MAX_DNS_LABEL, NAME_RULE, fold, parse_name
 
 Path = tuple[str | int, ...]
 
@@ -36,13 +35,6 @@ class Problem:
     def __str__(self) -> str:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in self.path)
         return f"{where.lstrip('.')}: {self.message}" if where else self.message
-
-
-APP_NAME = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
-LABEL = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-# Generated suffixes may begin with a digit, so look-ups accept more than input does (contract §2).
-_SUFFIX = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-_MAX_DNS_LABEL = 63
 
 
 def _address(value: str) -> None:
@@ -142,8 +134,7 @@ def _rules(model: _Snapshot) -> Iterator[Problem]:
         if not APP_NAME.fullmatch(app.name):
             yield Problem(
                 (*at, "name"),
-                f"{app.name!r} is no app name: at most 32 of a-z, 0-9 and single dashes, "
-                "a letter first, no dash last",
+                f"{app.name!r} is no app name: {NAME_RULE.format(32)}",
             )
         for key, what in [(app.name, "app"), *((h, "host") for h in app.hosts)]:
             if owners.setdefault(key, app.name) != app.name or (what == "app" and _twice(model, i)):
@@ -172,9 +163,9 @@ def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
     for j, revision in enumerate(app.revisions):
         here: Path = (*at, "revisions", j)
         kind, owner, suffix = parse_name(revision.name)
-        if kind != "revision" or owner != app.name or not _SUFFIX.fullmatch(suffix):
+        if kind != "revision" or owner != app.name or not ANY_SUFFIX.fullmatch(suffix):
             yield Problem((*here, "name"), f"{revision.name!r} is not {app.name}--SUFFIX")
-        elif len(revision.name) > _MAX_DNS_LABEL:
+        elif len(revision.name) > MAX_DNS_LABEL:
             yield Problem((*here, "name"), f"{revision.name!r} is longer than a DNS label's 63")
         if names[revision.name] > 1:
             yield Problem((*here, "name"), f"{revision.name} appears twice")
@@ -188,7 +179,7 @@ def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
         for label in revision.labels:
             if not LABEL.fullmatch(label):
                 yield Problem((*here, "labels"), f"{label!r} is no label")
-            elif len(f"{app.name}---{label}") > _MAX_DNS_LABEL:
+            elif len(f"{app.name}---{label}") > MAX_DNS_LABEL:
                 yield Problem((*here, "labels"), f"{app.name}---{label} exceeds a DNS label's 63")
             if labels[label] > 1:
                 yield Problem((*here, "labels"), f"label {label} appears twice")

@@ -49,25 +49,19 @@ def deploy(
     old = api.find("apps", app)
     if old is None and not image:
         fail(f"there is no app {app} yet; create it with --image", 2)
-    container = dict(old["template"]["containers"][0]) if old else {"name": "main"}
-    changes = {
+    main = {
         "image": image,
         "command": command,
         "args": args,
         "env": [_variable(text) for text in env] if env else None,
         "probes": _probes(probe_path, target_port or 80) if probe_path else None,
     }
-    container |= {key: value for key, value in changes.items() if value}
-    template: dict[str, Any] = {"revisionSuffix": revision_suffix, "containers": [container]}
-    scale = {"minReplicas": min_replicas, "maxReplicas": max_replicas}
-    if any(value is not None for value in scale.values()):
-        template["scale"] = {k: v for k, v in scale.items() if v is not None}
-    configuration: dict[str, Any] = {}
+    body = _body(old, main, {"minReplicas": min_replicas, "maxReplicas": max_replicas})
+    body["template"]["revisionSuffix"] = revision_suffix
     if target_port is not None or old is None:
-        configuration["ingress"] = {"targetPort": target_port or 80}
+        body["configuration"]["ingress"] = {"targetPort": target_port or 80}
     if revisions_mode:
-        configuration["activeRevisionsMode"] = revisions_mode
-    body = {"configuration": configuration, "template": template}
+        body["configuration"]["activeRevisionsMode"] = revisions_mode
     after = api.call("PATCH" if old else "PUT", ("apps", app), body)
     if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
         errors.print(f"{app} is unchanged: {after['latestRevisionName']} has this template already")
@@ -77,6 +71,18 @@ def deploy(
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
         console.print(f"{app} answers at {fqdn}")
+
+
+def _body(
+    old: dict[str, Any] | None, main: dict[str, Any], scale: dict[str, int | None]
+) -> dict[str, Any]:
+    """A PUT for a new app, a merge patch for one that is there; what is unset stays."""
+    container = dict(old["template"]["containers"][0]) if old else {"name": "main"}
+    container |= {key: value for key, value in main.items() if value}
+    template: dict[str, Any] = {"containers": [container]}
+    if any(value is not None for value in scale.values()):
+        template["scale"] = {key: value for key, value in scale.items() if value is not None}
+    return {"configuration": {}, "template": template}
 
 
 def _variable(text: str) -> dict[str, str]:

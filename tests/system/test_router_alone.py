@@ -176,6 +176,16 @@ def test_bad_flags_exit_2_with_a_sentence(state: Path, args: tuple[str, ...], sa
     assert says in done.stderr
 
 
+def test_a_port_in_use_exits_1_with_a_sentence(routed: Routed) -> None:
+    router, file, _, _ = routed
+    flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", router.facts["admin"])
+    done = run("router", *flags)
+
+    assert done.returncode == 1
+    assert f"cannot listen on {router.facts['admin']}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_router_serves_from_its_last_good_table_when_control_is_gone(state: Path) -> None:
     settings = {"admin": "127.0.0.1:0", "state": state / "c", "drain_timeout_s": 0.2}
     with Turnout("control", **settings) as control:

@@ -1,0 +1,42 @@
+"""Runs a server to its end: settings checked, log set up, failures turned into exit codes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import uvloop
+
+from router.config import BadSettings
+
+
+class Checked(Protocol):
+    """Settings of a server."""
+
+    @property
+    def log_level(self) -> str:
+        """Level of its log."""
+
+    def check(self) -> object:
+        """Raises BadSettings."""
+
+
+def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run `main`; 0 after a drain, 2 for bad settings, 1 for any other failure (product.md §1)."""
+    try:
+        settings.check()
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=settings.log_level.upper(),
+            format="%(asctime)s level=%(levelname)s %(message)s",
+        )
+        uvloop.run(main())
+    except BadSettings as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"turnout: {error}", file=sys.stderr)
+        return 1
+    return 0
