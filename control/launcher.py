@@ -17,7 +17,8 @@ from pathlib import Path
 
 from router.parent import VARIABLE
 
-_RESTART_S = 0.5
+_RESTART_S = 0.2
+_LAST_WORDS_S = 0.2  # for what a part wrote before it died
 _LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
 
 
@@ -75,6 +76,7 @@ class Launcher:
         )
         self._parent_end, self._our_end = os.pipe()
         self._keepers: list[asyncio.Task[None]] = []
+        self._readers: set[asyncio.Task[None]] = set()
         self._is_leaving = False
 
     @property
@@ -119,23 +121,41 @@ class Launcher:
 
     async def _run(self, part: _Part) -> int:
         environment = {**part.environment, VARIABLE: str(self._parent_end)}
+        # A pipe of our own: asyncio would take a process for running until its pipes are closed,
+        # and the workers of a router that was killed serve on for a while and hold them.
+        read_end, write_end = os.pipe()
         process = part.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             part.module,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=write_end,
             pass_fds=(self._parent_end,),
             start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
         )
-        assert process.stderr is not None
-        while line := await process.stderr.readline():
-            if line.startswith(b"ready "):
-                self._note_ready(part, line.decode())
-            else:
-                sys.stderr.write(line.decode(errors="replace"))
-        return await process.wait()
+        os.close(write_end)
+        reader = asyncio.create_task(self._read(part, read_end))
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
+        code = await process.wait()
+        await asyncio.wait({reader}, timeout=_LAST_WORDS_S)
+        return code
+
+    async def _read(self, part: _Part, read_end: int) -> None:
+        loop = asyncio.get_running_loop()
+        stream = asyncio.StreamReader()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb", buffering=0)
+        )
+        try:
+            while line := await stream.readline():
+                if line.startswith(b"ready "):
+                    self._note_ready(part, line.decode())
+                else:
+                    sys.stderr.write(line.decode(errors="replace"))
+        finally:
+            transport.close()
 
     def _note_ready(self, part: _Part, line: str) -> None:
         part.facts = dict(word.split("=", 1) for word in line.split()[1:])
@@ -165,6 +185,8 @@ class Launcher:
                     await process.wait()
             except TimeoutError:
                 process.kill()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._keepers, *self._readers, return_exceptions=True)
         os.close(self._parent_end)
         os.close(self._our_end)

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from control.cli.client import console
+from control.cli.client import DEFAULT_SERVER, console
 from control.launcher import Launcher, PartFailed, unless
 
 APP = "album-api"
@@ -154,14 +154,16 @@ def _reachable(address: str) -> str:
 
 def _print_tour(launcher: Launcher) -> None:
     port = launcher.ingress.rpartition(":")[2]
+    server = f"http://{launcher.admin}"
+    command = "turnout" if server == DEFAULT_SERVER else f"TURNOUT_SERVER={server} turnout"
     lines = (
         f"app        http://{APP}.localhost:{port}/            80 % v1, 20 % v2",
         f"label      http://{APP}---staging.localhost:{port}/  the revision labelled staging",
         f"revision   http://{APP}--v1.localhost:{port}/        that revision",
         f"API        http://{launcher.admin}/v1/apps",
         f"metrics    http://{launcher.admin}/metrics",
-        f"try        turnout revision list {APP}",
-        f"           turnout traffic set {APP} --revision-weight v1=50 --revision-weight v2=50",
+        f"try        {command} revision list {APP}",
+        f"           {command} traffic set {APP} --revision-weight v1=50 --revision-weight v2=50",
     )
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)

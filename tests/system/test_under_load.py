@@ -139,6 +139,28 @@ async def test_operations_under_load_lose_no_request(state: Path) -> None:
         assert len(outcome.failures) <= 20
 
 
+async def test_a_killed_router_is_replaced_while_its_workers_serve_on(state: Path) -> None:
+    settings = {"state": state / "s", "orphan_grace_s": 4}
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
+        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
+        up.must("PUT", f"/v1/apps/{APP}", body)
+        await asyncio.to_thread(provisioned, up, f"{APP}--v1")
+        await asyncio.to_thread(until, lambda: up.get(f"{APP}.localhost")[0] == 200)
+        load = Load(up.port, f"{APP}.localhost", RATE)
+        running = asyncio.create_task(load.run())
+        await asyncio.sleep(0.5)
+
+        before = part(up, "router")
+        orphans = children(before)
+        os.kill(before, signal.SIGKILL)
+        await asyncio.to_thread(until, lambda: not any(map(command_of, orphans)))
+        await asyncio.to_thread(until, lambda: up.call("GET", "/readyz")[0] == 200)
+        load.stop()
+        outcome = await running
+        print(outcome)
+        assert outcome.failures == []
+
+
 async def test_single_mode_deploys_lose_no_request_and_a_bad_one_never_serves(
     state: Path,
 ) -> None:
