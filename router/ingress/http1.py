@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _PIPELINED = 1
 _BODY = 2
 
+_REST_OF_LINE = len("  HTTP/1.1")
 _FOREVER = float("inf")
 
 
@@ -172,9 +173,14 @@ class ClientConnection(ClientTransport):
             self._refuse(refusal)
             return
         parser = self._parser
+        method, target = parser.get_method(), self._target
+        # llhttp skips a bare LF before the line and extra spaces in it; RFC 9112 §3 has neither.
+        if wire.find(b"\r\n") != len(method) + len(target) + _REST_OF_LINE:
+            self._refuse(bad_request("The request line is malformed."))
+            return
         head = read_request(
-            parser.get_method(),
-            self._target,
+            method,
+            target,
             parser.get_http_version(),
             self._fields,
             self._ingress,

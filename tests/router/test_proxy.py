@@ -497,6 +497,8 @@ async def test_the_edge_tells_which_revision_answered_when_asked_to() -> None:
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\nHost: shop.localhost\n\n", b"400"),
         (b"GET /\r\n", b"400"),
+        (b"GET  / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", b"400"),
+        (b"\nGET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost : shop.localhost\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nA: b\r\n c\r\n\r\n", b"400"),
