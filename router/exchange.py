@@ -194,6 +194,8 @@ class Exchange:
     def _lose_replica(self) -> None:
         replica = self._leave_replica()
         replica.failed(self.edge.now)
+        if self.revision is not None:
+            self.revision.stats.ejections += 1
         self._tried = (*self._tried, replica)
 
     def _leave_replica(self) -> Replica:

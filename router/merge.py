@@ -31,6 +31,7 @@ class RevisionTotal:
     __slots__ = (
         "codes",
         "duration",
+        "ejections",
         "in_flight",
         "request_bytes",
         "response_bytes",
@@ -44,6 +45,7 @@ class RevisionTotal:
         self.retries: dict[str, int] = {}
         self.duration = HistogramTotal()
         self.upstream_duration = HistogramTotal()
+        self.ejections = 0
         self.request_bytes = 0
         self.response_bytes = 0
         self.in_flight = 0
@@ -62,6 +64,7 @@ class RevisionTotal:
             self.retries[reason] = self.retries.get(reason, 0) + n
         self.duration.add(*report["duration"])
         self.upstream_duration.add(*report["upstream_duration"])
+        self.ejections += report["ejections"]
         self.request_bytes += report["request_bytes"]
         self.response_bytes += report["response_bytes"]
         if is_alive:

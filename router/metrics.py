@@ -110,6 +110,9 @@ def _requests(totals: Totals) -> Iterable[Metric]:
         "Attempts made again, counted against the revision that failed first.",
         labels=[*_REVISION, "reason"],
     )
+    ejections = CounterMetricFamily(
+        "turnout_ejections", "Times a failing replica was passed over.", labels=_REVISION
+    )
     duration = HistogramMetricFamily(
         "turnout_request_duration_seconds", "From head read to answer sent.", labels=_REVISION
     )
@@ -138,6 +141,7 @@ def _requests(totals: Totals) -> Iterable[Metric]:
         upstream.add_metric(
             labels, _cumulative(total.upstream_duration), total.upstream_duration.total
         )
+        ejections.add_metric(labels, total.ejections)
         in_flight.add_metric(labels, total.in_flight)
         received.add_metric(labels, total.request_bytes)
         sent.add_metric(labels, total.response_bytes)
@@ -154,7 +158,7 @@ def _requests(totals: Totals) -> Iterable[Metric]:
     )
     overhead.add_metric([], _cumulative(totals.overhead), totals.overhead.total)
     yield from (requests, duration, upstream, overhead, in_flight, received, sent, failed)
-    yield from (retries, tunnels)
+    yield from (retries, ejections, tunnels)
 
 
 def _cumulative(histogram: HistogramTotal) -> list[tuple[str, float]]:

@@ -36,6 +36,7 @@ class RevisionStats:
     __slots__ = (
         "codes",
         "duration",
+        "ejections",
         "in_flight",
         "left_at",
         "request_bytes",
@@ -50,6 +51,7 @@ class RevisionStats:
         self.duration = Histogram()
         self.upstream_duration = Histogram()
         self.retries: defaultdict[str, int] = defaultdict(int)
+        self.ejections = 0  # times one of its replicas was passed over for a while
         self.request_bytes = 0
         self.response_bytes = 0
         self.in_flight = 0
@@ -81,6 +83,7 @@ class RevisionStats:
             "duration": [self.duration.counts, self.duration.total],
             "upstream_duration": [self.upstream_duration.counts, self.upstream_duration.total],
             "retries": self.retries,
+            "ejections": self.ejections,
             "request_bytes": self.request_bytes,
             "response_bytes": self.response_bytes,
             "in_flight": self.in_flight,

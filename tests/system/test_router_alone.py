@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 
 from tests.support.turnout import Turnout, marked, provisioned, run, template, until
 
+asked_slowly = threading.Event()
+
 
 @contextmanager
 def a_replica(name: str) -> Iterator[str]:
@@ -23,6 +27,9 @@ def a_replica(name: str) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            if self.path == "/slow":
+                asked_slowly.set()
+                time.sleep(0.5)
             self.send_response(200)
             self.send_header("Content-Length", str(len(name)))
             self.end_headers()
@@ -154,9 +161,13 @@ def test_a_counter_never_falls_when_a_worker_dies(routed: Routed) -> None:
 
 def test_sigterm_finishes_what_is_in_flight_and_exits_0(routed: Routed) -> None:
     router, _, _, _ = routed
-    router.get("shop.localhost")
+    asked_slowly.clear()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(router.get, "shop.localhost", "/slow")
+        assert asked_slowly.wait(10)
 
-    assert router.stop() == 0
+        assert router.stop() == 0
+        assert answer.result()[2] == "one"
 
 
 @pytest.mark.parametrize(
