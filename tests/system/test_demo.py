@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tests.support.turnout import READY_S, Turnout, marked
 
-
 # 3 points are nearly five standard deviations of this many: one failure in a million runs
 REQUESTS = 4000
 
