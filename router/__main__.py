@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from router.admin import read_tokens
+from router.admin import Admin, read_tokens
 from router.config import BadSettings, load
 from router.serving import serve
 from router.settings import RouterSettings
@@ -29,7 +29,8 @@ def run(settings: RouterSettings) -> int:
     """Run a router until it is told to stop; returns the exit code."""
 
     async def main() -> None:
-        await Supervisor(settings, source_of(settings)).run()
+        supervisor = Supervisor(settings, source_of(settings))
+        await supervisor.run(Admin(supervisor))
 
     return serve(settings, main)
 

@@ -35,7 +35,12 @@ class Admin:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(RouterCollector(supervisor))
         self._runner: web.AppRunner | None = None
-        self.address = supervisor.settings.admin
+        self._address = supervisor.settings.admin
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, or unix:PATH, as bound."""
+        return self._address
 
     async def start(self) -> None:
         """Bind and serve."""
@@ -45,7 +50,7 @@ class Admin:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/table", self._table)
-        self._runner, self.address = await serve(app, settings.admin)
+        self._runner, self._address = await serve(app, settings.admin)
 
     async def close(self) -> None:
         """Stop serving."""

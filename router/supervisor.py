@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Protocol
 
-from router.admin import Admin
 from router.handle import WorkerHandle
 from router.merge import Shares, Totals
 from router.parent import on_parent_gone
@@ -42,6 +42,20 @@ class Reloads:
     last_failure: str = ""
 
 
+class AdminPort(Protocol):
+    """The admin server, as far as the supervisor starts and ends it."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT as bound."""
+
+    async def start(self) -> None:
+        """Bind and serve."""
+
+    async def close(self) -> None:
+        """Stop serving."""
+
+
 class Supervisor:
     """One router on one host."""
 
@@ -61,14 +75,13 @@ class Supervisor:
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain."""
+    async def run(self, admin: AdminPort) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; `admin` shows how it goes meanwhile."""
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._source.hurry)
         on_parent_gone(self._stop.set)
-        admin = Admin(self)
         await admin.start()
         try:
             for slot, listener in enumerate(self._bind()):
