@@ -7,6 +7,7 @@ and the other way round. Both leave when this process does.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
@@ -14,7 +15,9 @@ from asyncio.subprocess import Process
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
+from router.config import BadSettings
 from router.parent import VARIABLE
 
 _RESTART_S = 0.2
@@ -43,6 +46,20 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
     return False
 
 
+def _lock(state: Path) -> TextIO:
+    """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
+    state.mkdir(parents=True, exist_ok=True)
+    lock = (state / "up.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise BadSettings(
+            f"state: another turnout uses {state}; stop it or give another --state"
+        ) from None
+    return lock
+
+
 @dataclass
 class _Part:
     """One of the two processes."""
@@ -58,7 +75,7 @@ class Launcher:
     """Runs both parts; `ingress` and `admin` are their addresses once `start` has returned."""
 
     def __init__(self, environment: dict[str, str], state: Path) -> None:
-        state.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(state)
         sync, admin = f"unix:{state}/sync.sock", f"unix:{state}/router.sock"
         base = {**os.environ, **environment, "TURNOUT_STATE": str(state)}
         self._control = _Part(
@@ -190,3 +207,4 @@ class Launcher:
         await asyncio.gather(*self._keepers, *self._readers, return_exceptions=True)
         os.close(self._parent_end)
         os.close(self._our_end)
+        self._lock.close()

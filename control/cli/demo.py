@@ -18,8 +18,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from control.cli.client import DEFAULT_SERVER, console
+from control.cli.client import DEFAULT_SERVER, console, fail
 from control.launcher import Launcher, PartFailed, unless
+from router.config import BadSettings
 
 APP = "album-api"
 _RATE_PER_S = 20  # gentle: one core is busy for a few thousandths of it
@@ -176,7 +177,10 @@ async def run(environment: dict[str, str], state: Path, *, is_quiet: bool) -> in
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
-    launcher = Launcher(environment, state)
+    try:
+        launcher = Launcher(environment, state)
+    except BadSettings as error:
+        fail(str(error), 2)
     tasks: list[asyncio.Task[None]] = []
     try:
         if not await unless(stop, launcher.start()):

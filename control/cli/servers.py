@@ -82,7 +82,10 @@ async def _up(environment: dict[str, str], state: Path) -> int:
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
-    launcher = Launcher(environment, state)
+    try:
+        launcher = Launcher(environment, state)
+    except BadSettings as error:
+        fail(str(error), 2)
     loop.add_signal_handler(signal.SIGHUP, launcher.hup)
     try:
         if await unless(stop, launcher.start()):

@@ -16,6 +16,7 @@ from tests.support.turnout import (
     marked,
     provisioned,
     routes,
+    run,
     template,
     until,
 )
@@ -91,6 +92,17 @@ def test_a_planned_restart_keeps_replicas_and_a_second_control_is_refused(state:
         assert len(replica_processes(state)) == 1
         with a_control(state) as again:
             clean_up(again, state)
+
+
+def test_a_second_up_on_the_same_state_is_refused_and_harms_nothing(state: Path) -> None:
+    settings = {"state": state / "s"}
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
+        second = run("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings)
+
+        assert second.returncode == 2
+        assert "another turnout uses" in second.stderr
+        assert up.call("GET", "/readyz")[0] == 200
+        assert "turnout_workers" in up.call("GET", "/metrics")[1]
 
 
 def test_random_kills_never_lose_what_was_acknowledged(state: Path) -> None:
