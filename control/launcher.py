@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -106,11 +106,6 @@ class Launcher:
         """HOST:PORT of the admin port."""
         return self._control.facts["admin"]
 
-    def pid_of(self, part: str) -> int:
-        """Process id of control or router, for who wants to try what happens without it."""
-        process = {"control": self._control, "router": self._router}[part].process
-        return process.pid if process is not None else 0
-
     async def start(self) -> None:
         """Start both; returns when requests are served. Raises PartFailed."""
         for part in (self._control, self._router):
@@ -183,6 +178,10 @@ class Launcher:
             part.environment["TURNOUT_LISTEN"] = part.facts["ingress"]
         part.ready.set()
 
+    def announce(self) -> None:
+        """The line that says that requests are accepted (product.md §1)."""
+        print(f"ready ingress={self.ingress} admin={self.admin}", file=sys.stderr, flush=True)
+
     def hup(self) -> None:
         """Pass SIGHUP on."""
         for part in (self._router, self._control):
@@ -208,3 +207,28 @@ class Launcher:
         os.close(self._parent_end)
         os.close(self._our_end)
         self._lock.close()
+
+
+async def run(
+    environment: dict[str, str],
+    state: Path,
+    then: Callable[[Launcher, asyncio.Event], Coroutine[None, None, None]],
+) -> int:
+    """Both parts, and `then` beside them until it returns; returns the exit code.
+
+    `then` gets an event that is set by SIGTERM and SIGINT. Raises BadSettings.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    launcher = Launcher(environment, state)
+    loop.add_signal_handler(signal.SIGHUP, launcher.hup)
+    try:
+        if await unless(stop, launcher.start()):
+            await then(launcher, stop)
+    except PartFailed as error:
+        return error.code
+    finally:
+        await launcher.stop()
+    return 0

@@ -44,7 +44,7 @@ async def run(settings: ControlSettings) -> None:
     reconciler.use(runtimes)
     service = Service(store, runtimes, settings.domain)
     admin = AdminPages(store, publisher, counters, settings.router_admin)
-    parts = (settings, service, publisher, reconciler, counters, admin)
+    parts = (settings, service, publisher, reconciler, admin)
     await reconciler.recover()
     loop_task = asyncio.create_task(reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())

@@ -85,10 +85,6 @@ class Prober:
         watch = _Watch(self, replica, address, probes)
         self._watches[replica] = asyncio.create_task(watch.run(is_started=is_started))
 
-    def is_watching(self, replica: str) -> bool:
-        """Whether a replica is being probed."""
-        return replica in self._watches
-
     def forget(self, replica: str) -> None:
         """Stop probing a replica."""
         task = self._watches.pop(replica, None)

@@ -131,10 +131,6 @@ class Publisher:
                 return None
         return self._body
 
-    def is_applied_everywhere(self) -> bool:
-        """Whether every router with a lease routes by the version in force."""
-        return all(r.applied >= self._version for r in self.routers.values())
-
 
 def _endpoints(app: snapshot.App) -> list[snapshot.Endpoint]:
     return [e for revision in app.revisions for e in revision.endpoints]

@@ -8,7 +8,6 @@ from aiohttp.typedefs import Middleware
 from control.api import apps, keys, revisions, sync, traffic
 from control.api.admin import AdminPages
 from control.api.problems import render_problems
-from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.service import Service
@@ -55,7 +54,6 @@ def build(
     service: Service,
     publisher: Publisher,
     reconciler: Reconciler,
-    counters: ControlCounters,
     admin: AdminPages,
     *,
     is_local: bool = False,
@@ -69,7 +67,5 @@ def build(
     app[keys.SERVICE] = service
     app[keys.PUBLISHER] = publisher
     app[keys.RECONCILER] = reconciler
-    app[keys.COUNTERS] = counters
-    app[keys.SETTINGS] = settings
     app.add_routes(routes(admin))
     return app

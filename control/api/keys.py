@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.service import Service
-from control.settings import ControlSettings
 
 SERVICE = web.AppKey("service", Service)
 PUBLISHER = web.AppKey("publisher", Publisher)
 RECONCILER = web.AppKey("reconciler", Reconciler)
-COUNTERS = web.AppKey("counters", ControlCounters)
-SETTINGS = web.AppKey("settings", ControlSettings)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,9 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from control.cli.client import DEFAULT_SERVER, console, fail
-from control.launcher import Launcher, PartFailed, unless
-from router.config import BadSettings
+from control.cli.client import DEFAULT_SERVER, console
+from control.launcher import Launcher, unless
 
 APP = "album-api"
 _RATE_PER_S = 20  # gentle: one core is busy for a few thousandths of it
@@ -54,7 +51,6 @@ class Demo:
         self._session = session
         self._seen: Counter[str] = Counter()
         self._failed = 0
-        self._stopped = False
         self._revisions: list[dict[str, Any]] = []
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -171,37 +167,21 @@ def _print_tour(launcher: Launcher) -> None:
     sys.stdout.flush()
 
 
-async def run(environment: dict[str, str], state: Path, *, is_quiet: bool) -> int:
-    """Run the demo until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sig, stop.set)
-    try:
-        launcher = Launcher(environment, state)
-    except BadSettings as error:
-        fail(str(error), 2)
-    tasks: list[asyncio.Task[None]] = []
-    try:
-        if not await unless(stop, launcher.start()):
-            return 0
-        async with aiohttp.ClientSession() as session:
-            demo = Demo(launcher, session)
-            if not await unless(stop, _begin(demo)):
-                return 0
-            print(f"ready ingress={launcher.ingress} admin={launcher.admin}", file=sys.stderr)
-            _print_tour(launcher)
-            if not is_quiet:
-                tasks = [asyncio.create_task(demo.send()), asyncio.create_task(demo.show())]
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    except PartFailed as error:
-        return error.code
-    finally:
-        await launcher.stop()
-    return 0
+async def run(launcher: Launcher, stop: asyncio.Event, *, is_quiet: bool) -> None:
+    """Run the demo on what has been launched, until `stop`."""
+    async with aiohttp.ClientSession() as session:
+        demo = Demo(launcher, session)
+        if not await unless(stop, _begin(demo)):
+            return
+        launcher.announce()
+        _print_tour(launcher)
+        tasks = []
+        if not is_quiet:
+            tasks = [asyncio.create_task(demo.send()), asyncio.create_task(demo.show())]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _begin(demo: Demo) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import tempfile
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from control.cli.client import console, errors, fail
-from control.launcher import Launcher, PartFailed, unless
+from control.launcher import Launcher
+from control.launcher import run as launch
 from control.settings import ControlSettings
 from router.config import CONTROL_TABLE, BadSettings, load
 from router.settings import RouterSettings
@@ -74,28 +75,23 @@ def up(
     """Run a control plane and a router on this host."""
     flags = {**locals()}
     environment = _environment(flags, config)
-    raise typer.Exit(asyncio.run(_up(environment, _state(state, config))))
+    raise typer.Exit(_launch(environment, _state(state, config), _serve))
 
 
-async def _up(environment: dict[str, str], state: Path) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sig, stop.set)
+async def _serve(launcher: Launcher, stop: asyncio.Event) -> None:
+    launcher.announce()
+    await stop.wait()
+
+
+def _launch(
+    environment: dict[str, str],
+    state: Path,
+    then: Callable[[Launcher, asyncio.Event], Coroutine[None, None, None]],
+) -> int:
     try:
-        launcher = Launcher(environment, state)
+        return asyncio.run(launch(environment, state, then))
     except BadSettings as error:
         fail(str(error), 2)
-    loop.add_signal_handler(signal.SIGHUP, launcher.hup)
-    try:
-        if await unless(stop, launcher.start()):
-            print(f"ready ingress={launcher.ingress} admin={launcher.admin}", file=sys.stderr)
-            await stop.wait()
-    except PartFailed as error:
-        return error.code
-    finally:
-        await launcher.stop()
-    return 0
 
 
 def demo(
@@ -113,10 +109,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="turnout-demo-") as scratch:
         environment = _environment({"listen": listen, "admin": admin, "workers": workers}, None)
         environment["TURNOUT_LOG_LEVEL"] = "warning"  # the display is the log
-        try:
-            code = asyncio.run(run(environment, state or Path(scratch), is_quiet=quiet))
-        except KeyboardInterrupt:
-            code = 0
+        code = _launch(environment, state or Path(scratch), partial(run, is_quiet=quiet))
     raise typer.Exit(code)
 
 

@@ -20,8 +20,6 @@ from control.errors import Conflict, StoreUnavailable
 from control.resources import (
     App,
     AppView,
-    Replica,
-    Revision,
     app_from,
     replica_from,
     revision_from,
@@ -40,7 +38,6 @@ MIGRATIONS = (
     """,
 )
 
-Resource = App | Revision | Replica
 _NOTHING = AppView(None)
 
 

@@ -38,7 +38,6 @@ class UpstreamConnection(asyncio.Protocol):
         "transport",
         "used",
         "idle_since",
-        "is_blocked",
         # per exchange
         "exchange",
         "_is_head",
@@ -55,7 +54,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.used = 0  # requests sent on it
         self.idle_since = 0.0
-        self.is_blocked = False
         self.exchange: Exchange | None = None
         self._is_head = False
         self._buffer = b""
@@ -129,12 +127,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.replica.idle.remove(self)
 
     def pause_writing(self) -> None:
-        self.is_blocked = True
         if self.exchange is not None:
             self.exchange.client.hold_body()
 
     def resume_writing(self) -> None:
-        self.is_blocked = False
         if self.exchange is not None:
             self.exchange.client.resume_body()
 

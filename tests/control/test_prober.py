@@ -83,7 +83,8 @@ async def test_an_error_status_names_itself() -> None:
 async def test_tcp_succeeds_on_a_connection() -> None:
     async with Origin() as origin:
         async with probing(origin.address, Probes(readiness=a_probe(tcp=True))) as heard:
-            await heard.until(Verdict.READY)
+            assert await heard.until(Verdict.READY) == ""
+            assert origin.connections >= 1
 
 
 async def test_nobody_listening_is_said_with_the_address() -> None:
@@ -131,6 +132,7 @@ async def test_liveness_failures_ask_for_a_restart() -> None:
 async def test_without_probes_started_is_ready() -> None:
     async with probing("127.0.0.1:1", Probes()) as heard:
         await heard.until(Verdict.READY)
+        assert heard.failures == []
 
 
 def test_ingress_brings_default_probes_for_those_not_given() -> None:

@@ -415,6 +415,21 @@ async def test_an_answer_of_the_same_turn_is_sent_before_the_end() -> None:
         assert b"HostNotFound" in await client.rest()
 
 
+async def test_a_connection_that_breaks_does_not_take_the_writes_of_others_with_it() -> None:
+    async with running() as edge:
+        breaking, other = await edge.client(), await edge.client()
+        while len(edge.edge.clients) < 2:
+            await asyncio.sleep(0)
+        ports = {c.writer.get_extra_info("sockname")[1]: c for c in (breaking, other)}
+        ours = {ports[c.transport.get_extra_info("peername")[1]]: c for c in edge.edge.clients}
+        ours[breaking].data_received(GET)
+        ours[breaking].transport.abort()
+        ours[other].data_received(GET)  # in the same turn of the loop
+
+        head, _ = await other.response()
+        assert b"HostNotFound" in head
+
+
 async def test_a_websocket_passes_both_ways_with_bytes_behind_the_heads() -> None:
     async def upgrade(c: Connection) -> None:
         head = await c.head()
