@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TextIO
 
 from router.config import BadSettings
+from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
 
+LOCK = "up.lock"
 _RESTART_S = 0.2
 _LAST_WORDS_S = 0.2  # for what a part wrote before it died
 _LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
@@ -49,7 +51,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
 def _lock(state: Path) -> TextIO:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
     state.mkdir(parents=True, exist_ok=True)
-    lock = (state / "up.lock").open("w")
+    lock = (state / LOCK).open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -57,7 +59,22 @@ def _lock(state: Path) -> TextIO:
         raise BadSettings(
             f"state: another turnout uses {state}; stop it or give another --state"
         ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))  # for `turnout upgrade`
+    lock.flush()
     return lock
+
+
+def running(state: Path) -> int:
+    """Process id of the `turnout up` that uses a state directory; 0 for none."""
+    try:
+        with (state / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int((state / LOCK).read_text() or 0)
+    except OSError:
+        pass
+    return 0
 
 
 @dataclass
@@ -87,9 +104,16 @@ class Launcher:
                 "TURNOUT_ON_EXIT": "stop",
             },
         )
+        self._sockets = activated()
         self._router = _Part(
             "router",
-            {**base, "TURNOUT_CONTROL": sync, "TURNOUT_ADMIN": admin, "TURNOUT_ROUTES": ""},
+            {
+                **base,
+                "TURNOUT_CONTROL": sync,
+                "TURNOUT_ADMIN": admin,
+                "TURNOUT_ROUTES": "",
+                INHERITED: ",".join(str(s.fileno()) for s in self._sockets),
+            },
         )
         self._parent_end, self._our_end = os.pipe()
         self._keepers: list[asyncio.Task[None]] = []
@@ -128,7 +152,7 @@ class Launcher:
                 return
             if not part.ready.is_set():
                 raise PartFailed(code)
-            print(f"turnout: {part.module} died (exit code {code}); restarting", file=sys.stderr)
+            print(f"turnout: {part.module} ended (exit code {code}); restarting", file=sys.stderr)
             await asyncio.sleep(_RESTART_S)
 
     async def _run(self, part: _Part) -> int:
@@ -143,7 +167,7 @@ class Launcher:
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=write_end,
-            pass_fds=(self._parent_end,),
+            pass_fds=(self._parent_end, *(s.fileno() for s in self._sockets)),
             start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
         )
         os.close(write_end)
@@ -181,12 +205,13 @@ class Launcher:
     def announce(self) -> None:
         """The line that says that requests are accepted (product.md §1)."""
         print(f"ready ingress={self.ingress} admin={self.admin}", file=sys.stderr, flush=True)
+        notify("READY=1")
 
-    def hup(self) -> None:
-        """Pass SIGHUP on."""
+    def forward(self, number: int) -> None:
+        """Pass on SIGHUP (read files again) or SIGUSR2 (go on as the installed code)."""
         for part in (self._router, self._control):
             if part.process is not None and part.process.returncode is None:
-                part.process.send_signal(signal.SIGHUP)
+                part.process.send_signal(number)
 
     async def stop(self) -> None:
         """The router drains first, then the control plane ends the replicas."""
@@ -223,7 +248,8 @@ async def run(
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
     launcher = Launcher(environment, state)
-    loop.add_signal_handler(signal.SIGHUP, launcher.hup)
+    for sig in (signal.SIGHUP, signal.SIGUSR2):
+        loop.add_signal_handler(sig, launcher.forward, sig)
     try:
         if await unless(stop, launcher.start()):
             await then(launcher, stop)

@@ -25,14 +25,26 @@ from router.parent import on_parent_gone
 log = logging.getLogger("turnout.control")
 
 
-async def run(settings: ControlSettings) -> None:
-    """Run a control plane until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Set when to leave; both, when the same is to be started again with newer code."""
+    stop, upgrade = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def leave_for_upgrade() -> None:
+        upgrade.set()
+        stop.set()
+
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
-    on_parent_gone(stop.set)
+    loop.add_signal_handler(signal.SIGUSR2, leave_for_upgrade)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is no file to read again
+    on_parent_gone(stop.set)
+    return stop, upgrade
+
+
+async def run(settings: ControlSettings) -> None:
+    """Run a control plane until SIGTERM or SIGINT."""
+    stop, upgrade = _signals()
     store = Store(settings.state / "control.db")
     publisher = Publisher(store, settings.domain, lease_s=settings.router_lease_s)
     counters = ControlCounters()
@@ -60,7 +72,7 @@ async def run(settings: ControlSettings) -> None:
     finally:
         loop_task.cancel()
         failure = (await asyncio.gather(loop_task, return_exceptions=True))[0]
-        await reconciler.close(stop_replicas=settings.on_exit == "stop")
+        await reconciler.close(stop_replicas=settings.on_exit == "stop" and not upgrade.is_set())
         for runner in runners:
             await runner.cleanup()
         store.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
 
+from router import handover
+from router.access_log import open_target
 from router.admin import Admin, read_tokens
 from router.config import BadSettings, load
 from router.serving import serve
@@ -28,11 +31,21 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
 def run(settings: RouterSettings) -> int:
     """Run a router until it is told to stop; returns the exit code."""
 
+    if handover.is_rehearsal():
+        importlib.import_module("router.worker")  # which we start, but never import
+        return serve(settings, rehearse)
+
     async def main() -> None:
+        if settings.access_log:
+            os.close(open_target(settings.access_log))  # or the workers would fail, one by one
         supervisor = Supervisor(settings, source_of(settings))
         await supervisor.run(Admin(supervisor))
 
     return serve(settings, main)
+
+
+async def rehearse() -> None:
+    """All that an upgrade needs to know: the code loads, and the settings are good."""
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from router.config import BadSettings
+from router.listeners import address_of, bind_admin
 from router.metrics import RouterCollector
-from router.settings import is_loopback, split_address
+from router.settings import is_loopback
 
 if TYPE_CHECKING:
     from router.supervisor import Supervisor
@@ -36,21 +37,29 @@ class Admin:
         self._registry.register(RouterCollector(supervisor))
         self._runner: web.AppRunner | None = None
         self._address = supervisor.settings.admin
+        self._listener: socket.socket | None = None
 
     @property
     def address(self) -> str:
         """HOST:PORT, or unix:PATH, as bound."""
         return self._address
 
-    async def start(self) -> None:
-        """Bind and serve."""
+    @property
+    def listener(self) -> socket.socket:
+        """The listening socket, once started."""
+        assert self._listener is not None
+        return self._listener
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Serve, on a socket that was handed over if there is one."""
         settings = self._supervisor.settings
         app = web.Application(middlewares=[guard(settings)])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/table", self._table)
-        self._runner, self._address = await serve(app, settings.admin)
+        self._listener = listener or bind_admin(settings.admin)
+        self._runner, self._address = await serve(app, settings.admin, self._listener)
 
     async def close(self) -> None:
         """Stop serving."""
@@ -66,7 +75,7 @@ class Admin:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         supervisor = self._supervisor
-        if supervisor.is_ready():
+        if supervisor.is_ready() or supervisor.is_upgrading:
             return web.Response(text="ready\n")
         ready, wanted = supervisor.workers_ready(), supervisor.settings.worker_count
         why = supervisor.reloads.last_failure or "no table yet"
@@ -83,26 +92,18 @@ def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
     return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
 
-async def serve(app: web.Application, address: str) -> tuple[web.AppRunner, str]:
+async def serve(
+    app: web.Application, address: str, listener: socket.socket | None = None
+) -> tuple[web.AppRunner, str]:
     """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises OSError."""
+    if listener is None:
+        listener = bind_admin(address)
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=_LEAVE_S, handler_cancellation=True
     )
     await runner.setup()
-    try:
-        if address.startswith("unix:"):
-            path = Path(address.removeprefix("unix:"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            await web.UnixSite(runner, str(path)).start()
-            os.chmod(path, 0o600)
-            return runner, address
-        host, port = split_address(address, "admin")
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        await runner.cleanup()
-        raise OSError(f"cannot listen on {address}: {error.strerror or error}") from None
-    return runner, f"{host}:{runner.addresses[0][1]}"
+    await web.SockSite(runner, listener).start()
+    return runner, address if address.startswith("unix:") else address_of(listener)
 
 
 def read_tokens(file: str) -> list[str]:

@@ -56,6 +56,15 @@ class Channel(asyncio.Protocol):
             body = orjson.dumps(message)
             self._transport.write(_LENGTH.pack(len(body)) + body)
 
+    @property
+    def unread(self) -> bytes:
+        """What was received of a message that is not complete."""
+        return bytes(self._buffer)
+
+    def begin_with(self, unread: bytes) -> None:
+        """Go on behind what another reader of this end has received."""
+        self._buffer += unread
+
     def close(self) -> None:
         """Close this end after what is queued."""
         self._transport.close()

@@ -11,6 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from router import errors, table
+from router.access_log import AccessLog
+from router.errors import Outcome
+from router.overload import Shedding
 from router.ports import Deadlined, Waiting
 from router.replicas import Replica, ReplicaRegistry
 from router.request_head import Ingress
@@ -37,7 +40,14 @@ class Edge:
         self.clients: set[Deadlined] = set()
         self.tunnels: set[Tunnel] = set()
         self.is_draining = False
+        self.replica_limit = settings.share(settings.max_in_flight_per_replica)
+        self.queue_limit = settings.share(settings.max_queue_per_revision)
+        self.shed_ratio = 0.0  # of the requests, while the loop is late
+        self.access_log: AccessLog | None = None
         self.now = time.monotonic()  # as of the last tick; good to `tick_s`
+        self._shedding = Shedding(settings.overload_lag_s)
+        self._connection_limit = settings.share(settings.max_connections)
+        self._per_client: dict[str, int] = {}
         self.date_line = b""
         self._trusted = [ipaddress.ip_network(n) for n in settings.trusted_proxies]
         self._ids = b""
@@ -51,17 +61,51 @@ class Edge:
         self.now = time.monotonic()
         self.date_line = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
 
+    def note_lag(self, late_s: float) -> None:
+        """How late the last tick came: what every request waits for a busy loop."""
+        self.shed_ratio = self._shedding.ratio_after(late_s)
+
     def sweep(self) -> None:
         """End what is late. One pass over plain floats costs less than a timer per request."""
         late = [c for c in self.clients if c.deadline < self.now]
         for client in late:
             client.on_deadline()
-        for tunnel in [t for t in self.tunnels if t.deadline < self.now]:
-            tunnel.close()
+        for tunnel in list(self.tunnels):
+            tunnel.look(self.now)
         oldest = self.now - self.settings.upstream_idle_s
         for replica in self.registry:
             while replica.idle and replica.idle[0].idle_since < oldest:
                 replica.idle.pop(0).close()
+            while replica.queue and self._has_room(replica):  # it came back, or is new
+                replica.queue.popleft().admitted(replica)
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    def _has_room(self, replica: Replica) -> bool:
+        is_usable = not replica.departed and replica.ejected_until <= self.now
+        return is_usable and replica.in_flight < self.replica_limit
+
+    # --- clients
+
+    def admit(self, client: Deadlined, peer: str) -> Outcome | None:
+        """Count a new connection in, or say why there may be no more."""
+        if len(self.clients) + len(self.tunnels) >= self._connection_limit:
+            return errors.TOO_MANY_CONNECTIONS
+        limit = self.settings.max_connections_per_client
+        if limit:
+            n = self._per_client.get(peer, 0)
+            if n >= limit:
+                return errors.TOO_MANY_OF_CLIENT
+            self._per_client[peer] = n + 1
+        self.clients.add(client)
+        return None
+
+    def left(self, peer: str) -> None:
+        """A connection that was admitted is gone."""
+        if self._per_client:
+            n = self._per_client.pop(peer, 0) - 1
+            if n > 0:
+                self._per_client[peer] = n
 
     def ingress_for(self, transport: asyncio.BaseTransport) -> Ingress:
         """What all requests on a client's connection have in common."""

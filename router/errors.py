@@ -35,7 +35,7 @@ class Outcome:
             b"Content-Type: ",
             b"application/json" if as_json else b"text/plain; charset=utf-8",
             b"\r\nContent-Length: %d\r\nX-Request-Id: %b\r\n" % (len(content), request_id),
-            b"X-Turnout-Error: %b\r\n" % self.code.encode(),
+            b"X-Turnout-Error: %b\r\n" % self.code.encode() if self.status >= 400 else b"",
             self.extra,
             b"Connection: close\r\n\r\n" if closes else b"\r\n",
             b"" if is_head else content,
@@ -44,6 +44,8 @@ class Outcome:
 
     def _body(self, request_id: bytes, *, as_json: bool) -> bytes:
         """JSON for who prefers it, else one line of text."""
+        if self.status < 400:
+            return f"{self.message}\n".encode()
         if as_json:
             error = {
                 "code": self.code,
@@ -63,7 +65,7 @@ REASONS = {
     413: b"Content Too Large",
     414: b"URI Too Long",
     417: b"Expectation Failed",
-    421: b"Misdirected Request",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     501: b"Not Implemented",
     502: b"Bad Gateway",
@@ -85,11 +87,29 @@ _RETRY = b"Retry-After: 1\r\n"
 HOST_NOT_FOUND = Outcome(404, "HostNotFound", "No app answers to this host name.")
 LABEL_NOT_FOUND = Outcome(404, "LabelNotFound", "No revision of this app holds that label.")
 REVISION_INACTIVE = Outcome(404, "RevisionInactive", "That revision is not active.")
-APP_STOPPED = Outcome(503, "AppStopped", "This app is stopped: it has no active revision.")
+APP_STOPPED = Outcome(
+    503,
+    "AppStopped",
+    "This app is stopped: it has no active revision.",
+    b"Retry-After: 60\r\n",  # somebody has to start it
+)
 NO_READY_REPLICA = Outcome(
     503, "NoReadyReplica", "No replica is ready to answer; try again in a moment.", _RETRY
 )
 NO_TABLE = Outcome(503, "NoTable", "This router has not been given a routing table yet.", _RETRY)
+REPLICA_OVERLOADED = Outcome(
+    503, "ReplicaOverloaded", "Every replica has as many requests as it may have.", _RETRY
+)
+ROUTER_OVERLOADED = Outcome(
+    503, "RouterOverloaded", "This router has more to do than it can; try again.", _RETRY
+)
+TOO_MANY_CONNECTIONS = Outcome(
+    503, "TooManyConnections", "This router has as many connections as it may have.", _RETRY
+)
+TOO_MANY_OF_CLIENT = Outcome(
+    429, "TooManyClientConnections", "Your address has as many connections as it may have.", _RETRY
+)
+CONTENT_TOO_LARGE = Outcome(413, "ContentTooLarge", "The request's body is larger than allowed.")
 CONNECT_FAILED = Outcome(502, "UpstreamConnectFailed", "The replica refused the connection.")
 CONNECT_TIMEOUT = Outcome(504, "UpstreamConnectTimeout", "The replica did not accept in time.")
 UPSTREAM_RESET = Outcome(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 from router.channel import Channel, Message
+from router.handover import OldWorker
 from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
 
@@ -32,9 +35,11 @@ class WorkerHandle:
         self.connections = 0
         self.upstream: dict[str, tuple[int, int]] = {}
         self.departed: dict[str, int] = {}
+        self.queued: dict[str, int] = {}
+        self.heard_at = 0.0  # monotonic; 0 until its first word
         self.answered = 0  # the number of the last stats request it answered
         self._on_message_seen = on_message
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | _Adopted | None = None
         self._channel: Channel | None = None
         self.ended = asyncio.Event()
 
@@ -56,14 +61,34 @@ class WorkerHandle:
             [sys.executable, "-m", "router.worker", *map(str, fds)], pass_fds=fds
         )
         theirs.close()
-        self.ended = asyncio.Event()
-        channel = Channel(self._on_message, self.ended.set)
-        await asyncio.get_running_loop().create_connection(lambda: channel, sock=ours)
-        self._channel = channel
+        self.heard_at = 0.0
+        channel = await self._talk(ours)
         wire = dataclasses.asdict(settings) | {"state": str(settings.state)}
         channel.send({"type": "settings", "settings": wire})
 
+    async def adopt(self, old: OldWorker) -> None:
+        """Go on with a process that the supervisor before us, in this process, has started."""
+        self._process = _Adopted(old.pid)
+        self.heard_at = time.monotonic()
+        await self._talk(socket.socket(fileno=old.channel), old.unread)
+
+    async def _talk(self, sock: socket.socket, unread: bytes = b"") -> Channel:
+        self.ended = asyncio.Event()
+        channel = Channel(self._on_message, self.ended.set)
+        channel.begin_with(unread)
+        await asyncio.get_running_loop().create_connection(lambda: channel, sock=sock)
+        self._channel = channel
+        self._socket = sock
+        return channel
+
+    def hand_over(self) -> OldWorker | None:
+        """What another supervisor needs to go on with the process; None when it has ended."""
+        if self._channel is None or self.ended.is_set():
+            return None
+        return OldWorker(self.slot, self.pid, os.dup(self._socket.fileno()), self._channel.unread)
+
     def _on_message(self, message: Message) -> None:
+        self.heard_at = time.monotonic()
         if message["type"] == "applied":
             self.applied = (message["epoch"], message["version"])
         elif message["type"] == "stats":
@@ -71,6 +96,7 @@ class WorkerHandle:
             self.connections = message["connections"]
             self.upstream = {k: (v[0], v[1]) for k, v in message["upstream"].items()}
             self.departed = message["departed"]
+            self.queued = message["queued"]
             self.answered = message["asked"] or self.answered
         self._on_message_seen(self)
 
@@ -97,10 +123,13 @@ class WorkerHandle:
         if self._channel is not None:
             self._channel.send({"type": "stats", "asked": number})
 
-    def drain(self) -> None:
-        """Ask it to finish what is in flight and leave."""
+    def drain(self, *, idle_s: float, tunnels_s: float) -> None:
+        """Ask it to finish what is in flight and leave.
+
+        Idle connections may still bring a request for `idle_s`, tunnels live for `tunnels_s`.
+        """
         if self._channel is not None:
-            self._channel.send({"type": "drain"})
+            self._channel.send({"type": "drain", "idle_s": idle_s, "tunnels_s": tunnels_s})
 
     def kill(self) -> None:
         """End the process at once."""
@@ -118,3 +147,38 @@ class WorkerHandle:
             await asyncio.sleep(0.01)
         process.kill()
         return process.wait()
+
+
+class _Adopted:
+    """A child process that was started by an earlier image of this process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, once it has ended."""
+        if self._code is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self._code = -1
+            else:
+                self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for it to end."""
+        if self._code is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._code = os.waitstatus_to_exitcode(status)
+        return self._code

@@ -51,6 +51,20 @@ class RevisionTotal:
         self.in_flight = 0
         self.tunnels = 0
 
+    def report(self) -> dict[str, Any]:
+        """As a worker reports it, without what is going on."""
+        return {
+            "codes": self.codes,
+            "retries": self.retries,
+            "duration": [self.duration.counts, self.duration.total],
+            "upstream_duration": [self.upstream_duration.counts, self.upstream_duration.total],
+            "ejections": self.ejections,
+            "request_bytes": self.request_bytes,
+            "response_bytes": self.response_bytes,
+            "in_flight": 0,
+            "tunnels": 0,
+        }
+
     @property
     def requests(self) -> int:
         """Requests answered or given up."""
@@ -75,9 +89,10 @@ class RevisionTotal:
 class Totals:
     """The counters of all workers."""
 
-    __slots__ = ("errors", "overhead", "revisions")
+    __slots__ = ("errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
+        self.log_dropped = 0  # lines of the access log
         self.revisions: dict[Key, RevisionTotal] = {}
         self.errors: dict[tuple[str, str], int] = {}
         self.overhead = HistogramTotal()
@@ -90,6 +105,16 @@ class Totals:
         for app, reason, n in report["errors"]:
             self.errors[app, reason] = self.errors.get((app, reason), 0) + n
         self.overhead.add(*report["overhead"])
+        self.log_dropped += report["log_dropped"]
+
+    def report(self) -> dict[str, Any]:
+        """As a worker reports it, for the supervisor that comes after an upgrade."""
+        return {
+            "revisions": [[app, name, t.report()] for (app, name), t in self.revisions.items()],
+            "errors": [[app, reason, n] for (app, reason), n in self.errors.items()],
+            "overhead": [self.overhead.counts, self.overhead.total],
+            "log_dropped": self.log_dropped,
+        }
 
     def forget(self, keep: set[str]) -> None:
         """Drop the series of apps that are none of `keep`."""

@@ -37,7 +37,7 @@ class RouterCollector(Collector):
         totals = self._supervisor.totals()
         yield from _requests(totals)
         yield from self._revisions()
-        yield from self._process()
+        yield from self._process(totals)
 
     def _revisions(self) -> Iterable[Metric]:
         supervisor = self._supervisor
@@ -70,9 +70,14 @@ class RouterCollector(Collector):
             app_name = name.partition("--")[0]
             pool.add_metric([app_name, name, "active"], busy)
             pool.add_metric([app_name, name, "idle"], idle)
-        yield from (weight, active, share, up, pool)
+        queued = GaugeMetricFamily(
+            "turnout_requests_queued", "Requests waiting for room at a replica.", labels=_REVISION
+        )
+        for name, n in supervisor.queued().items():
+            queued.add_metric([name.partition("--")[0], name], n)
+        yield from (weight, active, share, up, pool, queued)
 
-    def _process(self) -> Iterable[Metric]:
+    def _process(self, totals: Totals) -> Iterable[Metric]:
         s = self._supervisor
         yield _gauge("turnout_connections_open", "Open client connections.", s.connections_open())
         yield _gauge("turnout_table_version", "Version of the table in force.", s.snapshot.version)
@@ -96,6 +101,11 @@ class RouterCollector(Collector):
         restarts = CounterMetricFamily("turnout_worker_restarts", "Workers that were replaced.")
         restarts.add_metric([], s.worker_restarts)
         yield restarts
+        dropped = CounterMetricFamily(
+            "turnout_access_log_dropped", "Lines of the access log that could not be written."
+        )
+        dropped.add_metric([], totals.log_dropped)
+        yield dropped
         build = GaugeMetricFamily("turnout_build_info", "The version.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from router.errors import Outcome
     from router.exchange import Exchange
+    from router.replicas import Replica
     from router.upstream.http1 import UpstreamConnection
 
 
 class ClientSide(Protocol):
     """What an exchange asks of the connection its request came on."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+
+    @property
+    def user_agent(self) -> str:
+        """The request's User-Agent, or nothing."""
 
     def write(self, pieces: list[bytes]) -> None:
         """Send bytes of the answer."""
@@ -58,3 +67,10 @@ class Waiting(Protocol):
 
     def connect_failed(self, outcome: Outcome) -> None:
         """There will be none."""
+
+
+class Queued(Protocol):
+    """Who waits for room at a replica."""
+
+    def admitted(self, replica: Replica) -> None:
+        """This one has room now."""

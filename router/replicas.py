@@ -6,37 +6,46 @@ a table swap, keyed by the replica itself so that two tables never share or lose
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from random import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from router.ports import Queued
     from router.upstream.http1 import UpstreamConnection
 
-# A replica that refuses a connection is passed over for this long, doubling to the cap: short
-# enough that a restarting replica is back within a second, long enough not to hammer it.
-_FIRST_DOWN_S = 0.25
-_MAX_DOWN_S = 8.0
+# A failing replica is passed over for this long, doubling to the cap: short enough that one that
+# restarts is back within a second, long enough not to hammer one that does not.
+_FIRST_EJECTION_S = 0.25
+_LONGEST_EJECTION_S = 30.0
+_MOST_DOUBLINGS = 7
+_FIRST_SHARE = 0.1  # of its turns, when it comes back
 
 
 class Replica:
     """One replica as one worker sees it.
 
-    Invariant: `in_flight` counts the exchanges that hold a connection to it or wait for one.
+    Invariants: `in_flight` counts the exchanges that hold a connection to it or wait for one;
+    `ejected_until <= settled_at`, and between the two it takes a growing share of its turns.
     """
 
     __slots__ = (
         "connections",
         "departed",
-        "down_until",
+        "ejected_until",
         "failures",
+        "faults",
         "host",
         "id",
         "idle",
         "in_flight",
         "port",
+        "queue",
+        "settled_at",
     )
 
-    def __init__(self, replica: str, address: str) -> None:
+    def __init__(self, replica: str, address: str, queue: deque[Queued] | None = None) -> None:
         host, _, port = address.rpartition(":")
         self.id = replica
         self.host = host.strip("[]")
@@ -44,24 +53,43 @@ class Replica:
         self.in_flight = 0
         self.connections = 0  # open ones, idle or not
         self.idle: list[UpstreamConnection] = []  # newest last: it is reused first
-        self.down_until = 0.0
-        self.failures = 0
+        self.ejected_until = 0.0
+        self.settled_at = 0.0
+        self.failures = 0  # ejections without an answer between
+        self.faults = 0  # 502, 503 and 504 in a row
         self.departed = False
+        # Requests for which no replica of the revision had room; all of them share the queue.
+        self.queue: deque[Queued] = deque() if queue is None else queue
 
     def __repr__(self) -> str:
         state = "departed" if self.departed else f"failures={self.failures}"
         return f"<Replica {self.id} {state} in_flight={self.in_flight} idle={len(self.idle)}>"
 
-    def failed(self, now: float) -> None:
-        """A connection could not be made, or broke before an answer."""
-        self.down_until = now + min(_FIRST_DOWN_S * 2**self.failures, _MAX_DOWN_S)
-        self.failures = min(self.failures + 1, 16)
+    def eject(self, now: float, slow_start_s: float) -> None:
+        """Pass it over for a while, longer each time, and give it a growing share after that."""
+        doublings = min(self.failures, _MOST_DOUBLINGS)
+        self.ejected_until = now + min(_FIRST_EJECTION_S * 2**doublings, _LONGEST_EJECTION_S)
+        self.settled_at = self.ejected_until + slow_start_s
+        self.failures += 1
+        self.faults = 0
+
+    def takes(self, now: float) -> bool:
+        """Whether it takes this request: never while ejected, more and more often after."""
+        if now < self.ejected_until:
+            return False
+        span = self.settled_at - self.ejected_until
+        return span <= 0 or random() < max(_FIRST_SHARE, (now - self.ejected_until) / span)
 
     def answered(self) -> None:
-        """It answered: whatever it did before is forgiven."""
-        if self.failures:
-            self.failures = 0
-            self.down_until = 0.0
+        """It answered, and not with a fault: the next ejection is a short one again."""
+        self.failures = 0
+        self.faults = 0
+
+    def leave(self) -> None:
+        """One exchange less; the first in the queue takes its place."""
+        self.in_flight -= 1
+        if self.queue:
+            self.queue.popleft().admitted(self)
 
     def take_idle(self, since: float) -> UpstreamConnection | None:
         """The newest idle connection, which is the least likely to be closed by the replica.
@@ -83,10 +111,11 @@ class Replica:
 class ReplicaRegistry:
     """Every replica this worker knows, by revision and replica id and address."""
 
-    __slots__ = ("_replicas",)
+    __slots__ = ("_queues", "_replicas")
 
     def __init__(self) -> None:
         self._replicas: dict[tuple[str, str, str], Replica] = {}
+        self._queues: dict[str, deque[Queued]] = {}
 
     def __iter__(self) -> Iterator[Replica]:
         return iter(self._replicas.values())
@@ -96,7 +125,8 @@ class ReplicaRegistry:
         key = (revision, replica, address)
         known = self._replicas.get(key)
         if known is None:
-            known = self._replicas[key] = Replica(replica, address)
+            queue = self._queues.setdefault(revision, deque())
+            known = self._replicas[key] = Replica(replica, address, queue)
         known.departed = False
         return known
 
@@ -110,6 +140,10 @@ class ReplicaRegistry:
                 found[revision] = (active + replica.connections - n, idle + n)
         return found
 
+    def queued(self) -> dict[str, int]:
+        """Requests that wait for room, by revision."""
+        return {revision: len(queue) for revision, queue in self._queues.items() if queue}
+
     def departed(self) -> dict[str, int]:
         """Requests in flight by replica id, for those that left the table and are not idle yet."""
         return {r.id: r.in_flight for r in self if r.departed and r.in_flight}
@@ -119,3 +153,8 @@ class ReplicaRegistry:
         gone = [k for k, r in self._replicas.items() if r.departed and not r.in_flight]
         for key in gone:
             del self._replicas[key]
+        if gone:
+            left = {revision for revision, _, _ in self._replicas}
+            for revision in {k[0] for k in gone} - left:
+                if not self._queues[revision]:
+                    del self._queues[revision]

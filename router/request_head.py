@@ -342,3 +342,11 @@ def prefers_json(fields: Fields) -> bool:
             first = value.split(b",")[0].partition(b";")[0].strip().lower()
             return first == b"application/json" or first.endswith(b"+json")
     return False
+
+
+def user_agent(fields: Fields) -> str:
+    """The User-Agent, or nothing."""
+    for name, value in fields:
+        if name.lower() == b"user-agent":
+            return value.decode("latin-1")
+    return ""

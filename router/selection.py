@@ -64,7 +64,11 @@ class Loaded(Protocol):
     """What a choice between replicas looks at."""
 
     in_flight: int
-    down_until: float
+    ejected_until: float
+    settled_at: float
+
+    def takes(self, now: float) -> bool:
+        """Whether it takes this request, asked while `settled_at` lies ahead."""
 
 
 R = TypeVar("R", bound=Loaded)
@@ -74,8 +78,8 @@ def less_loaded(replicas: Sequence[R], now: float, tried: Sequence[R] = ()) -> R
     """The less loaded of two replicas drawn at random among those that are not passed over.
 
     Two choices avoid the herd that "always the least loaded" makes of many workers that each
-    see only their own load. A replica in `tried` is never returned; one whose `down_until` lies
-    ahead only when nothing better is left, since a probable failure beats a certain one.
+    see only their own load. A replica in `tried` is never returned; an ejected one only when
+    nothing better is left, since a probable failure beats a certain one.
     """
     n = len(replicas)
     if n == 1 and not tried:
@@ -86,9 +90,16 @@ def less_loaded(replicas: Sequence[R], now: float, tried: Sequence[R] = ()) -> R
         first, second = replicas[i], replicas[j if j < i else j + 1]
         if second.in_flight < first.in_flight:
             first, second = second, first
-        if first.down_until <= now and first not in tried:
-            return first
-        if second.down_until <= now and second not in tried:
-            return second
+        for one in (first, second):
+            if (one.settled_at <= now or one.takes(now)) and one not in tried:
+                return one
     left = [r for r in replicas if r not in tried]
-    return min(left, key=lambda r: (max(r.down_until, now), r.in_flight), default=None)
+    return min(left, key=lambda r: (max(r.ejected_until, now), r.in_flight), default=None)
+
+
+def with_room(replicas: Sequence[R], now: float, limit: int, tried: Sequence[R]) -> R | None:
+    """The least loaded replica with less than `limit` in flight that is not ejected."""
+    left = [
+        r for r in replicas if r.in_flight < limit and r.ejected_until <= now and r not in tried
+    ]
+    return min(left, key=lambda r: r.in_flight, default=None)

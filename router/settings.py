@@ -39,11 +39,54 @@ class RouterSettings:
     max_target_bytes: int = setting(8192, "Bytes of a request target (RFC 9112 §3 asks for 8000).")
     max_fields: int = setting(100, "Header fields of a request; ACA's headerCountLimit.")
     head_timeout_s: float = setting(15.0, "Seconds a client has to send a head (slowloris).")
+    max_body_bytes: int = setting(
+        0, "Bytes of a request's body, else 413; 0: no limit, as bodies are streamed."
+    )
+    max_connections: int = setting(
+        20000, "Open client connections in all, else 503; at 4 KiB each when idle."
+    )
+    max_connections_per_client: int = setting(
+        0,
+        "The same for one client address in one worker, else 429; 0: no limit, as behind a load"
+        " balancer all clients have one address.",
+    )
+    max_requests_per_connection: int = setting(
+        10000, "Requests until a connection is closed, so that load spreads over workers again."
+    )
     keepalive_timeout_s: float = setting(75.0, "Seconds a client's idle connection is kept.")
     body_idle_timeout_s: float = setting(60.0, "Seconds between two reads of a request's body.")
     connect_timeout_s: float = setting(5.0, "Seconds for a replica to accept a connection.")
     response_timeout_s: float = setting(240.0, "Seconds to the response's head; ACA's limit.")
     response_idle_s: float = setting(240.0, "Seconds between two reads of a response's body.")
+    max_in_flight_per_replica: int = setting(
+        1024, "Requests at a replica at once; Envoy's number. Each worker takes its share."
+    )
+    max_queue_per_revision: int = setting(
+        1024, "Requests that wait for room at a revision's replicas; one more gets 503 at once."
+    )
+    queue_timeout_s: float = setting(5.0, "Seconds a request waits for room, then 503.")
+    overload_lag_s: float = setting(
+        0.25, "Seconds a worker's loop may be late before it answers some requests with 503."
+    )
+    retry_budget_percent: float = setting(
+        20.0, "Requests sent again, in percent of a revision's requests in the last ten seconds."
+    )
+    retry_min_per_s: float = setting(3.0, "Retries allowed per second, however few requests.")
+    retry_other_revisions: bool = setting(
+        True, "When a revision's replicas all fail, try another of the split that has weight."
+    )
+    eject_after_faults: int = setting(
+        5, "502, 503 or 504 in a row after which a replica is passed over; 0: never."
+    )
+    slow_start_s: float = setting(
+        10.0, "Seconds in which a replica that was passed over grows to its full share."
+    )
+    tunnel_drain_s: float = setting(
+        60.0, "Seconds a WebSocket lives on after its revision or worker began to leave."
+    )
+    tunnel_spread_s: float = setting(
+        5.0, "Seconds over which leaving WebSockets are closed, so clients do not return at once."
+    )
     tunnel_idle_s: float = setting(3600.0, "Seconds a WebSocket may stay silent.")
     half_close_s: float = setting(
         1.0, "Seconds of silence after which a client that closed its direction counts as gone."
@@ -57,11 +100,21 @@ class RouterSettings:
         4.0, "Seconds an idle connection to a replica is kept; common servers close after 5."
     )
     drain_timeout_s: float = setting(30.0, "Seconds for requests in flight when a worker leaves.")
+    worker_silence_s: float = setting(
+        10.0, "Seconds without a sign of life after which a worker is replaced."
+    )
     orphan_grace_s: float = setting(
         10.0, "Seconds a worker serves on after its supervisor died, for a new one to take over."
     )
     tick_s: float = setting(0.25, "Seconds between two sweeps; the resolution of every timeout.")
+    access_log: str = setting("", "File for one JSON line per request; - is stdout, empty is off.")
+    access_log_min_status: int = setting(0, "Log only answers with this status or a higher one;")
+    access_log_min_s: float = setting(0.0, "and those that took at least this many seconds.")
     metric_lifetime_s: float = setting(600.0, "Seconds a gone revision's series are kept.")
+
+    def share(self, total: int) -> int:
+        """A worker's part of what all workers may have together; at least one."""
+        return -(-total // self.worker_count)
 
     @property
     def worker_count(self) -> int:
@@ -75,10 +128,23 @@ class RouterSettings:
             split_address(self.admin, "admin")
         if self.workers < 0 or self.workers > 1024:
             raise BadSettings(f"workers: {self.workers} is not within 0 to 1024")
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
         check_log_level(self.log_level)
         if bool(self.routes) == bool(self.control):
             raise BadSettings("a router follows either --routes FILE or --control URL")
         return self
+
+
+# Zero or less would refuse every request, or never end one.
+_POSITIVE = (
+    "max_head_bytes", "max_target_bytes", "max_fields", "max_connections",
+    "max_requests_per_connection", "max_in_flight_per_replica", "head_timeout_s",
+    "keepalive_timeout_s", "body_idle_timeout_s", "connect_timeout_s", "response_timeout_s",
+    "response_idle_s", "queue_timeout_s", "overload_lag_s", "tunnel_idle_s", "worker_silence_s",
+    "tick_s",
+)  # fmt: skip
 
 
 def check_log_level(level: str) -> None:

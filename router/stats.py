@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import Any
 
+from router.budget import RetryBudget
+
 # Seconds. From what a hop on loopback costs to the 240 s limit, about 2.5x apart: 12 buckets keep
 # a revision at some 40 series (Traefik lost a third of its rate to wider metrics, its #8118).
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0)
@@ -34,6 +36,7 @@ class RevisionStats:
     """The counters of one revision; they outlive table swaps."""
 
     __slots__ = (
+        "budget",
         "codes",
         "duration",
         "ejections",
@@ -47,6 +50,7 @@ class RevisionStats:
     )
 
     def __init__(self) -> None:
+        self.budget = RetryBudget()
         self.codes: defaultdict[int, int] = defaultdict(int)
         self.duration = Histogram()
         self.upstream_duration = Histogram()
@@ -57,6 +61,11 @@ class RevisionStats:
         self.in_flight = 0
         self.tunnels = 0
         self.left_at = 0.0  # when the revision left the table; 0 while it is in it
+
+    @property
+    def requests(self) -> int:
+        """Requests that are over."""
+        return sum(self.codes.values())
 
     def record(
         self,
@@ -94,12 +103,13 @@ class RevisionStats:
 class WorkerStats:
     """The counters of one worker process."""
 
-    __slots__ = ("errors", "overhead", "revisions")
+    __slots__ = ("errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
         self.revisions: dict[tuple[str, str], RevisionStats] = {}
         self.errors: defaultdict[tuple[str, str], int] = defaultdict(int)  # (app, reason)
         self.overhead = Histogram()
+        self.log_dropped = 0  # lines of the access log that could not be written
 
     def report(self) -> dict[str, Any]:
         """The counters as JSON, for the channel to the supervisor."""
@@ -111,6 +121,7 @@ class WorkerStats:
             ],
             "errors": [[app, reason, n] for (app, reason), n in self.errors.items()],
             "overhead": [self.overhead.counts, self.overhead.total],
+            "log_dropped": self.log_dropped,
         }
 
     def of(self, app: str, revision: str) -> RevisionStats:
@@ -120,15 +131,16 @@ class WorkerStats:
             stats = self.revisions[app, revision] = RevisionStats()
         return stats
 
-    def forget(self, now: float, after_s: float) -> None:
-        """Drop the series of revisions that left the table `after_s` seconds ago.
+    def second_passed(self, now: float, lifetime_s: float) -> None:
+        """Move the budgets on, and drop revisions that left the table `lifetime_s` seconds ago.
 
         Revisions churn; series that never expire would grow without end.
         """
-        gone = [
-            key
-            for key, stats in self.revisions.items()
-            if stats.left_at and now - stats.left_at > after_s and not stats.in_flight
-        ]
+        gone = []
+        for key, stats in self.revisions.items():
+            if stats.codes:
+                stats.budget.second_passed(stats.requests)
+            if stats.left_at and now - stats.left_at > lifetime_s and not stats.in_flight:
+                gone.append(key)
         for key in gone:
             del self.revisions[key]

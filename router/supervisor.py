@@ -17,17 +17,23 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
+from router import handover, listeners
+from router.exchange import UNKNOWN_APP
 from router.handle import WorkerHandle
+from router.handover import Handover
 from router.merge import Shares, Totals
 from router.parent import on_parent_gone
-from router.settings import RouterSettings, split_address
+from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
 from router.source import SnapshotSource
+from router.upgrades import Upgrades
 
 log = logging.getLogger("turnout.router")
 
 _STATS_WAIT_S = 0.5  # a scrape waits this long for workers, then uses what they said last
 _SHARE_SAMPLE_S = 5.0
+_SHUTDOWN_IDLE_S = 0.5  # for requests on their way on idle connections, when the router leaves
+_UPGRADE_IDLE_S = 5.0  # the same when only the code changes: nobody waits for it
 _RESPAWN_S = 0.5  # between two deaths of one slot, so that a broken worker is no busy loop
 
 
@@ -49,8 +55,12 @@ class AdminPort(Protocol):
     def address(self) -> str:
         """HOST:PORT as bound."""
 
-    async def start(self) -> None:
-        """Bind and serve."""
+    @property
+    def listener(self) -> socket.socket:
+        """Its listening socket."""
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Serve, on a socket that was handed over if there is one."""
 
     async def close(self) -> None:
         """Stop serving."""
@@ -72,6 +82,9 @@ class Supervisor:
         self._retired = Totals()  # what dead workers had counted
         self._news = asyncio.Event()
         self._stop = asyncio.Event()
+        self._upgrade = asyncio.Event()
+        self._upgrades = Upgrades(settings.state / "router")
+        self._old: list[WorkerHandle] = []  # of the code before an upgrade, finishing
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,44 +94,89 @@ class Supervisor:
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._source.hurry)
+        loop.add_signal_handler(signal.SIGUSR2, self._upgrade.set)
         on_parent_gone(self._stop.set)
-        await admin.start()
+        before = handover.received()
+        await admin.start(listeners.taken(before.admin) if before is not None else None)
         try:
-            for slot, listener in enumerate(self._bind()):
-                handle = WorkerHandle(slot, listener, self._on_worker_news)
-                self._workers.append(handle)
-                await handle.start(self.settings)
-                self._spawn(self._keep(handle))
+            await self._start_workers(before)
             self._spawn(self._follow())
             self._spawn(self._sample())
+            self._spawn(self._watch())
             await self._announce(admin.address)
-            await self._stop.wait()
+            await self._retire_old()
+            self._upgrades.began(self.is_ready())
+            while not self._stop.is_set():
+                if await self._is_upgrade_due() and await self._upgrades.rehearse():
+                    await self._hand_over(admin)
         finally:
+            listeners.notify("STOPPING=1")
             await self._drain()
             await admin.close()
 
-    def _bind(self) -> list[socket.socket]:
-        """One SO_REUSEPORT socket per worker: the kernel spreads connections evenly over them."""
-        host, port = split_address(self.settings.listen, "listen")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listeners = []
-        for _ in range(self.settings.worker_count):
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            try:
-                listener.bind((host, port))
-            except OSError as error:
-                listener.close()
-                raise OSError(
-                    f"cannot listen on {self.settings.listen}: {error.strerror}"
-                ) from None
-            port = listener.getsockname()[1]
-            listener.listen(4096)
-            listener.setblocking(False)
-            listeners.append(listener)
-        self.ingress = f"{host}:{port}"
-        return listeners
+    async def _start_workers(self, before: Handover | None) -> None:
+        count = self.settings.worker_count
+        if before is not None:
+            given = [listeners.taken(fd) for fd in before.listeners]
+            self._retired.add(before.retired, is_alive=False)
+            self.worker_restarts = before.restarts
+        else:
+            given = listeners.activated()
+        sockets = given or listeners.bind_ingress(self.settings.listen, count)
+        self.ingress = listeners.address_of(sockets[0])
+        for old in before.workers if before is not None else ():
+            handle = WorkerHandle(old.slot, sockets[0], self._on_worker_news)
+            await handle.adopt(old)
+            self._old.append(handle)
+        for slot, listener in enumerate(listeners.for_workers(sockets, count)):
+            handle = WorkerHandle(slot, listener, self._on_worker_news)
+            self._workers.append(handle)
+            await handle.start(self.settings)
+            self._spawn(self._keep(handle))
+
+    # --- upgrades
+
+    async def _is_upgrade_due(self) -> bool:
+        """Wait for a reason to do something; whether it is an upgrade."""
+        waiting = [asyncio.create_task(e.wait()) for e in (self._stop, self._upgrade)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        is_due = self._upgrade.is_set() and not self._stop.is_set()
+        self._upgrade.clear()
+        return is_due
+
+    async def _hand_over(self, admin: AdminPort) -> None:
+        """Go on as the installed code, in this process; the workers serve meanwhile."""
+        await self.refresh_stats()
+        for sig in (signal.SIGHUP, signal.SIGUSR2):  # until the new code listens to them
+            asyncio.get_running_loop().remove_signal_handler(sig)
+            signal.signal(sig, signal.SIG_IGN)
+        admin_fd = handover.give(admin.listener)
+        await admin.close()
+        workers = (worker.hand_over() for worker in (*self._workers, *self._old))
+        handover.exec_with(
+            Handover(
+                listeners=[handover.give(w.listener) for w in self._workers],
+                admin=admin_fd,
+                workers=[worker for worker in workers if worker is not None],
+                retired=self._retired.report(),
+                restarts=self.worker_restarts,
+            )
+        )
+
+    async def _retire_old(self) -> None:
+        """The new workers route: the old ones finish what they have and go."""
+        settings = self.settings
+        for worker in self._old:
+            worker.drain(idle_s=_UPGRADE_IDLE_S, tunnels_s=settings.tunnel_drain_s)
+            self._spawn(self._see_off(worker))
+
+    async def _see_off(self, worker: WorkerHandle) -> None:
+        await worker.reap()
+        if worker.stats is not None:
+            self._retired.add(worker.stats, is_alive=False)
+        self._old.remove(worker)
 
     async def _announce(self, admin: str) -> None:
         waiting = asyncio.create_task(self._stop.wait())
@@ -130,6 +188,7 @@ class Supervisor:
         waiting.cancel()
         if self.is_ready():
             print(f"ready ingress={self.ingress} admin={admin}", file=sys.stderr, flush=True)
+            listeners.notify("READY=1")
 
     # --- tables
 
@@ -157,6 +216,7 @@ class Supervisor:
         while not self.is_ready() and not self._stop.is_set():
             self._news.clear()
             await self._news.wait()
+        self._retired.forget({*apps, UNKNOWN_APP})
         self.reloads.succeeded += 1
         self.reloads.last_success = time.time()
         self.reloads.last_seconds = time.perf_counter() - started
@@ -174,6 +234,11 @@ class Supervisor:
         wanted = (self.snapshot.epoch, self.snapshot.version)
         return self.snapshot.version > 0 and all(w.applied == wanted for w in self._workers)
 
+    @property
+    def is_upgrading(self) -> bool:
+        """Whether workers of the code before serve until ours do."""
+        return bool(self._old) and not self._upgrades.is_over
+
     def applied(self) -> tuple[str, int]:
         """Epoch and version that every worker routes by; the lowest while they differ."""
         return min((w.applied for w in self._workers), key=lambda a: a[1], default=("", 0))
@@ -181,7 +246,7 @@ class Supervisor:
     def departed(self) -> dict[str, int]:
         """Requests still in flight at replicas that are in no table any more."""
         total: dict[str, int] = {}
-        for worker in self._workers:
+        for worker in (*self._workers, *self._old):
             for replica, n in worker.departed.items():
                 total[replica] = total.get(replica, 0) + n
         return total
@@ -199,6 +264,7 @@ class Supervisor:
             if worker.stats is not None:
                 self._retired.add(worker.stats, is_alive=False)
             worker.stats, worker.departed, worker.applied = None, {}, ("", 0)
+            worker.queued = {}
             if self._stop.is_set():
                 return
             self.worker_restarts += 1
@@ -207,15 +273,27 @@ class Supervisor:
             if code == 0:
                 await asyncio.sleep(_RESPAWN_S)
 
+    async def _watch(self) -> None:
+        """A worker that is silent for too long is stuck: only its end frees its slot."""
+        limit = self.settings.worker_silence_s
+        while True:
+            await asyncio.sleep(limit / 4)
+            for worker in self._workers:
+                if worker.heard_at and time.monotonic() - worker.heard_at > limit:
+                    log.error("event=worker_silent slot=%d pid=%d", worker.slot, worker.pid)
+                    worker.heard_at = 0.0
+                    worker.kill()
+
     async def _drain(self) -> None:
-        for worker in self._workers:
-            worker.drain()
-        keepers = [asyncio.ensure_future(w.reap()) for w in self._workers if w.pid]
+        everyone = [*self._workers, *self._old]
+        for worker in everyone:
+            worker.drain(idle_s=_SHUTDOWN_IDLE_S, tunnels_s=0.0)
+        keepers = [asyncio.ensure_future(w.reap()) for w in everyone if w.pid]
         if keepers:
             limit = self.settings.drain_timeout_s + 5
             _, late = await asyncio.wait(keepers, timeout=limit)
             if late:
-                for worker in self._workers:
+                for worker in everyone:
                     worker.kill()
                 await asyncio.wait(late)
         for task in list(self._tasks):
@@ -234,11 +312,12 @@ class Supervisor:
         """Ask every worker for its counters and wait a moment for the answers."""
         self._asked += 1
         number = self._asked
-        for worker in self._workers:
+        everyone = [*self._workers, *self._old]
+        for worker in everyone:
             worker.ask_stats(number)
         try:
             async with asyncio.timeout(_STATS_WAIT_S):
-                while any(w.answered < number for w in self._workers):
+                while any(w.answered < number for w in everyone if not w.ended.is_set()):
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
@@ -247,19 +326,28 @@ class Supervisor:
     def totals(self) -> Totals:
         """The counters of all workers, living and dead."""
         total = copy.deepcopy(self._retired)
-        for worker in self._workers:
+        for worker in (*self._workers, *self._old):
             if worker.stats is not None:
                 total.add(worker.stats, is_alive=True)
         return total
 
     def connections_open(self) -> int:
         """Client connections of all workers."""
-        return sum(w.connections for w in self._workers if w.stats is not None)
+        everyone = (*self._workers, *self._old)
+        return sum(w.connections for w in everyone if w.stats is not None)
+
+    def queued(self) -> dict[str, int]:
+        """Requests that wait for room at a replica, by revision."""
+        total: dict[str, int] = {}
+        for worker in (*self._workers, *self._old):
+            for name, n in worker.queued.items():
+                total[name] = total.get(name, 0) + n
+        return total
 
     def upstream_connections(self) -> dict[str, tuple[int, int]]:
         """Connections to replicas by revision, `(active, idle)`."""
         total: dict[str, tuple[int, int]] = {}
-        for worker in self._workers:
+        for worker in (*self._workers, *self._old):
             for name, (active, idle) in worker.upstream.items():
                 seen = total.get(name, (0, 0))
                 total[name] = (seen[0] + active, seen[1] + idle)

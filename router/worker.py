@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
+from random import random
 from typing import Any
 
 import uvloop
 
+from router.access_log import AccessLog
 from router.channel import Channel, Message
 from router.edge import Edge
 from router.ingress.http1 import ClientConnection
@@ -28,6 +32,8 @@ from router.snapshot import app_from
 from router.table import AppRoutes, Compiler
 
 _HEARTBEAT_S = 1.0
+_DRAIN_POLL_S = 0.02
+_FAREWELL_S = 3.0  # for the last tunnels to hear that they have to end
 # A connection allocates about ten tracked objects; the default of 700 would collect every few
 # dozen requests, and nothing on the request path is left in a cycle.
 _GC_THRESHOLD = (20_000, 20, 50)
@@ -72,11 +78,17 @@ class Worker:
         elif kind == "stats":
             self._report(message.get("asked"))
         elif kind == "drain":
-            self._start_draining()
+            self._start_draining(message["idle_s"], message["tunnels_s"])
 
     def _begin(self, settings: RouterSettings) -> None:
         self._edge = edge = Edge(settings, self._loop)
         self._compiler = Compiler(edge.registry, edge.stats)
+        if settings.access_log:
+            edge.access_log = AccessLog(
+                settings.access_log,
+                min_status=settings.access_log_min_status,
+                min_s=settings.access_log_min_s,
+            )
         self._spawn(self._listen(edge))
         self._spawn(self._tick(edge))
         self._spawn(self._heartbeat(edge))
@@ -88,14 +100,16 @@ class Worker:
 
     async def _tick(self, edge: Edge) -> None:
         while True:
+            due = time.monotonic() + edge.settings.tick_s
             await asyncio.sleep(edge.settings.tick_s)
             edge.tick()
+            edge.note_lag(edge.now - due)
             edge.sweep()
 
     async def _heartbeat(self, edge: Edge) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            edge.stats.forget(edge.now, edge.settings.metric_lifetime_s)
+            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s)
             edge.registry.forget_departed()
             self._report(None)
 
@@ -134,6 +148,8 @@ class Worker:
         edge = self._edge
         if edge is None:
             return
+        if edge.access_log is not None:
+            edge.stats.log_dropped = edge.access_log.dropped
         self._channel.send(
             {
                 "type": "stats",
@@ -142,6 +158,7 @@ class Worker:
                 "connections": len(edge.clients) + len(edge.tunnels),
                 "upstream": edge.registry.connections(),
                 "departed": edge.registry.departed(),
+                "queued": edge.registry.queued(),
             }
         )
 
@@ -151,28 +168,44 @@ class Worker:
         if self._edge is None:
             self._left.set()
             return
-        self._loop.call_later(self._edge.settings.orphan_grace_s, self._start_draining)
+        settings = self._edge.settings
+        self._loop.call_later(settings.orphan_grace_s, self._start_draining)
 
-    def _start_draining(self) -> None:
+    def _start_draining(self, idle_s: float = 0.0, tunnels_s: float = 0.0) -> None:
         edge = self._edge
         if edge is None:
             self._left.set()
         elif not edge.is_draining:
             edge.is_draining = True
-            self._spawn(self._drain(edge))
+            self._spawn(self._drain(edge, idle_s, tunnels_s))
 
-    async def _drain(self, edge: Edge) -> None:
-        """Finish what is in flight; idle connections close at once."""
+    async def _drain(self, edge: Edge, idle_s: float, tunnels_s: float) -> None:
+        """Finish what is in flight.
+
+        Every answer from now on ends its connection. Idle ones may bring one more request for a
+        moment: closed at once, they would meet requests that are on their way.
+        """
         if self._server is not None:
             self._server.close()
+        settings = edge.settings
+        began = time.monotonic()
+        for tunnel in edge.tunnels:
+            tunnel.leave(began + tunnels_s + random() * settings.tunnel_spread_s)
+        tunnels_end = began + tunnels_s + settings.tunnel_spread_s + _FAREWELL_S
+        while edge.clients and time.monotonic() < began + idle_s:
+            await asyncio.sleep(_DRAIN_POLL_S)
         for client in list(edge.clients):
             if isinstance(client, ClientConnection):
                 client.drain()
-        ends_at = self._loop.time() + edge.settings.drain_timeout_s
-        while (edge.clients or edge.tunnels) and self._loop.time() < ends_at:
-            await asyncio.sleep(0.02)
+        clients_end = max(time.monotonic(), began) + settings.drain_timeout_s
+        while (edge.clients and time.monotonic() < clients_end) or (
+            edge.tunnels and time.monotonic() < tunnels_end
+        ):
+            await asyncio.sleep(_DRAIN_POLL_S)
         for tunnel in list(edge.tunnels):
             tunnel.close()
+        if edge.access_log is not None:
+            edge.access_log.close()
         self._report(None)
         self._left.set()
 
@@ -202,6 +235,9 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     channel = socket.socket(fileno=int(sys.argv[2]))
     gc.set_threshold(*_GC_THRESHOLD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:  # a client and a replica are two descriptors; distributions give 1024
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     async def serve() -> None:
         await Worker(listener, channel).run()

@@ -33,7 +33,9 @@ def main(
     """Revisions of Azure Container Apps on any Docker host."""
 
 
-for server in (servers.up, servers.router, servers.control, servers.demo, servers.check):
+for server in (
+    servers.up, servers.router, servers.control, servers.demo, servers.upgrade, servers.check
+):  # fmt: skip
     app.command()(server)
 app.command()(deploy.deploy)
 app.command()(resources.logs)

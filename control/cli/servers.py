@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import tempfile
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -12,11 +16,15 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import console, errors, fail
-from control.launcher import Launcher
+from control.launcher import Launcher, running
 from control.launcher import run as launch
 from control.settings import ControlSettings
 from router.config import CONTROL_TABLE, BadSettings, load
 from router.settings import RouterSettings
+from router.upgrades import facts_path
+
+_UPGRADE_S = 60.0
+_UPGRADE_POLL_S = 0.05
 
 Listen = Annotated[str | None, typer.Option("--listen", help="Ingress, HOST:PORT.")]
 Admin = Annotated[str | None, typer.Option("--admin", help="API, metrics and console, HOST:PORT.")]
@@ -92,6 +100,29 @@ def _launch(
         return asyncio.run(launch(environment, state, then))
     except BadSettings as error:
         fail(str(error), 2)
+
+
+def upgrade(state: State = None, config: Config = None) -> None:
+    """Go on as the newly installed code; listening sockets stay open, no request fails."""
+    import control.plane  # noqa: F401 - code that does not even load must not be started
+
+    folder = _state(state, config)
+    facts = facts_path(folder / "router")
+    asked = time.time()
+    try:
+        pid = running(folder) or int(json.loads(facts.read_text())["pid"])
+        os.kill(pid, signal.SIGUSR2)
+    except (OSError, ValueError, KeyError):
+        fail(f"no turnout runs on {folder}; give its --state")
+    while time.time() < asked + _UPGRADE_S:
+        found = json.loads(facts.read_text())
+        if found["began"] > asked:
+            console.print(f"turnout {found['version']} serves now (process {found['pid']})")
+            return
+        if found["refused_at"] > asked:
+            fail(f"the installed code does not start, the old one serves on: {found['refused']}")
+        time.sleep(_UPGRADE_POLL_S)
+    fail(f"no news within {_UPGRADE_S:.0f} s; look at the router's log")
 
 
 def demo(

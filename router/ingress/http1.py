@@ -15,9 +15,9 @@ from router import errors
 from router.chunked import ChunkedDecoder, FramingError
 from router.errors import Outcome, bad_request
 from router.exchange import UNKNOWN_APP, Exchange
-from router.ingress.refusals import diagnose, judge_partial, newer_minor
+from router.ingress.refusals import diagnose, judge_partial, newer_minor, without_empty_lines
 from router.ingress.transport import ClientTransport
-from router.request_head import Ingress, RequestHead, prefers_json, read_request
+from router.request_head import Ingress, RequestHead, prefers_json, read_request, user_agent
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ClientConnection(ClientTransport):
         "_ingress",
         "_parser",
         "_is_reading_heads",
+        "_requests_left",
         # per request
         "_exchange",
         "_target",
@@ -53,6 +54,7 @@ class ClientConnection(ClientTransport):
         self._ingress: Ingress = cast(Ingress, None)
         self._parser = HttpRequestParser(self)
         self._is_reading_heads = False
+        self._requests_left = edge.settings.max_requests_per_connection
         self._exchange: Exchange | None = None
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
@@ -68,11 +70,17 @@ class ClientConnection(ClientTransport):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._ingress = self.edge.ingress_for(transport)
-        self.edge.clients.add(self)
+        refusal = self.edge.admit(self, self.peer)
+        if refusal is not None:
+            self._refuse(refusal)
+            # It is in no list that the sweeper reads.
+            self.edge.loop.call_later(self.edge.settings.linger_s, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
-        self.edge.clients.discard(self)
+        if self in self.edge.clients:
+            self.edge.clients.discard(self)
+            self.edge.left(self.peer)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_lost()
@@ -136,7 +144,7 @@ class ClientConnection(ClientTransport):
         self._is_reading_heads = True
         while data and not self._is_closing:
             if data[0] == 13:  # RFC 9112 §2.2: empty lines before a request line are skipped
-                data = _without_empty_lines(data)
+                data = without_empty_lines(data)
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self._await_head(data)
@@ -195,6 +203,9 @@ class ClientConnection(ClientTransport):
             self._parser = HttpRequestParser(self)
             self._body_left = head.length
             self._decoder = ChunkedDecoder() if head.is_chunked else None
+        self._requests_left -= 1
+        if self._requests_left <= 0:
+            head.keeps_alive = False
         exchange = self._exchange = Exchange(self.edge, self, head)
         exchange.start()
 
@@ -282,6 +293,16 @@ class ClientConnection(ClientTransport):
 
     # --- what an exchange asks
 
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self._ingress.peer.decode()
+
+    @property
+    def user_agent(self) -> str:
+        """The request's User-Agent, or nothing."""
+        return user_agent(self._fields)
+
     def answer(self, outcome: Outcome, exchange: Exchange) -> None:
         """Send an answer of the edge."""
         head = exchange.head
@@ -325,13 +346,14 @@ class ClientConnection(ClientTransport):
         assert upstream is not None
         self._exchange = None
         self.edge.clients.discard(self)
-        tunnel = Tunnel(self.edge, exchange, self.transport, upstream.transport)
+        protocol = exchange.response.upgrade if exchange.response is not None else b""
+        tunnel = Tunnel(self.edge, exchange, self.transport, upstream.transport, protocol)
         self.edge.write(self.transport, head + rest)
         if self._buffer:
             self.edge.write(upstream.transport, self._buffer)
         self.edge.flush()  # what tunnels carry is written directly, and must come behind
         upstream.detach()
-        tunnel.begin()
+        tunnel.begin(rest)
 
     # --- deadlines and ends
 
@@ -372,12 +394,7 @@ class ClientConnection(ClientTransport):
         stats = self.edge.stats
         stats.of(UNKNOWN_APP, "").codes[outcome.status] += 1
         stats.errors[UNKNOWN_APP, outcome.code] += 1
+        if self.edge.access_log is not None:
+            self.edge.access_log.add_unreadable(self.peer, outcome)
         self._answer(outcome, None, keeps_alive=False)
         self._close()
-
-
-def _without_empty_lines(data: bytes) -> bytes:
-    at = 0
-    while data[at : at + 2] == b"\r\n":
-        at += 2
-    return data[at:]

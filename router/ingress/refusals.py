@@ -63,3 +63,11 @@ def _llhttp_knows(method: bytes) -> bool:
     except HttpParserError:
         return False
     return True
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """A head without the empty lines in front of it (RFC 9112 §2.2 asks to skip them)."""
+    at = 0
+    while data[at : at + 2] == b"\r\n":
+        at += 2
+    return data[at:]

@@ -15,7 +15,11 @@ weights = st.lists(st.integers(0, 100), min_size=1, max_size=40).filter(any)
 @dataclass(eq=False)
 class Loaded:
     in_flight: int = 0
-    down_until: float = 0.0
+    ejected_until: float = 0.0
+    settled_at: float = 0.0
+
+    def takes(self, now: float) -> bool:
+        return now >= self.ejected_until
 
 
 @given(weights)
@@ -62,14 +66,14 @@ def test_the_less_loaded_of_two_is_chosen() -> None:
 
 
 def test_a_failing_replica_is_passed_over() -> None:
-    down, up = Loaded(down_until=10.0), Loaded(in_flight=9)
+    down, up = Loaded(ejected_until=10.0, settled_at=10.0), Loaded(in_flight=9)
 
     assert all(less_loaded([down, up], 5.0) is up for _ in range(50))
     assert any(less_loaded([down, up], 11.0) is down for _ in range(50))
 
 
 def test_the_last_replica_is_tried_although_it_fails() -> None:
-    only = Loaded(down_until=10.0)
+    only = Loaded(ejected_until=10.0, settled_at=10.0)
 
     assert less_loaded([only], 5.0) is only
 

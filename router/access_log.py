@@ -1,0 +1,192 @@
+"""One JSON line per request, written beside the loop.
+
+Lines are made on the loop and written by a thread, so a disk that stalls holds no request up:
+what would pile up behind it is dropped and counted. Field names are fixed in README.md. Only
+these fields are logged, so no Authorization or Cookie can ever be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from router.errors import Outcome
+    from router.exchange import Exchange
+
+_BATCH_BYTES = 65536
+_MOST_WAITING_BYTES = 8 << 20  # some 25,000 lines; a second's worth at full speed
+_LEAVE_S = 2.0
+STDOUT = "-"
+
+
+def open_target(target: str) -> int:
+    """A descriptor to write to. Raises OSError."""
+    if target == STDOUT:
+        return os.dup(1)
+    return os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+class AccessLog:
+    """The access log of one worker."""
+
+    def __init__(self, target: str, *, min_status: int, min_s: float) -> None:
+        self.dropped = 0
+        self._min_status = min_status
+        self._min_s = min_s
+        self._takes_all = not min_status and not min_s
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._second = 0
+        self._prefix = ""
+        self._writer = _Writer(target)
+
+    def add(self, exchange: Exchange, status: int, end: float) -> None:
+        """Log a request that is over; `end` is on the clock of `perf_counter`."""
+        seconds = end - exchange.started
+        if not self._takes(status, seconds):
+            return
+        head, revision, replica = exchange.head, exchange.revision, exchange.replica
+        self._write(
+            {
+                "time": self._now(),
+                "client": exchange.client.peer,
+                "method": head.method.decode("latin-1"),
+                "host": head.host_key.decode("latin-1"),
+                "path": head.target.decode("latin-1"),
+                "status": status,
+                "error": exchange.error,
+                "app": exchange.route.app if exchange.route is not None else "",
+                "revision": revision.name if revision is not None else "",
+                "replica": replica.id if replica is not None else "",
+                "reason": exchange.reason,
+                "duration_ms": round(seconds * 1000, 3),
+                "upstream_ms": round((end - exchange.sent_at) * 1000, 3) if exchange.sent_at else 0,
+                "request_bytes": exchange.bytes_in,
+                "response_bytes": exchange.bytes_out,
+                "request_id": head.request_id.decode("latin-1"),
+                "user_agent": exchange.client.user_agent,
+            }
+        )
+
+    def add_unreadable(self, client: str, outcome: Outcome) -> None:
+        """Log what was no request."""
+        if self._takes(outcome.status, 0.0):
+            self._write(
+                {
+                    "time": self._now(),
+                    "client": client,
+                    "status": outcome.status,
+                    "error": outcome.code,
+                }
+            )
+
+    def _takes(self, status: int, seconds: float) -> bool:
+        if self._takes_all:
+            return True
+        if self._min_status and status >= self._min_status:
+            return True
+        return bool(self._min_s) and seconds >= self._min_s
+
+    def _now(self) -> str:
+        """RFC 3339 in UTC, to the millisecond."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._prefix}.{int((now - second) * 1000):03d}Z"
+
+    def _write(self, record: dict[str, object]) -> None:
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes >= _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what has gathered to the writer; called on every tick."""
+        if self._lines:
+            lines, self._lines, self._bytes = self._lines, [], 0
+            if not self._writer.offer(lines):
+                self.dropped += len(lines)
+        self.dropped += self._writer.lost()
+
+    def close(self) -> None:
+        """Write what is left, but wait no longer than a moment."""
+        self.flush()
+        self._writer.close(_LEAVE_S)
+
+
+class _Writer:
+    """The thread that may block."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._fd = open_target(target)
+        self._queue: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
+        self._offered = 0  # bytes; each of the two is written by one thread only
+        self._written = 0
+        self._lost = 0
+        self._lost_told = 0
+        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._thread.start()
+
+    def offer(self, lines: list[bytes]) -> bool:
+        """Take lines, unless too much waits already."""
+        if self._offered - self._written > _MOST_WAITING_BYTES:
+            return False
+        self._offered += sum(map(len, lines))
+        self._queue.put(lines)
+        return True
+
+    def lost(self) -> int:
+        """Lines that could not be written since it was last asked."""
+        lost, self._lost_told = self._lost - self._lost_told, self._lost
+        return lost
+
+    def close(self, wait_s: float) -> None:
+        """End after what was offered."""
+        self._queue.put(None)
+        self._thread.join(wait_s)
+
+    def _run(self) -> None:
+        while (lines := self._queue.get()) is not None:
+            try:
+                self._follow_rename()
+                for piece in self._pieces(lines):
+                    _write_all(self._fd, piece)
+            except OSError:  # a full disk: the next batch may fit
+                self._lost += len(lines)
+            self._written += sum(map(len, lines))
+        os.close(self._fd)
+
+    def _follow_rename(self) -> None:
+        """A log that was moved away (logrotate) goes on in a new file of the old name."""
+        if self._target == STDOUT:
+            return
+        ours = os.fstat(self._fd)
+        with contextlib.suppress(FileNotFoundError):
+            theirs = os.stat(self._target)
+            if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+                return
+        os.close(self._fd)
+        self._fd = open_target(self._target)
+
+    def _pieces(self, lines: list[bytes]) -> list[bytes]:
+        """Workers share the file: appends to a file are whole, but a pipe mixes long writes."""
+        if stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+            return lines
+        return [b"".join(lines)]
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,280 @@
+"""How a request gets to a replica: routing, waiting for room, attempts, retries.
+
+A request is sent again only if no byte of a response was passed on and it can be replayed; to
+each replica at most once, and only within the budget of the revision that failed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import random
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from router import errors
+from router.errors import Outcome
+from router.replicas import Replica
+from router.request_head import RequestHead
+from router.response_head import ResponseHead
+from router.selection import less_loaded, with_room
+from router.table import RevisionRoute, Route
+
+if TYPE_CHECKING:
+    from router.edge import Edge
+    from router.ports import ClientSide, Queued
+    from router.upstream.http1 import UpstreamConnection
+
+# A pooled connection idle for longer than this is not used for a request that cannot be sent
+# twice: the replica may be closing it this very moment, and the loss would be the client's.
+_FRESH_ENOUGH_S = 1.0
+
+
+class Attempts:
+    """The way of one request to a replica; `Exchange` goes on from there."""
+
+    __slots__ = (
+        "edge",
+        "client",
+        "head",
+        "route",
+        "revision",
+        "replica",
+        "upstream",
+        "reason",
+        "is_over",
+        "response",
+        # attempts
+        "_tried",
+        "_fresh",
+        "_queue",
+        "_held",
+        "_held_bytes",
+        "request_ended",
+        # accounting
+        "started",
+        "sent_at",
+    )
+
+    def __init__(self, edge: Edge, client: ClientSide, head: RequestHead) -> None:
+        self.edge = edge
+        self.client = client
+        self.head = head
+        self.route: Route | None = None
+        self.revision: RevisionRoute | None = None
+        self.replica: Replica | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.reason = ""
+        self.is_over = False
+        self.response: ResponseHead | None = None
+        self._tried: tuple[Replica, ...] = ()
+        self._fresh = False
+        self._queue: deque[Queued] | None = None
+        self._held: list[bytes] | None = []
+        self._held_bytes = 0
+        self.request_ended = not head.has_body
+        self.started = perf_counter()
+        self.sent_at = 0.0
+
+    # --- choosing
+
+    def start(self) -> None:
+        """Route the request by the table in force now, and make the first attempt."""
+        edge = self.edge
+        found = edge.table.lookup(self.head.host_key)
+        if isinstance(found, Outcome):
+            self._refuse(found)
+            return
+        self.route = found
+        if edge.shed_ratio and random() < edge.shed_ratio:
+            self._refuse(errors.ROUTER_OVERLOADED)
+            return
+        if not self.request_ended and 0 < edge.settings.max_body_bytes < self.head.length:
+            self._refuse(errors.CONTENT_TOO_LARGE)
+            return
+        revision = found.revision()
+        if revision is None:
+            self._refuse(found.outcome or errors.NO_READY_REPLICA)
+            return
+        self.reason = found.reason
+        self.revision = revision
+        revision.stats.in_flight += 1
+        self._attempt(errors.NO_READY_REPLICA)
+
+    def _attempt(self, otherwise: Outcome, *, retry_for: str = "") -> None:
+        """Try one more replica, or give the answer that the last attempt earned."""
+        failed = self.revision
+        if retry_for and not self._may_retry(retry_for):
+            self._refuse(otherwise)
+            return
+        replica = self._next_replica()
+        if replica is None:
+            self._refuse(otherwise)
+            return
+        if retry_for and failed is not None:
+            failed.stats.retries[retry_for] += 1
+            self.reason = "retry"
+        if replica.in_flight < self.edge.replica_limit:
+            self._use(replica)
+        else:
+            self._find_room(replica)
+
+    def _may_retry(self, reason: str) -> bool:
+        assert self.revision is not None
+        if reason == "stale":
+            return True  # the replica is well, only the connection was old: no load is added
+        stats, settings = self.revision.stats, self.edge.settings
+        return stats.budget.take(
+            stats.requests + stats.in_flight,
+            settings.retry_budget_percent / 100,
+            settings.retry_min_per_s,
+        )
+
+    def _next_replica(self) -> Replica | None:
+        assert self.revision is not None
+        assert self.route is not None
+        now = self.edge.now
+        replica = less_loaded(self.revision.replicas, now, self._tried)
+        if replica is not None or not self._tried or not self.edge.settings.retry_other_revisions:
+            return replica
+        for other in self.route.others(self.revision):  # a dead revision costs no user a failure
+            replica = less_loaded(other.replicas, now, self._tried)
+            if replica is not None:
+                self.revision.stats.in_flight -= 1
+                other.stats.in_flight += 1
+                self.revision = other
+                return replica
+        return None
+
+    # --- waiting for room
+
+    def _find_room(self, full: Replica) -> None:
+        """Another replica of the revision that has room, else a place in the queue."""
+        assert self.revision is not None
+        edge = self.edge
+        roomy = with_room(self.revision.replicas, edge.now, edge.replica_limit, self._tried)
+        if roomy is not None:
+            self._use(roomy)
+        elif len(full.queue) >= edge.queue_limit:
+            self._refuse(errors.REPLICA_OVERLOADED)
+        else:
+            self._queue = full.queue
+            full.queue.append(self)
+            self.client.arm(edge.settings.queue_timeout_s)
+
+    def admitted(self, replica: Replica) -> None:
+        """The first of the queue is called: a replica has room."""
+        self._queue = None
+        assert self.revision is not None
+        if replica.departed or replica in self._tried:
+            self.revision.stats.in_flight -= 1  # the table has changed while it waited
+            self.revision = None
+            self.start()
+        else:
+            self._use(replica)
+
+    def _leave_queue(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.remove(self)
+
+    # --- connecting
+
+    def _use(self, replica: Replica) -> None:
+        self.replica = replica
+        replica.in_flight += 1
+        connection = None
+        if not self._fresh:
+            is_safe = self.head.is_idempotent
+            connection = replica.take_idle(0.0 if is_safe else self.edge.now - _FRESH_ENOUGH_S)
+        if connection is not None:
+            self.connected(connection)
+        else:
+            self.client.arm(self.edge.settings.connect_timeout_s + 1.0)
+            self.edge.connect(replica, self)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """A connection is there: send the head and what has arrived of the body."""
+        if self.is_over:
+            connection.release()
+            return
+        self.upstream = connection
+        self.sent_at = perf_counter()
+        held = self._held or ()
+        wire = self.head.wire if not held else b"".join((self.head.wire, *held))
+        is_head = self.head.method == b"HEAD"
+        connection.begin(self, wire, is_head=is_head)  # type: ignore[arg-type] # an Exchange
+        self._forget_unreplayable()
+        settings = self.edge.settings
+        if self.request_ended:
+            self.client.arm(settings.response_timeout_s)
+        else:
+            self.client.arm(settings.body_idle_timeout_s)
+            self.client.resume_body()
+
+    def _forget_unreplayable(self) -> None:
+        if not self.head.is_idempotent or self._held_bytes > self.edge.settings.replay_bytes:
+            self._held = None
+
+    # --- losing
+
+    def connect_failed(self, outcome: Outcome) -> None:
+        """No connection: nothing was sent, so any request may go to another replica."""
+        if not self.is_over:
+            self._lose_replica()
+            self._attempt(outcome, retry_for="connect")
+
+    def upstream_lost(self) -> None:
+        """The connection broke before the response was complete."""
+        connection, self.upstream = self.upstream, None
+        if self.response is not None:
+            self._cut()
+        elif self._held is None:
+            self._refuse(errors.UPSTREAM_RESET)
+        elif connection is not None and connection.used > 1:
+            # The replica closed an idle connection as we used it: its right (RFC 9112 §9.3.1).
+            self._fresh = True
+            self._leave_replica()
+            self._attempt(errors.UPSTREAM_RESET, retry_for="stale")
+        else:
+            self._lose_replica()
+            self._attempt(errors.UPSTREAM_RESET, retry_for="reset")
+
+    def _lose_replica(self) -> None:
+        replica = self._leave_replica()
+        self._eject(replica)
+        self._tried = (*self._tried, replica)
+
+    def _leave_replica(self) -> Replica:
+        replica, self.replica = self.replica, None
+        assert replica is not None
+        replica.leave()
+        return replica
+
+    def _eject(self, replica: Replica) -> None:
+        assert self.revision is not None
+        replica.eject(self.edge.now, self.edge.settings.slow_start_s)
+        self.revision.stats.ejections += 1
+
+    def _note_fault(self, replica: Replica) -> None:
+        """A 502, 503 or 504 of the replica's own: some in a row, and it is passed over.
+
+        Unless that would leave fewer than half of its revision's replicas: then the fault is the
+        revision's, and the rest would only be crushed.
+        """
+        replica.faults += 1
+        limit = self.edge.settings.eject_after_faults
+        if not limit or replica.faults < limit or self.revision is None:
+            return
+        all_ = self.revision.replicas
+        now = self.edge.now
+        others = sum(1 for r in all_ if r is not replica and r.ejected_until <= now)
+        if 2 * others >= len(all_):
+            self._eject(replica)
+
+    # --- how it ends; `Exchange` knows
+
+    def _refuse(self, outcome: Outcome) -> None:
+        raise NotImplementedError
+
+    def _cut(self) -> None:
+        raise NotImplementedError

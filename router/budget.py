@@ -1,0 +1,37 @@
+"""How many requests may be sent again: a share of the recent ones, so that none avalanche.
+
+Pure. Figures decay by a tenth a second, which weighs about the last ten seconds.
+"""
+
+from __future__ import annotations
+
+_KEEP_PER_S = 0.9
+_MEMORY_S = 10.0  # 1 / (1 - 0.9): what a decaying sum holds of a steady flow
+
+
+class RetryBudget:
+    """The budget of one revision in one worker.
+
+    `share` is a fraction of the requests, `least_per_s` what is allowed however few there are.
+    """
+
+    __slots__ = ("_recent", "_seen", "_used")
+
+    def __init__(self) -> None:
+        self._recent = 0.0  # decaying sum of requests
+        self._used = 0.0  # decaying sum of retries
+        self._seen = 0
+
+    def second_passed(self, requests: int) -> None:
+        """Called once a second with the number of requests so far."""
+        self._recent = self._recent * _KEEP_PER_S + requests - self._seen
+        self._used *= _KEEP_PER_S
+        self._seen = requests
+
+    def take(self, requests: int, share: float, least_per_s: float) -> bool:
+        """Whether one more may be sent again; `requests` as of now, those in flight included."""
+        recent = self._recent + requests - self._seen
+        if self._used + 1 > max(share * recent, least_per_s * _MEMORY_S):
+            return False
+        self._used += 1
+        return True
