@@ -133,6 +133,5 @@ TRACE_REFUSED = Outcome(
 MAX_FORWARDS_REACHED = Outcome(
     200, "MaxForwardsReached", "The request may not be forwarded further.", b"Allow: *\r\n"
 )
-METHOD_UNKNOWN = Outcome(501, "MethodNotImplemented", "This method is not known here.")
 VERSION_UNKNOWN = Outcome(505, "HttpVersionNotSupported", "Only HTTP/1.0 and HTTP/1.1 here.")
 CODING_UNKNOWN = Outcome(501, "TransferCodingUnknown", "Only the chunked coding is known here.")

@@ -15,7 +15,7 @@ from router import errors
 from router.chunked import ChunkedDecoder, FramingError
 from router.errors import Outcome, bad_request
 from router.exchange import UNKNOWN_APP, Exchange
-from router.ingress.refusals import diagnose, judge_partial, newer_minor, without_empty_lines
+from router.ingress.refusals import diagnose, judge_partial, read_unusual, without_empty_lines
 from router.ingress.transport import ClientTransport
 from router.request_head import Ingress, RequestHead, prefers_json, read_request, user_agent
 from router.tunnel import Tunnel
@@ -176,12 +176,11 @@ class ClientConnection(ClientTransport):
             return
         self._fields = []
         self._discarded = 0
-        refusal = self._parse(wire)
-        if refusal is not None:
-            self._refuse(refusal)
+        method = self._parse(wire)
+        if isinstance(method, Outcome):
+            self._refuse(method)
             return
-        parser = self._parser
-        method, target = parser.get_method(), self._target
+        parser, target = self._parser, self._target
         # llhttp skips a bare LF before the line and extra spaces in it; RFC 9112 §3 has neither.
         if wire.find(b"\r\n") != len(method) + len(target) + _REST_OF_LINE:
             self._refuse(bad_request("The request line is malformed."))
@@ -209,19 +208,20 @@ class ClientConnection(ClientTransport):
         exchange = self._exchange = Exchange(self.edge, self, head)
         exchange.start()
 
-    def _parse(self, wire: bytes) -> Outcome | None:
+    def _parse(self, wire: bytes) -> bytes | Outcome:
+        """Show a head to llhttp; returns the request's method."""
         try:
             self._parser.feed_data(wire)
         except HttpParserUpgrade:
             pass  # raised behind a complete head
         except HttpParserError:
-            newer = newer_minor(wire)
-            if newer is None:
-                return diagnose(wire)
+            unusual = read_unusual(wire)
             self._parser = HttpRequestParser(self)
             self._fields = []
-            return self._parse(newer)
-        return None
+            if unusual is None or isinstance(self._parse(unusual[1]), Outcome):
+                return diagnose(wire)
+            return unusual[0]
+        return self._parser.get_method()
 
     def _hold(self, data: bytes) -> None:
         """Pipelined bytes wait their turn, and no more are read."""

@@ -25,18 +25,25 @@ def diagnose(wire: bytes) -> Outcome:
         return bad_request("The request line is malformed.")
     if match[3] != b"1":
         return errors.VERSION_UNKNOWN
-    if not _llhttp_knows(match[1]):
-        return errors.METHOD_UNKNOWN
     return bad_request("The request's head is malformed.")
 
 
-def newer_minor(wire: bytes) -> bytes | None:
-    """The head with its HTTP/1.2 to 1.9 read as 1.1, which RFC 9110 §2.5 asks for."""
+def read_unusual(wire: bytes) -> tuple[bytes, bytes] | None:
+    """A head in words that llhttp knows, with the method it really has; None if it has no others.
+
+    llhttp has a list of methods and of versions. Methods are open (RFC 9110 §9.1), and HTTP/1.2 to
+    1.9 are to be read as 1.1 (§2.5). What changes is only what llhttp is shown.
+    """
     line, crlf, rest = wire.partition(b"\r\n")
     match = _REQUEST_LINE.fullmatch(line)
-    if match is None or match[3] != b"1" or match[4] < b"2":
+    if match is None or match[3] != b"1":
         return None
-    return line[:-1] + b"1" + crlf + rest
+    method, target, _, minor = match.groups()
+    if method == b"PRI" or (minor < b"2" and _llhttp_knows(method)):
+        return None
+    shown = method if _llhttp_knows(method) else b"GET"
+    version = b"1" if minor > b"1" else minor
+    return method, b"%b %b HTTP/1.%b" % (shown, target, version) + crlf + rest
 
 
 def judge_partial(data: bytes, settings: RouterSettings) -> Outcome | None:

@@ -55,8 +55,8 @@ REFUSED = {
     "the HTTP/2 preface": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "TLS on a plain port": (400, bytes.fromhex("1603010200010001fc0303") + b"\n\r\n"),
     "method that is no token": (400, line(b"G(T / HTTP/1.1")),
-    "unknown method": (501, line(b"BREW / HTTP/1.1")),
-    "lower-case method": (501, line(b"get / HTTP/1.1")),
+    "method with a bad character": (400, line(b"GE{T / HTTP/1.1")),
+    "unknown method with a bad field": (400, wire(HOST, b"A : b", line=b"BREW / HTTP/1.1")),
     # RFC 9112 §3.2: target
     "CONNECT": (405, line(b"CONNECT shop.localhost:80 HTTP/1.1")),
     "target without a slash": (400, line(b"GET a HTTP/1.1")),
@@ -197,6 +197,12 @@ PASSED = {
     "an expectation in HTTP/1.0 is ignored": (
         post(b"Expect: magic", b"Content-Length: 3", body=b"abc", version=b"1.0"),
         post(b"Content-Length: 3", body=b"abc")),
+    # RFC 9110 §9.1: methods are open, and case-sensitive
+    "unknown method": (line(b"BREW / HTTP/1.1"), line(b"BREW / HTTP/1.1")),
+    "lower-case method": (line(b"get / HTTP/1.1"), line(b"get / HTTP/1.1")),
+    "unknown method with a body": (
+        wire(HOST, b"Content-Length: 3", line=b"BREW / HTTP/1.1", body=b"abc"),
+        wire(HOST, b"Content-Length: 3", line=b"BREW / HTTP/1.1", body=b"abc")),
     "Max-Forwards counts down": (
         wire(HOST, b"Max-Forwards: 5", line=b"OPTIONS / HTTP/1.1"),
         wire(HOST, b"Max-Forwards: 4", line=b"OPTIONS / HTTP/1.1")),

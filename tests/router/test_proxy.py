@@ -519,7 +519,6 @@ async def test_the_edge_tells_which_revision_answered_when_asked_to() -> None:
         (b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nA: b\r\n c\r\n\r\n", b"400"),
         (b"GET / HTTP/2.0\r\nHost: shop.localhost\r\n\r\n", b"505"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"505"),
-        (b"BREW / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", b"501"),
         (b"CONNECT shop.localhost:80 HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", b"405"),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"414"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 40000 + b"\r\n\r\n", b"431"),

@@ -41,9 +41,10 @@ def run(*args: str, **settings: object) -> subprocess.CompletedProcess[str]:
 class Turnout:
     """A running server; its addresses are those of its ready line."""
 
-    def __init__(self, *args: str, **settings: object) -> None:
+    def __init__(self, *args: str, cwd: Path | None = None, **settings: object) -> None:
         self.args = args
         self.settings = settings
+        self._cwd = cwd  # the code that is run is the code that is there
         self.facts: dict[str, str] = {}
         self.stderr = b""
         self.process = self._spawn()
@@ -55,6 +56,7 @@ class Turnout:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            cwd=self._cwd,
         )
 
     def __enter__(self) -> Turnout:
