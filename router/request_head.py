@@ -35,7 +35,7 @@ from router.hosts import fold
 Fields = list[tuple[bytes, bytes]]
 
 # RFC 9110 §9.2.2; a request with another method is never sent twice.
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _SANE_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _ABSOLUTE = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,18}")
@@ -66,7 +66,6 @@ class RequestHead:
         "keeps_alive",
         "length",
         "method",
-        "prefers_json",
         "request_id",
         "target",
         "upgrade",
@@ -86,7 +85,6 @@ class RequestHead:
     upgrade: bytes  # the protocols asked for, or empty
     request_id: bytes
     wire: bytes
-    prefers_json: bool
 
     def __repr__(self) -> str:
         return f"<{self.method.decode()} {self.host_key.decode()}{self.target.decode('latin-1')}>"
@@ -156,7 +154,7 @@ def read_request(
     ids = read.request_ids
     sane = len(ids) == 1 and _SANE_REQUEST_ID.fullmatch(ids[0])
     head.request_id = ids[0] if sane else new_id
-    head.is_idempotent = method in _IDEMPOTENT
+    head.is_idempotent = method in IDEMPOTENT
     head.wire = _wire(head, read, ingress)
     return head
 

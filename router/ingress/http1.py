@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpRequestParser
 
 from router import errors
 from router.chunked import ChunkedDecoder, FramingError
 from router.errors import Outcome, bad_request
 from router.exchange import UNKNOWN_APP, Exchange
-from router.ingress.refusals import diagnose, judge_partial, read_unusual, without_empty_lines
-from router.ingress.transport import ClientTransport
-from router.request_head import Ingress, RequestHead, prefers_json, read_request, user_agent
+from router.ingress.heads import HeadReader
+from router.ingress.refusals import judge_partial, without_empty_lines
+from router.request_head import RequestHead, prefers_json, user_agent
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -27,23 +27,18 @@ if TYPE_CHECKING:
 _PIPELINED = 1
 _BODY = 2
 
-_REST_OF_LINE = len("  HTTP/1.1")
 _FOREVER = float("inf")
 
 
-class ClientConnection(ClientTransport):
+class ClientConnection(HeadReader):
     """Reads requests, hands each to an Exchange, writes its answer."""
 
     __slots__ = (
         # per connection
-        "_ingress",
-        "_parser",
         "_is_reading_heads",
         "_requests_left",
         # per request
         "_exchange",
-        "_target",
-        "_fields",
         "_body_left",
         "_decoder",
         "_discarded",
@@ -51,13 +46,9 @@ class ClientConnection(ClientTransport):
 
     def __init__(self, edge: Edge) -> None:
         super().__init__(edge)
-        self._ingress: Ingress = cast(Ingress, None)
-        self._parser = HttpRequestParser(self)
         self._is_reading_heads = False
         self._requests_left = edge.settings.max_requests_per_connection
         self._exchange: Exchange | None = None
-        self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
         self._body_left = 0
         self._decoder: ChunkedDecoder | None = None
         self._discarded = 0
@@ -132,14 +123,6 @@ class ClientConnection(ClientTransport):
 
     # --- heads
 
-    def on_url(self, url: bytes) -> None:
-        """Called by llhttp, once: it is only ever fed a whole head."""
-        self._target = url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by llhttp for each field."""
-        self._fields.append((name, value))
-
     def _read_heads(self, data: bytes) -> None:
         self._is_reading_heads = True
         while data and not self._is_closing:
@@ -170,29 +153,8 @@ class ClientConnection(ClientTransport):
         self._buffer = data
 
     def _request(self, wire: bytes) -> None:
-        settings = self.edge.settings
-        if len(wire) > settings.max_head_bytes:
-            self._refuse(judge_partial(wire, settings) or errors.HEAD_TOO_LARGE)
-            return
-        self._fields = []
         self._discarded = 0
-        method = self._parse(wire)
-        if isinstance(method, Outcome):
-            self._refuse(method)
-            return
-        parser, target = self._parser, self._target
-        # llhttp skips a bare LF before the line and extra spaces in it; RFC 9112 §3 has neither.
-        if wire.find(b"\r\n") != len(method) + len(target) + _REST_OF_LINE:
-            self._refuse(bad_request("The request line is malformed."))
-            return
-        head = read_request(
-            method,
-            target,
-            parser.get_http_version(),
-            self._fields,
-            self._ingress,
-            self.edge.new_id(),
-        )
+        head = self._read(wire)
         if isinstance(head, Outcome):
             self._refuse(head)
             return
@@ -207,21 +169,6 @@ class ClientConnection(ClientTransport):
             head.keeps_alive = False
         exchange = self._exchange = Exchange(self.edge, self, head)
         exchange.start()
-
-    def _parse(self, wire: bytes) -> bytes | Outcome:
-        """Show a head to llhttp; returns the request's method."""
-        try:
-            self._parser.feed_data(wire)
-        except HttpParserUpgrade:
-            pass  # raised behind a complete head
-        except HttpParserError:
-            unusual = read_unusual(wire)
-            self._parser = HttpRequestParser(self)
-            self._fields = []
-            if unusual is None or isinstance(self._parse(unusual[1]), Outcome):
-                return diagnose(wire)
-            return unusual[0]
-        return self._parser.get_method()
 
     def _hold(self, data: bytes) -> None:
         """Pipelined bytes wait their turn, and no more are read."""
