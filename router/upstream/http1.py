@@ -84,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send more of the request's body."""
-        self.edge.write(self.transport, data)
+        self.edge.write_more(self.transport, data)
 
     def release(self) -> None:
         """The exchange is over and the connection good: keep it for the next."""
