@@ -166,6 +166,7 @@ static_resources:
           stat_prefix: in
           codec_type: HTTP1
           use_remote_address: true
+          upgrade_configs: [{{ upgrade_type: websocket }}]
           route_config:
             virtual_hosts:
             - name: app

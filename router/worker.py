@@ -36,7 +36,7 @@ _DRAIN_POLL_S = 0.02
 _FAREWELL_S = 3.0  # for the last tunnels to hear that they have to end
 # A connection allocates about ten tracked objects; the default of 700 would collect every few
 # dozen requests, and nothing on the request path is left in a cycle.
-_GC_THRESHOLD = (20_000, 20, 50)
+GC_THRESHOLD = (20_000, 20, 50)
 
 
 class Worker:
@@ -120,6 +120,7 @@ class Worker:
         for wire in message["apps"]:
             routes = self._compiler.app(app_from(wire), self._domain)
             self._staged[routes.spec.name] = routes
+        gc.freeze()  # what is staged lives long: a collection over 10,000 apps takes 100 ms
 
     def _swap(self, message: Message) -> None:
         edge, compiler = self._edge, self._compiler
@@ -139,7 +140,7 @@ class Worker:
             gone = old.apps.get(name)
             if gone is not None:
                 compiler.retire(gone, staged.get(name))
-        gc.freeze()  # a table is long-lived: 10,000 apps cost a full collection 47 ms
+        gc.freeze()
         self._channel.send(
             {"type": "applied", "version": edge.table.version, "epoch": edge.table.epoch}
         )
@@ -234,7 +235,7 @@ def main() -> None:
     """Entry point of a worker process."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     channel = socket.socket(fileno=int(sys.argv[2]))
-    gc.set_threshold(*_GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLD)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # a client and a replica are two descriptors; distributions give 1024
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
