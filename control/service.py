@@ -42,6 +42,10 @@ class Service:
             raise NotFound(f"there is no app {name}")
         return view
 
+    def peek(self, name: str) -> AppView:
+        """What there is of an app, also when it has been deleted and its replicas still drain."""
+        return self._store.view(name.lower())
+
     def revision(self, app: str, name: str) -> tuple[AppView, Revision]:
         """One revision. Raises NotFound."""
         view = self.app(app)

@@ -25,6 +25,7 @@ class ControlSettings:
         "", "unix:PATH of that router's admin endpoints, shown on the admin port too."
     )
     log_level: str = setting("info", "debug, info, warning or error.")
+    environment: str = setting("local", "Name of the managed environment that Azure clients see.")
     on_exit: str = setting(
         "keep", "keep or stop the local processes when the control plane is told to leave."
     )
@@ -41,7 +42,9 @@ class ControlSettings:
     max_backoff_s: float = setting(300.0, "Seconds between restarts at most (contract §7).")
     healthy_after_s: float = setting(600.0, "Seconds in good health that reset the back-off.")
     drain_timeout_s: float = setting(
-        30.0, "Seconds that requests in flight may hold up a replica's end."
+        75.0,
+        "Seconds that requests in flight may hold up a replica's end; above the router's"
+        " tunnel_drain_s and tunnel_spread_s, or WebSockets would be cut.",
     )
     router_lease_s: float = setting(
         60.0, "Seconds a silent router is waited for before its replicas are stopped."

@@ -7,6 +7,7 @@ from aiohttp.typedefs import Middleware
 
 from control.api import apps, keys, revisions, sync, traffic
 from control.api.admin import AdminPages
+from control.api.azure import handlers as azure
 from control.api.problems import render_problems
 from control.publisher import Publisher
 from control.reconciler import Reconciler
@@ -46,6 +47,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.get(_REVISION + "/replicas", revisions.list_replicas),
         web.get(_REVISION + "/replicas/{replica}/logs", revisions.get_logs),
         web.post("/v1/sync", sync.sync),
+        web.route("*", "/{slashes:/*}subscriptions/{path:.*}", azure.dispatch),
     ]
 
 
@@ -67,5 +69,6 @@ def build(
     app[keys.SERVICE] = service
     app[keys.PUBLISHER] = publisher
     app[keys.RECONCILER] = reconciler
+    app[keys.ENVIRONMENT] = settings.environment
     app.add_routes(routes(admin))
     return app

@@ -1,0 +1,66 @@
+"""Long-running operations, as what they wait for: nothing is stored, so nothing can be lost.
+
+An operation's id says which app and revision it is about, and its status is read from them. It
+survives a restart of the control plane, and two clients that wait for the same see the same.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from control.errors import NotFound
+from control.resources import AppView, Provisioning
+
+POLL_MS = "300"  # `Retry-After: 0` would mean 30 s to the SDK (contract §10)
+_FAILED = "ContainerAppOperationError"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a client waits for: an app's revision to be provisioned, or an app to be gone."""
+
+    kind: str  # deploy, delete, done
+    app: str
+    revision: str = ""
+
+    @property
+    def id(self) -> str:
+        """A name that can stand in a path."""
+        text = "|".join((self.kind, self.app, self.revision))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse(name: str) -> Operation:
+    """The operation of that id. Raises NotFound."""
+    try:
+        text = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
+        kind, app, revision = text.split("|")
+    except ValueError:
+        raise NotFound(f"there is no operation {name}") from None
+    return Operation(kind, app, revision)
+
+
+def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | None]:
+    """`InProgress`, `Succeeded` or `Failed`, and with a failure its error."""
+    if operation.kind == "delete":
+        is_gone = view.app is not None or not view.replicas
+        return ("Succeeded" if is_gone else "InProgress"), None
+    if operation.kind == "done":
+        return "Succeeded", None
+    revision = view.revisions.get(operation.revision)
+    if view.app is None or revision is None:
+        return "Failed", _error(f"{operation.revision or operation.app} was deleted meanwhile")
+    if revision.provisioning is Provisioning.FAILED:
+        return "Failed", _error(
+            f"Failed to provision revision for container app '{operation.app}'. "
+            f"Error details: {revision.reason}: {revision.message}"
+        )
+    if revision.is_active and revision.provisioning is Provisioning.PROVISIONING:
+        return "InProgress", None
+    return "Succeeded", None
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"code": _FAILED, "message": message}

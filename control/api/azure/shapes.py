@@ -1,0 +1,247 @@
+"""ARM's envelopes around our resources, and what of an ARM body we act upon (arm-wire §3, §4).
+
+Pure. Clients send back what they were shown, read-only fields and empty defaults included; both
+are dropped here. What is left and not known is refused by name, like everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.api.wire import app_wire, moment, replica_wire, revision_wire
+from control.errors import Detail, Invalid, all_of
+from control.resources import AppView, Replica, Revision
+
+LOCATION = "local"
+PROVIDER = "/providers/Microsoft.App"
+
+# Shown by GET and ignored in a body (contract §10), with the keys of later API versions that the
+# contract says to ignore.
+_PROPERTIES = frozenset(
+    [
+        "provisioningState",
+        "runningStatus",
+        "deploymentErrors",
+        "managedEnvironmentId",
+        "environmentId",
+        "workloadProfileName",
+        "outboundIpAddresses",
+        "customDomainVerificationId",
+        "latestRevisionName",
+        "latestReadyRevisionName",
+        "latestRevisionFqdn",
+        "eventStreamEndpoint",
+        "patchingConfiguration",
+    ]
+)
+_CONFIGURATION = frozenset({"identitySettings", "revisionTransitionThreshold", "targetLabel"})
+_INGRESS = frozenset({"fqdn", "targetPortHttpScheme"})
+_CONTAINER = frozenset({"imageType"})
+# Accepted because they ask for what is done anyway: HTTP/1.1, and no redirect to TLS.
+_TRANSPORTS = ("auto", "http")
+
+
+class Place:
+    """Where a resource stands: the start of its id, as the client wrote it."""
+
+    def __init__(self, subscription: str, group: str, environment: str) -> None:
+        self.subscription = subscription
+        self.group_id = f"/subscriptions/{subscription}/resourceGroups/{group}"
+        self.environment = environment
+
+    def app_id(self, name: str) -> str:
+        """The id of an app."""
+        return f"{self.group_id}{PROVIDER}/containerApps/{name}"
+
+    @property
+    def environment_id(self) -> str:
+        """The id of the one environment."""
+        return f"{self.group_id}{PROVIDER}/managedEnvironments/{self.environment}"
+
+
+def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
+    """An app as ARM shows it."""
+    app = view.app
+    assert app is not None
+    wire = app_wire(view, domain)
+    configuration = wire["configuration"]
+    if configuration["ingress"] is not None:
+        configuration["ingress"] |= {"transport": "Auto", "exposedPort": 0, "allowInsecure": True}
+    properties = {
+        "provisioningState": wire["provisioningState"],
+        "runningStatus": wire["runningStatus"],
+        "managedEnvironmentId": place.environment_id,
+        "environmentId": place.environment_id,
+        "latestRevisionName": wire["latestRevisionName"],
+        "latestReadyRevisionName": wire["latestReadyRevisionName"],
+        "latestRevisionFqdn": wire.get("latestRevisionFqdn", ""),
+        "eventStreamEndpoint": "",
+        "configuration": configuration,
+        "template": wire["template"],
+    }
+    return {
+        "id": place.app_id(app.name),
+        "name": app.name,
+        "type": "Microsoft.App/containerApps",
+        "location": LOCATION,
+        "tags": {},
+        "systemData": {
+            "createdAt": moment(app.created_at),
+            "lastModifiedAt": moment(app.updated_at),
+        },
+        "properties": properties,
+    }
+
+
+def revision_resource(
+    view: AppView, revision: Revision, domain: str, place: Place
+) -> dict[str, Any]:
+    """A revision as ARM shows it."""
+    assert view.app is not None
+    wire = revision_wire(view, revision, domain)
+    name = wire.pop("name")
+    # az prints a table of these and dies when one is absent.
+    defaults = {"healthState": "None", "provisioningState": "Deprovisioned"}
+    return {
+        "id": f"{place.app_id(view.app.name)}/revisions/{name}",
+        "name": name,
+        "type": "Microsoft.App/containerApps/revisions",
+        "properties": defaults | wire,
+    }
+
+
+def replica_resource(
+    view: AppView, revision: Revision, replica: Replica, place: Place
+) -> dict[str, Any]:
+    """A replica as ARM shows it."""
+    assert view.app is not None
+    wire = replica_wire(replica)
+    containers = [
+        c | {"name": revision.template.containers[0].name, "logStreamEndpoint": ""}
+        for c in wire["containers"]
+    ]
+    return {
+        "id": f"{place.app_id(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}",
+        "name": replica.name,
+        "type": "Microsoft.App/containerApps/revisions/replicas",
+        "properties": {
+            "createdTime": wire["createdTime"],
+            "runningState": wire["runningState"],
+            "runningStateDetails": wire["runningStateDetails"],
+            "initContainers": [],
+            "containers": containers,
+        },
+    }
+
+
+def environment_resource(domain: str, place: Place) -> dict[str, Any]:
+    """The environment."""
+    profile = {"name": "Consumption", "workloadProfileType": "Consumption"}
+    return {
+        "id": place.environment_id,
+        "name": place.environment,
+        "type": "Microsoft.App/managedEnvironments",
+        "location": LOCATION,
+        "tags": {},
+        "properties": {
+            "provisioningState": "Succeeded",
+            "defaultDomain": domain,
+            "staticIp": "127.0.0.1",
+            "vnetConfiguration": None,
+            "appLogsConfiguration": None,
+            "eventStreamEndpoint": "",
+            "workloadProfiles": [profile],
+        },
+    }
+
+
+def provider_resource() -> dict[str, Any]:
+    """The resource provider, which az asks before everything else."""
+    kinds = ("containerApps", "managedEnvironments")
+    return {
+        "namespace": "Microsoft.App",
+        "registrationState": "Registered",
+        "resourceTypes": [
+            {"resourceType": kind, "locations": [LOCATION], "apiVersions": ["2025-07-01"]}
+            for kind in kinds
+        ],
+    }
+
+
+def group_resource(place: Place) -> dict[str, Any]:
+    """A resource group; they are accepted as they come."""
+    return {
+        "id": place.group_id,
+        "name": place.group_id.rpartition("/")[2],
+        "type": "Microsoft.Resources/resourceGroups",
+        "location": LOCATION,
+        "tags": {},
+        "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+# --- bodies
+
+
+def properties_of(body: Any) -> dict[str, Any]:
+    """The `properties` of an ARM body. Raises Invalid."""
+    properties = body.get("properties") if isinstance(body, dict) else None
+    if properties is None and isinstance(body, dict):
+        return {}
+    if not isinstance(properties, dict):
+        raise all_of([Detail("InvalidRequestContent", "properties is no object")], "the request")
+    return properties
+
+
+def writable(properties: dict[str, Any]) -> dict[str, Any]:
+    """What of an app's properties is ours to act upon. Raises Invalid."""
+    kept = _without(properties, _PROPERTIES)
+    configuration = kept.get("configuration")
+    if isinstance(configuration, dict):
+        configuration = _without(configuration, _CONFIGURATION)
+        if isinstance(configuration.get("ingress"), dict):
+            configuration["ingress"] = _ingress(configuration["ingress"])
+        kept["configuration"] = configuration
+    template = kept.get("template")
+    if isinstance(template, dict):
+        containers = template.get("containers")
+        if isinstance(containers, list):
+            template["containers"] = [
+                _without(c, _CONTAINER) if isinstance(c, dict) else c for c in containers
+            ]
+    return kept
+
+
+def _ingress(ingress: dict[str, Any]) -> dict[str, Any]:
+    kept = _without(ingress, _INGRESS)
+    transport = kept.pop("transport", "auto")
+    if str(transport).lower() not in _TRANSPORTS:
+        raise Invalid(f"configuration.ingress.transport: {transport!r} is not served; use auto")
+    kept.pop("allowInsecure", None)  # plain HTTP is what this ingress speaks
+    if not kept.get("exposedPort"):
+        kept.pop("exposedPort", None)
+    if kept.get("targetPort") == 0:
+        kept.pop("targetPort")
+    if isinstance(kept.get("traffic"), list):
+        kept["traffic"] = [_rule(rule) for rule in kept["traffic"]]
+    return kept
+
+
+def _rule(rule: Any) -> Any:
+    """A traffic entry without the false and the nulls that az adds (arm-wire §4)."""
+    if not isinstance(rule, dict):
+        return rule
+    return {k: v for k, v in rule.items() if v is not None and (k, v) != ("latestRevision", False)}
+
+
+def _without(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Without the read-only names, and without what says nothing: null and empty lists."""
+    return {k: _pruned(v) for k, v in value.items() if k not in names and v is not None and v != []}
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _pruned(v) for k, v in value.items() if v is not None and v != []}
+    if isinstance(value, list):
+        return [_pruned(v) for v in value]
+    return value
