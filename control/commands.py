@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from control import traffic
+from control import labels, traffic
 from control.errors import Conflict, Invalid, NotFound
 from control.resources import App, AppView, Provisioning, Revision
 from control.schema import (
@@ -64,7 +64,10 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
             revisions_made=made.number,
         )
         view = _with(view, app, made)
-    return purge(configure(view, body.configuration, now))
+    view = configure(view, body.configuration, now)
+    if made is not None and labels.is_on(_app(view)):
+        view = labels.aim(view, made.name, body.configuration.target_label)
+    return purge(view)
 
 
 def _new_revision(
@@ -131,7 +134,16 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     was_single, is_single = app.is_single, configuration.active_revisions_mode == "single"
     old = app.configuration.ingress
     ingress = configuration.ingress
-    if ingress is not None:
+    target = configuration.target_label
+    configuration = configuration.model_copy(update={"target_label": ""})
+    is_labels = configuration.active_revisions_mode == "labels"
+    if is_labels and not labels.is_on(app):
+        ingress = labels.entered(view, ingress or old, target)
+        traffic.check(ingress.traffic, app.name, view.revisions)
+        configuration = configuration.model_copy(update={"ingress": ingress})
+    elif is_labels and ingress is None:
+        raise Invalid("labels mode needs an ingress; switch the mode before you disable it")
+    elif ingress is not None:
         if not ingress.traffic and old is not None:
             # PUT replaces, except that a split is not lost by not being repeated (contract §10)
             ingress = ingress.model_copy(update={"traffic": old.traffic})
@@ -144,10 +156,15 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
             ingress = ingress.model_copy(update={"traffic": ()})
         else:
             traffic.check(ingress.traffic, app.name, view.revisions)
+            if is_labels:
+                labels.check(ingress.traffic)
         configuration = configuration.model_copy(update={"ingress": ingress})
-    app = replace(app, configuration=configuration, updated_at=now)
+    pending = app.pending if is_labels else {}
+    app = replace(app, configuration=configuration, updated_at=now, pending=pending)
     view = replace_app(view, app)
-    if was_single and not is_single:
+    if was_single and is_labels:
+        view = replace_app(view, replace(app, serving="", candidate=""))
+    elif was_single and not is_single:
         view = _leave_single(view)
     elif is_single and not was_single and app.revisions_made > 0:
         view = _enter_single(view, now)
@@ -175,11 +192,12 @@ def _enter_single(view: AppView, now: float) -> AppView:
     return _with(view, app, revision if revision.is_active else _woken(revision, view, app, now))
 
 
-def set_mode(view: AppView, mode: str, now: float) -> AppView:
-    """Switch the mode alone."""
+def set_mode(view: AppView, mode: str, now: float, target_label: str = "") -> AppView:
+    """Switch the mode alone; `target_label` for the revision that serves, into labels mode."""
     app = _app(view)
     body = app.configuration.model_dump()
     body["active_revisions_mode"] = mode
+    body["target_label"] = target_label
     return configure(view, Configuration.model_validate(body), now)
 
 
@@ -190,6 +208,8 @@ def set_traffic(view: AppView, rules: traffic.Rules, now: float) -> AppView:
         traffic.check_single(rules, app.name)
     else:
         traffic.check(rules, app.name, view.revisions)
+        if labels.is_on(app):
+            labels.check(rules)
     return _with_rules(view, rules, now)
 
 
@@ -202,7 +222,13 @@ def add_label(view: AppView, label: str, revision: str, now: float) -> AppView:
             "labels need multiple revisions; switch first: "
             f"turnout revision set-mode {app.name} --mode multiple"
         )
-    rules = traffic.with_label(traffic.rules_of(app), label.lower(), _revision(view, revision))
+    found = _revision(view, revision)
+    if labels.is_on(app):
+        view = labels.aim(view, revision, label.lower())
+        if found.is_active:
+            return view
+        return _with(view, _app(view), _woken(found, view, app, now))
+    rules = traffic.with_label(traffic.rules_of(app), label.lower(), found)
     return _with_rules(view, rules, now)
 
 
@@ -212,6 +238,8 @@ def remove_label(view: AppView, label: str, now: float) -> AppView:
     rules = traffic.rules_of(app)
     if traffic.holder(rules, label) is None:
         raise NotFound(f"no revision of {app.name} holds the label {label}")
+    if labels.is_on(app):
+        return _with_rules(view, labels.without_label(app, label), now)
     return _with_rules(view, traffic.without_label(rules, label), now)
 
 
@@ -224,6 +252,7 @@ def swap_labels(view: AppView, first: str, second: str, now: float) -> AppView:
 def activate(view: AppView, name: str, now: float) -> AppView:
     """Bring a revision back; in single mode it takes over once it is ready."""
     app, revision = _app(view), _revision(view, name)
+    labels.refuse_by_hand(app, "put a label on the revision")
     if app.is_single and name != app.serving:
         app = replace(app, candidate=name, updated_at=now)
     if revision.is_active:
@@ -246,6 +275,7 @@ def _woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
 def deactivate(view: AppView, name: str, now: float) -> AppView:
     """Send a revision to rest. Raises Conflict when that would take traffic to nowhere."""
     app, revision = _app(view), _revision(view, name)
+    labels.refuse_by_hand(app, "take the revision's label away")
     if not revision.is_active:
         return view
     weight = traffic.shares(view)[name].weight

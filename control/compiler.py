@@ -28,7 +28,7 @@ def compile_app(view: AppView) -> snapshot.App | None:
         )
     return snapshot.App(
         name=app.name,
-        mode=app.configuration.active_revisions_mode,
+        mode="single" if app.is_single else "multiple",
         hosts=tuple(domain.name for domain in app.configuration.ingress.custom_domains),
         revisions=revisions,
     )

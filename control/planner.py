@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from control import traffic
+from control import labels, traffic
 from control.commands import purge, rested
 from control.resources import (
     App,
@@ -58,7 +58,7 @@ def plan(
         for name in list(view.revisions):
             _judge(result, name, now, limits)
         _switch(result, now)
-        result.view = purge(result.view)
+        result.view = purge(labels.settle(result.view, now))
         for revision in result.view.revisions.values():
             _scale(result, revision, now, new_name)
     _leave(result, now)

@@ -48,6 +48,7 @@ class App:
     latest_ready: str = ""  # the newest that has been ready; latestRevision rules follow it
     serving: str = ""  # single mode: who has all traffic
     candidate: str = ""  # single mode: who takes over once ready
+    pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
     is_stopped: bool = False
     revisions_made: int = 0
 

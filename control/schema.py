@@ -93,7 +93,7 @@ class Ingress(Model):
         return out
 
 
-Mode = Literal["single", "multiple"]
+Mode = Literal["single", "multiple", "labels"]
 
 
 class Configuration(Model):
@@ -101,6 +101,8 @@ class Configuration(Model):
 
     active_revisions_mode: Annotated[Mode, BeforeValidator(_lower)] = "single"
     max_inactive_revisions: Annotated[int, Field(ge=0, le=100)] = 100
+    # Labels mode: whom this write's new revision is for; acted upon, and not kept.
+    target_label: Annotated[str, BeforeValidator(lambda v: (v or "").lower())] = ""
     ingress: Ingress | None = None
 
     def wire(self) -> dict[str, Any]:

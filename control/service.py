@@ -105,9 +105,9 @@ class Service:
         _match(view, if_match)
         self._store.write(name.lower(), view, AppView(None, {}, view.replicas))
 
-    def set_mode(self, app: str, mode: str) -> AppView:
-        """Switch between single and multiple."""
-        return self._change(app, lambda view, now: commands.set_mode(view, mode, now))
+    def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
+        """Switch between single, multiple and labels."""
+        return self._change(app, lambda view, now: commands.set_mode(view, mode, now, target_label))
 
     def set_traffic(self, app: str, rules: tuple[TrafficRule, ...], if_match: str = "") -> AppView:
         """Replace the traffic rules."""

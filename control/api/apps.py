@@ -32,6 +32,7 @@ class ModeBody(Model):
     """What sets the mode."""
 
     mode: Annotated[Mode, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)]
+    target_label: str = ""
 
 
 def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Response:
@@ -95,7 +96,8 @@ async def delete_app(request: web.Request) -> web.Response:
 async def set_mode(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/mode."""
     body = decode(ModeBody, await body_of(request))
-    return app_reply(request, request.app[SERVICE].set_mode(request.match_info["app"], body.mode))
+    service, name = request.app[SERVICE], request.match_info["app"]
+    return app_reply(request, service.set_mode(name, body.mode, body.target_label.lower()))
 
 
 async def stop_app(request: web.Request) -> web.Response:

@@ -37,7 +37,10 @@ def deploy(
         str, typer.Option("--probe-path", help="Path that answers 2xx or 3xx once ready.")
     ] = "",
     revisions_mode: Annotated[
-        str, typer.Option("--revisions-mode", help="single or multiple; default: as it is.")
+        str, typer.Option("--revisions-mode", help="single, multiple or labels; default: as is.")
+    ] = "",
+    target_label: Annotated[
+        str, typer.Option("--target-label", help="Labels mode: the label that the revision gets.")
     ] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = READY_S,
@@ -62,6 +65,8 @@ def deploy(
         body["configuration"]["ingress"] = {"targetPort": target_port or 80}
     if revisions_mode:
         body["configuration"]["activeRevisionsMode"] = revisions_mode
+    if target_label:
+        body["configuration"]["targetLabel"] = target_label
     after = api.call("PATCH" if old else "PUT", ("apps", app), body)
     if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
         errors.print(f"{app} is unchanged: {after['latestRevisionName']} has this template already")

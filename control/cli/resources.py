@@ -120,12 +120,16 @@ def restart(app: App, revision: RevisionName, output: Output = TABLE, server: Se
 @revision_commands.command("set-mode")
 def set_mode(
     app: App,
-    mode: Annotated[str, typer.Option("--mode", help="single or multiple.")],
+    mode: Annotated[str, typer.Option("--mode", help="single, multiple or labels.")],
+    target_label: Annotated[
+        str, typer.Option("--target-label", help="Into labels mode: for who serves now.")
+    ] = "",
     output: Output = TABLE,
     server: Server = "",
 ) -> None:
-    """Switch between one serving revision and several."""
-    show(Api(server).call("PUT", ("apps", app, "mode"), {"mode": mode}), APPS, output)
+    """Switch between one serving revision, several, and those that labels name."""
+    body = {"mode": mode, "targetLabel": target_label}
+    show(Api(server).call("PUT", ("apps", app, "mode"), body), APPS, output)
 
 
 @traffic_commands.command("show")

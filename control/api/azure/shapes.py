@@ -34,7 +34,7 @@ _PROPERTIES = frozenset(
         "patchingConfiguration",
     ]
 )
-_CONFIGURATION = frozenset({"identitySettings", "revisionTransitionThreshold", "targetLabel"})
+_CONFIGURATION = frozenset({"identitySettings", "revisionTransitionThreshold"})
 _INGRESS = frozenset({"fqdn", "targetPortHttpScheme"})
 _CONTAINER = frozenset({"imageType"})
 # Accepted because they ask for what is done anyway: HTTP/1.1, and no redirect to TLS.
