@@ -71,8 +71,8 @@ def refuse_by_hand(app: App, what: str) -> None:
     """Raises Conflict in labels mode: labels decide there who is active."""
     if is_on(app):
         raise Conflict(
-            f"in labels mode labels decide which revisions are active; {what}, for example: "
-            f"turnout label list {app.name}"
+            f"in labels mode labels decide which revisions are active; {what} instead: "
+            f"turnout label --help, or switch: turnout revision set-mode {app.name} --mode multiple"
         )
 
 

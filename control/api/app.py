@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from control.api import apps, keys, revisions, sync, traffic
+from control.api import apps, explain, keys, revisions, sync, traffic
 from control.api.admin import AdminPages
 from control.api.azure import handlers as azure
 from control.api.problems import render_problems
@@ -46,6 +46,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.post(_REVISION + "/restart", revisions.restart),
         web.get(_REVISION + "/replicas", revisions.list_replicas),
         web.get(_REVISION + "/replicas/{replica}/logs", revisions.get_logs),
+        web.get("/v1/explain", explain.get_explanation),
         web.post("/v1/sync", sync.sync),
         web.route("*", "/{slashes:/*}subscriptions/{path:.*}", azure.dispatch),
     ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from control.cli import deploy, resources, servers
+from control.cli import deploy, explain, resources, servers
 from router import __version__
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ for server in (
     app.command()(server)
 app.command()(deploy.deploy)
 app.command()(resources.logs)
+app.command()(explain.explain)
 app.add_typer(resources.app_commands, name="app")
 app.add_typer(resources.revision_commands, name="revision")
 app.add_typer(resources.traffic_commands, name="traffic")

@@ -1,0 +1,20 @@
+"""GET /v1/explain?url=URL: which revision would answer, and why."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from control.api.keys import PUBLISHER, SERVICE
+from control.api.problems import reply
+from control.errors import Invalid
+from control.explain import explain
+
+
+async def get_explanation(request: web.Request) -> web.Response:
+    """What would become of a request."""
+    url = request.query.get("url", "")
+    if not url:
+        raise Invalid("give the request's URL: /v1/explain?url=http://HOST/PATH")
+    service = request.app[SERVICE]
+    views = {view.app.name: view for view in service.apps() if view.app is not None}
+    return reply(explain(views, service.domain, request.app[PUBLISHER].version, url))

@@ -1,0 +1,42 @@
+"""`turnout explain URL`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from control.cli.client import Api, console
+from control.cli.output import Format, Output, Server, show
+
+_COLUMNS = (
+    ("Revision", "name"),
+    ("Weight", "weight"),
+    ("Chance", "chance"),
+    ("Why", "why"),
+    ("Replicas", "ready"),
+)
+
+
+def explain(
+    url: Annotated[str, typer.Argument(help="URL or host of a request.")],
+    output: Output = Format.TABLE,
+    server: Server = "",
+) -> None:
+    """Say which revision would answer a request, and why."""
+    found = Api(server).get(f"explain?url={url}")
+    if output is Format.JSON:
+        show(found, _COLUMNS, output)
+        return
+    if found["app"] is not None:
+        console.print(f"{found['host']} leads to app {found['app']}: {found['because']}")
+    for revision in found["revisions"]:
+        ready = sum(r["ready"] for r in revision["replicas"])
+        revision["ready"] = f"{ready} of {len(revision['replicas'])} ready"
+        revision["chance"] = f"{revision['chance']:.0%}"
+    if found["revisions"]:
+        show(found["revisions"], _COLUMNS, output)
+    if "answer" in found:
+        answer = found["answer"]
+        console.print(f"answered by the edge: {answer['status']} {answer['code']}")
+        console.print(answer["message"])

@@ -1,0 +1,111 @@
+"""Why a request goes where it goes: the router's own look-up, asked instead of performed.
+
+Pure. It compiles the apps in question with the router's compiler, so it cannot disagree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from control.compiler import compile_app
+from control.errors import Invalid
+from control.resources import AppView
+from router.errors import Outcome
+from router.hosts import fold
+from router.replicas import ReplicaRegistry
+from router.snapshot import App
+from router.stats import WorkerStats
+from router.table import EMPTY, Compiler, Route
+
+_WORDS = {
+    "weight": "the host is the app's: a revision is drawn by weight, request by request",
+    "label": "the host names a label: its revision answers, weights do not count",
+    "revision": "the host names a revision: it answers, weights do not count",
+}
+
+
+def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
+    """What would become of a request for `url`. Raises Invalid for what is no URL."""
+    host = _host(url)
+    compiled = {name: app for name, view in views.items() if (app := compile_app(view))}
+    compiler = Compiler(ReplicaRegistry(), WorkerStats())
+    routes = [compiler.app(app, domain) for app in _concerned(compiled.values(), host)]
+    table = compiler.table(EMPTY, domain=domain, version=version or 1, epoch="", changed=routes)
+    found = table.lookup(host.encode())
+    answer: dict[str, Any] = {"url": url, "host": host, "tableVersion": version}
+    if isinstance(found, Outcome):
+        return answer | {"app": None, "reason": None, "revisions": []} | _refusal(found)
+    view = views[found.app]
+    chances = _chances(found)
+    answer |= {"app": found.app, "reason": found.reason, "because": _WORDS[found.reason]}
+    answer["revisions"] = [
+        _revision(view, spec.name, spec.weight, chances)
+        for spec in compiled[found.app].revisions
+        if found.split is not None or spec.name in chances or len(chances) == 0
+    ]
+    return answer | (_refusal(found.outcome) if found.outcome is not None else {})
+
+
+def _host(url: str) -> str:
+    """The folded host of a URL, or of a bare host."""
+    try:
+        netloc = urlsplit(url if "//" in url else f"//{url}").netloc
+    except ValueError:
+        netloc = ""
+    key = fold(netloc.encode("utf-8", "replace")) if netloc else None
+    if key is None:
+        raise Invalid(f"url: {url!r} has no host name; write http://HOST/PATH")
+    return key.decode("ascii")
+
+
+def _concerned(apps: Iterable[App], host: str) -> list[App]:
+    """Apps that could own the host; compiling all of ten thousand would hold everything up."""
+    first, _, rest = host.partition(".")
+    owner = first.partition("--")[0]
+    return [app for app in apps if app.name == owner or {host, f"*.{rest}"} & set(app.hosts)]
+
+
+def _chances(route: Route) -> dict[str, float]:
+    """Chance by revision."""
+    if route.fixed is not None:
+        return {route.fixed.name: 1.0}
+    items = route.split.items if route.split is not None else []
+    total = sum(item.weight for item in items)
+    return {item.name: item.weight / total for item in items}
+
+
+def _revision(
+    view: AppView, name: str, weight: int, chances: Mapping[str, float]
+) -> dict[str, Any]:
+    replicas = view.of(name)
+    ready = sum(r.is_ready for r in replicas)
+    return {
+        "name": name,
+        "weight": weight,
+        "chance": round(chances.get(name, 0.0), 4),
+        "why": _why(name, weight, ready, chances),
+        "replicas": [
+            {
+                "name": r.name,
+                "address": r.address,
+                "state": r.state.value,
+                "ready": r.is_ready,
+                "details": r.message,
+            }
+            for r in replicas
+        ],
+    }
+
+
+def _why(name: str, weight: int, ready: int, chances: Mapping[str, float]) -> str:
+    if name in chances:
+        return f"{ready} ready replica{'s' if ready != 1 else ''}"
+    if not weight:
+        return "it has no weight"
+    return "no replica is ready; its weight goes to the others"
+
+
+def _refusal(outcome: Outcome) -> dict[str, Any]:
+    return {"answer": {"status": outcome.status, "code": outcome.code, "message": outcome.message}}
