@@ -260,6 +260,12 @@ def activate(view: AppView, name: str, now: float) -> AppView:
     return _with(view, app, _woken(revision, view, app, now))
 
 
+def wake(view: AppView, name: str, now: float) -> AppView:
+    """Start a revision that rests; who gets traffic is not changed."""
+    app, revision = _app(view), _revision(view, name)
+    return view if revision.is_active else _with(view, app, _woken(revision, view, app, now))
+
+
 def _woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
     return replace(
         revision,

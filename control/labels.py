@@ -85,6 +85,14 @@ def without_label(app: App, label: str) -> traffic.Rules:
     return tuple(rule for rule in rules if rule is not found)
 
 
+def intended(app: App) -> traffic.Rules:
+    """The rules as they will be once every pending label has moved."""
+    rules = traffic.rules_of(app)
+    for label, name in app.pending.items():
+        rules = _moved(rules, label, name)
+    return rules
+
+
 def settle(view: AppView, now: float) -> AppView:
     """Move the labels of revisions that have become ready, and rest who has none."""
     app = view.app

@@ -19,6 +19,7 @@ from control.resources import (
     ReplicaState,
     Revision,
 )
+from control.rollback import restore
 from control.schema import Configuration
 
 
@@ -58,7 +59,7 @@ def plan(
         for name in list(view.revisions):
             _judge(result, name, now, limits)
         _switch(result, now)
-        result.view = purge(labels.settle(result.view, now))
+        result.view = purge(labels.settle(restore(result.view, now), now))
         for revision in result.view.revisions.values():
             _scale(result, revision, now, new_name)
     _leave(result, now)

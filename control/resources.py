@@ -49,6 +49,7 @@ class App:
     serving: str = ""  # single mode: who has all traffic
     candidate: str = ""  # single mode: who takes over once ready
     pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
+    restoring: dict[str, Any] = field(default_factory=dict)  # a rollback waiting for revisions
     is_stopped: bool = False
     revisions_made: int = 0
 

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from control import commands
+from control import commands, journal, rollback
 from control.errors import Invalid, NotFound, PreconditionFailed
+from control.journal import Record
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes, check_template
 from control.schema import AppBody, TrafficRule
 from control.store import Store
 from router.hosts import fold
 
+_NEWEST = 1 << 62  # above every record's number
 Command = Callable[[AppView, float], AppView]
 
 
@@ -103,7 +105,9 @@ class Service:
         """Delete an app; its replicas drain and end."""
         view = self.app(name)
         _match(view, if_match)
-        self._store.write(name.lower(), view, AppView(None, {}, view.replicas))
+        gone = AppView(None, {}, view.replicas)
+        entry = journal.record(name.lower(), view, gone, time.time())
+        self._store.write(name.lower(), view, gone, entry)
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
         """Switch between single, multiple and labels."""
@@ -147,6 +151,23 @@ class Service:
             app, lambda view, now: commands.set_stopped(view, now, is_stopped=is_stopped)
         )
 
+    # --- journal
+
+    def journal(self, app: str = "", before: int = 0, limit: int = 50) -> list[Record]:
+        """What was changed, newest first."""
+        return self._store.journal(app.lower(), before or _NEWEST, limit)
+
+    def roll_back(self, app: str, to: int = 0) -> AppView:
+        """Restore an app's state as of a record; by default of the one before the last."""
+        self.app(app)
+        records = self.journal(app, before=to + 1 if to else 0, limit=1 if to else 2)
+        if to and (not records or records[0].number != to):
+            raise NotFound(f"record {to} of the journal is none of app {app}")
+        state = records[-1].state if records else None
+        if state is None or (not to and len(records) < 2):
+            raise Invalid(f"there is nothing before to roll app {app} back to")
+        return self._change(app, lambda view, now: rollback.roll_back(view, state, now))
+
     def _change(
         self, name: str, command: Command, *, if_match: str = "", is_new: bool = False
     ) -> AppView:
@@ -160,7 +181,7 @@ class Service:
             new = AppView(
                 replace(new.app, version=new.app.version + 1), new.revisions, new.replicas
             )
-        self._store.write(name, old, new)
+        self._store.write(name, old, new, journal.record(name, old, new, time.time()))
         return new
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from control.api import apps, explain, keys, revisions, sync, traffic
+from control.api import apps, explain, journal, keys, revisions, sync, traffic
 from control.api.admin import AdminPages
 from control.api.azure import handlers as azure
 from control.api.problems import render_problems
@@ -46,6 +46,8 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.post(_REVISION + "/restart", revisions.restart),
         web.get(_REVISION + "/replicas", revisions.list_replicas),
         web.get(_REVISION + "/replicas/{replica}/logs", revisions.get_logs),
+        web.get("/v1/journal", journal.get_journal),
+        web.post(_APP + "/rollback", journal.roll_back),
         web.get("/v1/explain", explain.get_explanation),
         web.post("/v1/sync", sync.sync),
         web.route("*", "/{slashes:/*}subscriptions/{path:.*}", azure.dispatch),

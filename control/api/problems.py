@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from control.errors import ControlError, Detail, all_of
+from control.journal import CALLER, Caller
 
 log = logging.getLogger("turnout.control")
 
@@ -39,7 +40,8 @@ def problem(
 
 @web.middleware
 async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised into an answer."""
+    """Turn what was raised into an answer; what is changed is changed in the caller's name."""
+    CALLER.set(_caller(request))
     try:
         return await handler(request)
     except ControlError as error:
@@ -56,6 +58,13 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
     except Exception:  # the root of a request's task: logged with context, answered without
         log.exception("event=request_failed method=%s path=%s", request.method, request.path)
         return problem(500, "InternalServerError", "Something failed here; the log says what.")
+
+
+def _caller(request: web.Request) -> Caller:
+    agent = request.headers.get("User-Agent", "").split(" ")[0][:80] or "unknown"
+    who = request.headers.get("X-Turnout-User", "")[:80]
+    note = request.headers.get("X-Turnout-Note", "")[:500]
+    return Caller(f"{who} ({agent})" if who else agent, note)
 
 
 async def body_of(request: web.Request) -> Any:

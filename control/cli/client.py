@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import aiohttp
 import orjson
 import typer
 from rich.console import Console
+
+from router import __version__
 
 # Without a terminal nobody wraps by eye: a pipe gets every name whole.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -60,11 +63,11 @@ class Api:
         return answer
 
     async def _send(self, method: str, path: tuple[str, ...], body: Any) -> tuple[int, Any]:
-        url = f"{self._server}/v1/" + "/".join(quote(part, safe="?=") for part in path)
+        url = f"{self._server}/v1/" + "/".join(quote(part, safe="?=&") for part in path)
         data = orjson.dumps(body) if body is not None else None
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, headers=_credentials()) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
             session.request(
                 method, url, data=data, headers={"Content-Type": "application/json"}
             ) as response,
@@ -86,7 +89,20 @@ class Api:
         fail(error.get("message") or f"the control plane answered {status}")
 
 
-def _credentials() -> dict[str, str]:
+def _headers() -> dict[str, str]:
+    """Who asks and why, for the journal, and the token."""
     file = os.environ.get("TURNOUT_TOKEN_FILE")
     token = os.environ.get("TURNOUT_TOKEN") or (Path(file).read_text().split()[0] if file else "")
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"User-Agent": f"turnout/{__version__}", "X-Turnout-User": _user()}
+    if note := os.environ.get("TURNOUT_NOTE"):
+        headers["X-Turnout-Note"] = " ".join(note.split())
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())

@@ -24,7 +24,9 @@ def explain(
     server: Server = "",
 ) -> None:
     """Say which revision would answer a request, and why."""
-    found = Api(server).get(f"explain?url={url}")
+    found = Api(server).get(
+        f"explain?url={url.partition('&')[0]}"
+    )  # nothing behind the host counts
     if output is Format.JSON:
         show(found, _COLUMNS, output)
         return

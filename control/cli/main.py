@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from control.cli import deploy, explain, resources, servers
+from control.cli import deploy, explain, journal, resources, servers
 from router import __version__
 
 app = typer.Typer(
@@ -40,6 +40,8 @@ for server in (
 app.command()(deploy.deploy)
 app.command()(resources.logs)
 app.command()(explain.explain)
+app.command()(journal.journal)
+app.command()(journal.rollback)
 app.add_typer(resources.app_commands, name="app")
 app.add_typer(resources.revision_commands, name="revision")
 app.add_typer(resources.traffic_commands, name="traffic")

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from control.errors import Conflict, StoreUnavailable
+from control.journal import Record
 from control.resources import (
     App,
     AppView,
@@ -35,6 +36,11 @@ MIGRATIONS = (
         WITHOUT ROWID;
     CREATE TABLE replicas (name TEXT PRIMARY KEY, app TEXT NOT NULL, doc BLOB NOT NULL)
         WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE journal (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,
+        app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
+    CREATE INDEX journal_app ON journal (app, number);
     """,
 )
 
@@ -94,8 +100,11 @@ class Store:
         """Call `watcher` with an app's name after each change of it."""
         self._watchers.append(watcher)
 
-    def write(self, name: str, old: AppView, new: AppView) -> None:
-        """Replace an app's view. Raises Conflict if `old` is not the present one."""
+    def write(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
+        """Replace an app's view. Raises Conflict if `old` is not the present one.
+
+        `record` goes into the journal in the same transaction: neither is there without the other.
+        """
         if self.view(name) is not old:
             raise Conflict(f"app {name} was changed meanwhile; read it again and repeat")
         if old.app == new.app and old.revisions == new.revisions and old.replicas == new.replicas:
@@ -104,12 +113,30 @@ class Store:
             _write_app(db, name, old.app, new.app)
             _write_many(db, "revisions", name, old.revisions, new.revisions)
             _write_many(db, "replicas", name, old.replicas, new.replicas)
+            if record is not None:
+                doc = orjson.dumps({"changes": record.changes, "state": record.state})
+                values = (record.at, record.app, record.who, record.note, doc)
+                db.execute(
+                    "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
+                )
         if new.app is None and not new.replicas:
             self._views.pop(name, None)
         else:
             self._views[name] = new
         for watcher in self._watchers:
             watcher(name)
+
+    def journal(self, app: str, before: int, limit: int) -> list[Record]:
+        """Records below a number, newest first; of one app, or of all for an empty name."""
+        found = self._db.execute(
+            "SELECT number, at, app, who, note, doc FROM journal"
+            " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
+            (before, app, app, limit),
+        )
+        return [
+            Record(name, who, note, **orjson.loads(doc), number=number, at=at)
+            for number, at, name, who, note, doc in found
+        ]
 
     def put_meta(self, key: str, value: str) -> None:
         """Remember a value under a key."""

@@ -122,3 +122,30 @@ def test_no_control_plane_is_a_sentence_not_a_traceback() -> None:
     assert "no control plane answers at http://127.0.0.1:1" in said
     assert "turnout up" in said
     assert "Traceback" not in said
+
+
+def test_labels_decide_explain_tells_and_the_journal_leads_back(up: Turnout) -> None:
+    cli = Cli(up.server)
+    first = ("deploy", "shop", "--image", "process:demo", "--probe-path", "/healthz")
+    cli(*first, "--revision-suffix", "v1", "--revisions-mode", "labels", "--target-label", "prod")
+    cli("deploy", "shop", "--env", "A=2", "--revision-suffix", "v2", "--target-label", "next")
+    until(lambda: "shop--v2" in up.get("shop---next.localhost")[2])
+    assert "shop--v1" in up.get("shop.localhost")[2]
+    refused = cli.fails("deploy", "shop", "--env", "A=3", "--revision-suffix", "v3")
+    assert "give targetLabel (in use: next, prod)" in refused
+    assert "labels decide" in cli.fails("revision", "deactivate", "shop", "--revision", "shop--v2")
+
+    assert "label: its revision answers" in cli("explain", "http://shop---next.localhost/x?a=b")
+    (revision,) = cli.json("explain", "shop---next.localhost")["revisions"]
+    assert (revision["name"], revision["chance"]) == ("shop--v2", 1.0)
+    assert "404 HostNotFound" in cli("explain", "nobody.localhost")
+
+    cli("label", "swap", "shop", "--source", "prod", "--target", "next")
+    until(lambda: "shop--v1" in up.get("shop---next.localhost")[2])
+    newest, *_ = cli.json("journal", "shop")
+    assert any("label: next -> prod" in line for line in newest["changes"])
+    assert "(turnout/" in newest["who"]
+    cli("rollback", "shop")
+    until(lambda: "shop--v2" in up.get("shop---next.localhost")[2])
+    assert "no app nobody" in cli.fails("rollback", "nobody")
+    assert "none of app shop" in cli.fails("rollback", "shop", "--to", "99")

@@ -1,0 +1,116 @@
+"""What was changed, by whom, and what an app was after it: one record per acknowledged change.
+
+Pure, but for the caller, which the API sets around a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from control import labels, traffic
+from control.resources import AppView
+
+_NOTHING = AppView(None)
+_MOST_LINES = 50  # of one record's changes; a template may be long
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asked for a change, and why if they said so."""
+
+    who: str = "turnout"
+    note: str = ""
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One change. `state` is what a rollback to it restores; None once the app was deleted."""
+
+    app: str
+    who: str
+    note: str
+    changes: list[str]
+    state: dict[str, Any] | None = field(default=None)
+    number: int = 0  # given by the store
+    at: float = 0.0  # Unix time
+
+
+def record(name: str, old: AppView, new: AppView, now: float) -> Record:
+    """The record of a change that a caller made."""
+    caller = CALLER.get() or Caller()
+    lines = list(changes(old, new))
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES} more"]
+    return Record(name, caller.who, caller.note, lines, state_of(new), at=now)
+
+
+def state_of(view: AppView) -> dict[str, Any] | None:
+    """The app-scope state, with `latestRevision` rules pinned to whom they meant then."""
+    app = view.app
+    if app is None:
+        return None
+    configuration = app.configuration.model_dump(mode="json")
+    latest = traffic.latest_ready(view)
+    if app.configuration.ingress is not None:
+        configuration["ingress"]["traffic"] = [
+            {"revision_name": rule.revision_name or latest, "weight": rule.weight}
+            | ({"label": rule.label} if rule.label else {})
+            for rule in labels.intended(app)
+        ]
+    return {
+        "configuration": configuration,
+        "serving": app.candidate or app.serving,
+        "is_stopped": app.is_stopped,
+    }
+
+
+def changes(old: AppView, new: AppView) -> Iterator[str]:
+    """What differs, one line each, in words and paths of the API."""
+    if old.app is None and new.app is not None:
+        yield f"app {new.app.name} created"
+    if new.app is None:
+        yield "app deleted"
+        return
+    for name, revision in new.revisions.items():
+        known = old.revisions.get(name)
+        if known is None:
+            image = revision.template.containers[0].image
+            yield f"revision {name} made from image {image}"
+        elif known.is_active != revision.is_active:
+            yield f"revision {name} {'activated' if revision.is_active else 'deactivated'}"
+        elif known.generation != revision.generation:
+            yield f"revision {name} restarted"
+    yield from (f"revision {name} purged" for name in old.revisions if name not in new.revisions)
+    if old.app is None:
+        return
+    if old.app.is_stopped != new.app.is_stopped:
+        yield "app stopped" if new.app.is_stopped else "app started"
+    if new.app.pending != old.app.pending:
+        for label, name in new.app.pending.items():
+            if old.app.pending.get(label) != name:
+                yield f"label {label} goes to {name} once it is ready"
+    before, after = _flat(old.app.configuration.wire()), _flat(new.app.configuration.wire())
+    for path in sorted(before.keys() | after.keys()):
+        was, now = before.get(path, "nothing"), after.get(path, "nothing")
+        if was != now:
+            yield f"configuration.{path}: {was} -> {now}"
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        found: dict[str, Any] = {}
+        for key, inner in value.items():
+            found |= _flat(inner, f"{path}.{key}" if path else key)
+        return found
+    if isinstance(value, list):
+        found = {}
+        for at, inner in enumerate(value):
+            found |= _flat(inner, f"{path}[{at}]")
+        return found
+    return {} if value is None else {path: value}

@@ -1,0 +1,82 @@
+"""Back to what a record of the journal says: app-scope state and traffic (contract §11).
+
+Pure. Revisions that are needed are woken first, and traffic moves when they are ready: in single
+mode as with any switch, else by `restoring`, which the planner carries out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from control import commands, labels
+from control.errors import Conflict
+from control.resources import App, AppView, Provisioning
+from control.schema import Configuration
+
+
+def roll_back(view: AppView, state: dict[str, Any], now: float) -> AppView:
+    """Begin to restore a recorded state. Raises Conflict when its revisions are gone."""
+    app = view.app
+    assert app is not None
+    wanted = _needed(state)
+    gone = sorted(wanted - view.revisions.keys())
+    if gone:
+        raise Conflict(
+            f"revision {', '.join(gone)} of that record was purged; "
+            "deploy its template again, or roll back to a later record"
+        )
+    view = commands.set_stopped(view, now, is_stopped=state["is_stopped"])
+    for name in sorted(wanted):
+        view = commands.wake(view, name, now)
+    app = view.app
+    assert app is not None
+    configuration = Configuration.model_validate(state["configuration"])
+    if configuration.active_revisions_mode == "single":
+        return _single(view, configuration, state["serving"], now)
+    restoring = {"configuration": state["configuration"], "needs": sorted(wanted)}
+    return restore(commands.replace_app(view, replace(app, restoring=restoring)), now)
+
+
+def _needed(state: dict[str, Any]) -> set[str]:
+    configuration = state["configuration"]
+    if configuration["active_revisions_mode"] == "single":
+        return {state["serving"]} - {""}
+    rules = (configuration["ingress"] or {}).get("traffic", [])
+    return {r["revision_name"] for r in rules if r["weight"] or r.get("label")} - {""}
+
+
+def _single(view: AppView, configuration: Configuration, serving: str, now: float) -> AppView:
+    ingress = configuration.ingress
+    if ingress is not None:
+        configuration = configuration.model_copy(
+            update={"ingress": ingress.model_copy(update={"traffic": ()})}
+        )
+    view = commands.configure(view, configuration, now)
+    app = view.app
+    assert app is not None
+    if serving and serving != app.serving:
+        app = replace(app, candidate=serving, updated_at=now)
+    return commands.replace_app(view, app)
+
+
+def restore(view: AppView, now: float) -> AppView:
+    """Apply what is being restored once its revisions are ready; give it up when one fails."""
+    app = view.app
+    if app is None or not app.restoring:
+        return view
+    needed = [view.revisions.get(name) for name in app.restoring["needs"]]
+    if any(r is None or not r.is_active for r in needed) or any(
+        r is not None and r.provisioning is Provisioning.FAILED for r in needed
+    ):
+        return commands.replace_app(view, replace(app, restoring={}))
+    if any(r is not None and r.provisioning is not Provisioning.PROVISIONED for r in needed):
+        return view
+    configuration = Configuration.model_validate(app.restoring["configuration"])
+    view = commands.replace_app(view, _ready_for(replace(app, restoring={})))
+    return labels.settle(commands.configure(view, configuration, now), now)
+
+
+def _ready_for(app: App) -> App:
+    """Nothing else is under way any more: the record decides."""
+    return replace(app, candidate="" if not app.is_single else app.candidate, pending={})

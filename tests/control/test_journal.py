@@ -1,0 +1,164 @@
+"""The journal and the way back: what is recorded, and what a rollback restores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control import commands, journal, traffic
+from control.errors import Conflict
+from control.journal import Caller, Record
+from control.resources import AppView
+from control.rollback import roll_back
+from control.store import Store
+from tests.control.support import World
+
+
+def shares(world: World) -> dict[str, int]:
+    found = traffic.shares(world.view)
+    return {n.partition("--")[2]: s.weight for n, s in found.items() if s.weight}
+
+
+def state(world: World) -> dict[str, Any]:
+    found = journal.state_of(world.view)
+    assert found is not None
+    return found
+
+
+def changed(old: AppView, new: AppView) -> list[str]:
+    return list(journal.changes(old, new))
+
+
+def two(mode: str = "multiple") -> World:
+    world = World()
+    for suffix in ("v1", "v2"):
+        world.deploy(suffix=suffix, image=f"process:{suffix}", mode=mode)
+        world.settle()
+    return world
+
+
+def test_a_record_says_what_changed_in_words() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    assert changed(AppView(None), world.view) == [
+        "app shop created",
+        "revision shop--v1 made from image process:demo",
+    ]
+    world.settle()
+    before = world.view
+    world.traffic(v1=100)
+    lines = changed(before, world.view)
+    assert "configuration.ingress.traffic[0].revisionName: nothing -> shop--v1" in lines
+    assert changed(world.view, AppView(None)) == ["app deleted"]
+
+
+def test_a_split_is_restored() -> None:
+    world = two()
+    world.traffic(v1=80, v2=20)
+    record = state(world)
+    world.traffic(v2=100)
+    world.view = roll_back(world.view, record, world.now)
+    assert shares(world) == {"v1": 80, "v2": 20}
+
+
+def test_a_resting_revision_is_woken_and_traffic_waits_for_it() -> None:
+    world = two()
+    world.traffic(v1=80, v2=20)
+    record = state(world)
+    world.traffic(v2=100)
+    world.view = commands.deactivate(world.view, "shop--v1", world.now)
+    world.settle()
+    world.view = roll_back(world.view, record, world.now)
+    world.plan()  # replicas are wanted, none is ready
+    assert shares(world) == {"v2": 100}
+    world.settle()
+    assert shares(world) == {"v1": 80, "v2": 20}
+    assert not world.app.restoring
+
+
+def test_latest_means_whom_it_meant_then() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    world.settle()
+    record = state(world)
+    world.deploy(suffix="v2", image="process:v2")
+    world.settle()
+    assert shares(world) == {"v2": 100}
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    assert shares(world) == {"v1": 100}
+
+
+def test_in_single_mode_the_old_revision_takes_over_when_it_is_ready() -> None:
+    world = World()
+    world.deploy(suffix="v1", mode="single")
+    record = state(world)
+    world.settle()
+    world.deploy(suffix="v2", mode="single", image="process:v2")
+    world.settle()
+    assert world.active() == ["v2"]
+    world.view = roll_back(world.view, record, world.now)
+    world.plan()
+    assert shares(world) == {"v2": 100}
+    world.settle()
+    assert shares(world) == {"v1": 100}
+    assert world.active() == ["v1"]
+
+
+def test_a_label_that_was_on_its_way_is_part_of_the_record() -> None:
+    world = World()
+    world.deploy(suffix="v1", mode="labels", target_label="prod")
+    world.settle()
+    world.deploy(suffix="v2", mode="labels", target_label="next", image="process:v2")
+    record = state(world)  # before v2 is ready
+    world.settle()
+    world.view = commands.swap_labels(world.view, "prod", "next", world.now)
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    rules = {r.label: r.revision_name for r in traffic.rules_of(world.app)}
+    assert rules == {"prod": "shop--v1", "next": "shop--v2"}
+    assert world.active() == ["v1", "v2"]
+
+
+def test_a_woken_revision_that_fails_leaves_everything_as_it_is() -> None:
+    world = two()
+    world.traffic(v1=80, v2=20)
+    record = state(world)
+    world.traffic(v2=100)
+    world.view = commands.deactivate(world.view, "shop--v1", world.now)
+    world.settle()
+    world.broken.add("shop--v1")
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    world.now += 601
+    world.settle()
+    assert shares(world) == {"v2": 100}
+    assert not world.app.restoring
+
+
+def test_what_was_purged_cannot_come_back_and_nothing_changes() -> None:
+    world = two()
+    world.traffic(v1=100)
+    record = state(world)
+    record["configuration"]["ingress"]["traffic"][0]["revision_name"] = "shop--v0"
+    with pytest.raises(Conflict, match="shop--v0"):
+        roll_back(world.view, record, world.now)
+
+
+def test_a_record_is_written_with_its_change_and_survives(tmp_path: Path) -> None:
+    journal.CALLER.set(Caller("alice (turnout/1)", "because"))
+    store = Store(tmp_path / "control.db")
+    world = World()
+    world.deploy(suffix="v1")
+    old = store.view("shop")
+    store.write("shop", old, world.view, journal.record("shop", old, world.view, 1000.0))
+    store.close()
+    store = Store(tmp_path / "control.db")
+    (found,) = store.journal("shop", 1 << 62, 10)
+    store.close()
+    assert isinstance(found, Record)
+    assert (found.number, found.who, found.note) == (1, "alice (turnout/1)", "because")
+    assert found.state is not None
+    assert found.state["configuration"]["active_revisions_mode"] == "multiple"
