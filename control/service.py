@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from control import commands, journal, rollback
+from control.dry_run import Preview, preview
 from control.errors import Invalid, NotFound, PreconditionFailed
 from control.journal import Record
 from control.resources import AppView, Replica, Revision, replace
@@ -82,6 +83,14 @@ class Service:
             is_new=is_new,
         )
         return view, is_new
+
+    def preview(self, name: str, body: AppBody) -> Preview:
+        """What `put` would do. Raises what it would raise."""
+        check_template(body.template, self._runtimes)
+        self._check_domains(name, body)
+        old, now = self._store.view(name.lower()), time.time()
+        new = commands.deploy(old, name.lower(), body, now, new_suffix)
+        return preview(old, old if _is_same(old, new) else new, self.domain, now)
 
     def _check_domains(self, name: str, body: AppBody) -> None:
         """A custom domain belongs to one app and lies outside ours (contract §3)."""

@@ -10,14 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 IO = {"asyncio", "socket", "ssl", "subprocess", "aiohttp", "uvloop", "sqlite3", "selectors"}
 PURE = [
-    "control/commands.py", "control/compiler.py", "control/explain.py", "control/labels.py",
-    "control/lifecycle.py", "control/planner.py", "control/resources.py", "control/schema.py",
-    "control/traffic.py", "router/attempts.py", "router/budget.py", "router/chunked.py",
-    "router/errors.py", "router/exchange.py", "router/fields.py", "router/hosts.py",
-    "router/ingress/repeated.py", "router/merge.py", "router/overload.py",
-    "router/request_head.py", "router/response_head.py", "router/routes_file.py",
-    "router/selection.py", "router/snapshot.py", "router/stats.py", "router/table.py",
-    "router/validate.py", "router/websocket.py",
+    "control/commands.py", "control/compiler.py", "control/dry_run.py", "control/explain.py",
+    "control/labels.py", "control/lifecycle.py", "control/planner.py", "control/resources.py",
+    "control/rollback.py", "control/schema.py", "control/traffic.py", "router/attempts.py",
+    "router/budget.py", "router/chunked.py", "router/errors.py", "router/exchange.py",
+    "router/fields.py", "router/hosts.py", "router/ingress/repeated.py", "router/merge.py",
+    "router/overload.py", "router/request_head.py", "router/response_head.py",
+    "router/routes_file.py", "router/selection.py", "router/snapshot.py", "router/stats.py",
+    "router/table.py", "router/validate.py", "router/websocket.py",
 ]  # fmt: skip
 # What a worker may not load: it would pay for it in memory and start-up, and never use it.
 NOT_IN_WORKERS = {"aiohttp", "pydantic", "prometheus_client", "typer", "rich"}

@@ -31,6 +31,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.put(_APP, apps.put_app),
         web.patch(_APP, apps.patch_app),
         web.delete(_APP, apps.delete_app),
+        web.post(_APP + "/plan", apps.plan_app),
         web.post(_APP + "/stop", apps.stop_app),
         web.post(_APP + "/start", apps.start_app),
         web.put(_APP + "/mode", apps.set_mode),

@@ -73,6 +73,12 @@ async def put_app(request: web.Request) -> web.Response:
     return app_reply(request, view, 201 if is_new else 200)
 
 
+async def plan_app(request: web.Request) -> web.Response:
+    """POST /v1/apps/{app}/plan: what a PUT of this body would do."""
+    body = decode(AppBody, _writable(await body_of(request)))
+    return reply(request.app[SERVICE].preview(request.match_info["app"], body).wire())
+
+
 async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch."""
     service, name = request.app[SERVICE], request.match_info["app"]

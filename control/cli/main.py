@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from control.cli import deploy, explain, journal, resources, servers
+from control.cli import apply, deploy, explain, journal, resources, servers
 from router import __version__
 
 app = typer.Typer(
@@ -38,6 +38,8 @@ for server in (
 ):  # fmt: skip
     app.command()(server)
 app.command()(deploy.deploy)
+app.command()(apply.plan)
+app.command()(apply.apply)
 app.command()(resources.logs)
 app.command()(explain.explain)
 app.command()(journal.journal)

@@ -149,3 +149,43 @@ def test_labels_decide_explain_tells_and_the_journal_leads_back(up: Turnout) -> 
     until(lambda: "shop--v2" in up.get("shop---next.localhost")[2])
     assert "no app nobody" in cli.fails("rollback", "nobody")
     assert "none of app shop" in cli.fails("rollback", "shop", "--to", "99")
+
+
+AZ_YAML = """
+name: shop
+location: local
+properties:
+  environmentId: /subscriptions/s/resourceGroups/rg/providers/Microsoft.App/managedEnvironments/e
+  configuration:
+    activeRevisionsMode: Multiple
+    secrets: null
+    ingress: {external: true, targetPort: 80, transport: auto, traffic: null}
+  template:
+    revisionSuffix: v1
+    containers:
+    - name: web
+      image: process:demo
+      env: [{name: COLOR, value: %s}]
+      probes: [{type: Startup, periodSeconds: 1, httpGet: {path: /healthz, port: 80}}]
+    scale: {minReplicas: 1, maxReplicas: 2}
+"""
+
+
+def test_an_app_as_a_file_is_planned_and_applied(up: Turnout, tmp_path: Path) -> None:
+    cli, file = Cli(up.server), tmp_path / "app.yaml"
+    file.write_text(AZ_YAML % "blue")
+    planned = run("plan", "-f", str(file), server=up.server)
+    assert planned.returncode == 2, planned.stderr
+    assert "revision shop--v1 made" in planned.stdout
+    assert "traffic: nobody -> shop--v1 100 %" in planned.stdout
+    assert cli.json("app", "list") == []  # it was only planned
+    cli("apply", "-f", str(file))
+    assert "nothing would change" in cli("plan", "-f", str(file))
+    assert "shop--v1" in up.get("shop.localhost")[2]
+    file.write_text(AZ_YAML.replace("revisionSuffix: v1", "revisionSuffix: v2") % "green")
+    found = json.loads(run("plan", "-f", str(file), "-o", "json", server=up.server).stdout)
+    assert found["traffic"]["after"] == {"shop--v2": 100}
+    file.write_text("name: shop\nproperties: {template: {containers: [{imgae: x}]}}")
+    assert "imgae is not known" in cli.fails("plan", "-f", str(file))
+    file.write_text("a: [")
+    assert "is no YAML" in cli.fails("plan", "-f", str(file))

@@ -1,0 +1,97 @@
+"""`turnout plan -f FILE` and `turnout apply -f FILE`: an app as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from control.api.azure import shapes
+from control.cli.client import Api, console, fail
+from control.cli.output import REVISIONS, Format, Output, Server, show
+from control.cli.waiting import READY_S, wait_ready
+from control.errors import ControlError
+
+_CHANGES = 2  # exit code of a plan that would change something
+
+File = Annotated[
+    Path, typer.Option("--file", "-f", help="YAML of `az containerapp create --yaml`.")
+]
+Name = Annotated[str, typer.Argument(help="The app; default: the file's name.")]
+
+
+def plan(file: File, app: Name = "", output: Output = Format.TABLE, server: Server = "") -> None:
+    """Say what a file would change; exit 0 for nothing, 2 for something, 1 for an error."""
+    name, body = _read(file, app)
+    found = Api(server).call("POST", ("apps", name, "plan"), body)
+    if output is Format.JSON:
+        show(found, (), output)
+    else:
+        _print(name, found)
+    raise typer.Exit(_CHANGES if found["changes"] else 0)
+
+
+def apply(
+    file: File,
+    app: Name = "",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
+    output: Output = Format.TABLE,
+    server: Server = "",
+) -> None:
+    """Create an app or make it what a file says; waits until the revision is ready."""
+    name, body = _read(file, app)
+    api = Api(server)
+    after = api.call("PUT", ("apps", name), body)
+    if not no_wait:
+        wait_ready(api, name, after["latestRevisionName"], READY_S)
+    show(api.get("apps", name, "revisions", after["latestRevisionName"]), REVISIONS, output)
+
+
+def _read(file: Path, app: str) -> tuple[str, dict[str, Any]]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}")
+    except yaml.YAMLError as error:
+        fail(f"{file} is no YAML: {' '.join(str(error).split())}")
+    if not isinstance(content, dict):
+        fail(f"{file} holds no app: write properties with configuration and template")
+    name = app or str(content.get("name", ""))
+    if not name:
+        fail(f"{file} has no name; add `name:` or give the app on the command line")
+    properties = content.get("properties", {k: v for k, v in content.items() if k in _KEYS})
+    if not isinstance(properties, dict):
+        fail(f"{file}: properties is no mapping")
+    try:
+        return name, shapes.writable(properties)
+    except ControlError as error:
+        fail(error.message)
+
+
+_KEYS = ("configuration", "template")
+
+
+def _print(name: str, found: dict[str, Any]) -> None:
+    if not found["changes"]:
+        console.print(f"{name} is what the file says; nothing would change")
+        return
+    for line in found["changes"]:
+        console.print(f"  {line}", markup=False, highlight=False)
+    for title, names in (
+        ("become active", found["activates"]),
+        ("go inactive", found["deactivates"]),
+        ("hosts appear", found["hosts"]["appear"]),
+        ("hosts vanish", found["hosts"]["vanish"]),
+    ):
+        if names:
+            console.print(f"{title}: {', '.join(names)}", markup=False)
+    console.print(f"traffic: {_split(found['traffic'], 'before')} -> "
+                  f"{_split(found['traffic'], 'after')}")  # fmt: skip
+    for warning in found["warnings"]:
+        console.print(f"warning: {warning}", style="yellow")
+
+
+def _split(traffic: dict[str, dict[str, int]], when: str) -> str:
+    return ", ".join(f"{name} {weight} %" for name, weight in traffic[when].items()) or "nobody"
