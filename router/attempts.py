@@ -169,6 +169,8 @@ class Attempts:
             self.revision.stats.in_flight -= 1  # the table has changed while it waited
             self.revision = None
             self.start()
+        elif replica.ejected_until > self.edge.now:
+            self._attempt(errors.NO_READY_REPLICA)
         else:
             self._use(replica)
 
@@ -240,15 +242,16 @@ class Attempts:
             self._attempt(errors.UPSTREAM_RESET, retry_for="reset")
 
     def _lose_replica(self) -> None:
-        replica = self._leave_replica()
-        self._eject(replica)
+        replica = self.replica
+        assert replica is not None
+        self._eject(replica)  # before who waits for room is called to it
+        self._leave_replica()
         self._tried = (*self._tried, replica)
 
-    def _leave_replica(self) -> Replica:
+    def _leave_replica(self) -> None:
         replica, self.replica = self.replica, None
         assert replica is not None
         replica.leave()
-        return replica
 
     def _eject(self, replica: Replica) -> None:
         assert self.revision is not None

@@ -215,6 +215,33 @@ async def test_another_replica_with_room_is_used_first() -> None:
             await client.response()
 
 
+async def test_who_waits_for_a_replica_that_fails_goes_to_another() -> None:
+    entered = asyncio.Event()
+    fail = asyncio.Event()
+
+    async def fails_later(c: Connection) -> None:
+        await c.head()
+        entered.set()
+        await fail.wait()
+        c.reset()
+
+    gate = Gate()
+    async with (
+        Origin(fails_later) as bad,
+        Origin(gate) as good,
+        in_front_of(bad, good, max_in_flight_per_replica=1, workers=1) as edge,
+    ):
+        clients = [await edge.client() for _ in range(3)]
+        for client in clients:
+            await client.send(GET)
+        await asyncio.wait_for(entered.wait(), 5)
+        while gate.waiting < 1 or not edge.edge.registry.queued():
+            await asyncio.sleep(0.01)
+        fail.set()
+        gate.open.set()
+        assert [(await c.response())[1] for c in clients] == [b"ok"] * 3
+
+
 async def test_an_overloaded_worker_refuses_some_quickly() -> None:
     async with Origin() as origin, in_front_of(origin) as edge:
         client = await edge.client()
