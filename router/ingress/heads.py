@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from router.edge import Edge
 
 _REST_OF_LINE = len("  HTTP/1.1")
+_LONGEST_REPEATED = 2048  # bytes that an idle connection may keep twice
 
 
 class HeadReader(ClientTransport):
@@ -78,9 +79,10 @@ class HeadReader(ClientTransport):
         head = read_request(method, target, version, self._fields, self._ingress, new_id)
         if isinstance(head, Outcome):
             return head
-        if block == self._last_block and is_repeatable(head, target, new_id):
-            self._repeated = Repeated(block, head, self._ingress.max_target_bytes)
-        self._last_block = block
+        if len(block) <= _LONGEST_REPEATED:
+            if block == self._last_block and is_repeatable(head, target, new_id):
+                self._repeated = Repeated(block, head, self._ingress.max_target_bytes)
+            self._last_block = block
         return head
 
     def _parse(self, wire: bytes) -> bytes | Outcome:

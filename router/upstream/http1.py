@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
     from router.replicas import Replica
 
+_LONGEST_REPEATED = 2048  # bytes that an idle connection may keep
+
 
 class UpstreamConnection(asyncio.Protocol):
     """Carries one exchange at a time."""
@@ -190,7 +192,8 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status < 200:
             self._interim(exchange, head, rest)
             return
-        self._known, self._known_wire = (None, b"") if self._is_head else (head, wire)
+        is_kept = not self._is_head and len(wire) <= _LONGEST_REPEATED
+        self._known, self._known_wire = (head, wire) if is_kept else (None, b"")
         self._respond(head, rest)
 
     def _respond(self, head: ResponseHead, rest: bytes) -> None:
