@@ -6,6 +6,7 @@ each replica at most once, and only within the budget of the revision that faile
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from random import random
 from time import perf_counter
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FRESH_ENOUGH_S = 1.0
 
 
-class Attempts:
+class Attempts(ABC):
     """The way of one request to a replica; `Exchange` goes on from there."""
 
     __slots__ = (
@@ -276,8 +277,10 @@ class Attempts:
 
     # --- how it ends; `Exchange` knows
 
+    @abstractmethod
     def _refuse(self, outcome: Outcome) -> None:
-        raise NotImplementedError
+        """Answer in the replica's place."""
 
+    @abstractmethod
     def _cut(self) -> None:
-        raise NotImplementedError
+        """End an answer that has begun and cannot be completed."""

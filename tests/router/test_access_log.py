@@ -10,7 +10,7 @@ from typing import Any
 
 from router.access_log import AccessLog
 from tests.support.builders import a_revision, an_app
-from tests.support.edges import RunningEdge, in_front_of, running
+from tests.support.edges import RunningEdge, eventually, in_front_of, running
 from tests.support.origin import Origin
 
 FIELDS = [
@@ -88,8 +88,7 @@ async def test_a_rotated_log_goes_on_in_a_new_file(tmp_path: Path) -> None:
         logging_to(edge, target)
         client = await edge.client()
         await client.get(path="/before")
-        while not target.read_text():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: target.read_text())
         target.rename(tmp_path / "access.log.1")
         await client.get(path="/after")
         assert [x["path"] for x in await lines(edge, target)] == ["/after"]

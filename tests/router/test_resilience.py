@@ -8,7 +8,7 @@ import pytest
 
 from router.stats import RevisionStats
 from tests.support.builders import a_revision, an_app
-from tests.support.edges import RunningEdge, in_front_of, running
+from tests.support.edges import RunningEdge, eventually, in_front_of, running
 from tests.support.origin import OK, Connection, Origin
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n"
@@ -100,8 +100,7 @@ async def test_one_connection_too_many_is_told_so_and_leaves_the_others_alone() 
         assert (await first.get())[1] == b"ok"
 
         second.close()
-        while len(edge.edge.clients) > 1:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: len(edge.edge.clients) == 1)
         third = await edge.client()
         assert (await third.get())[1] == b"ok"
 
@@ -115,8 +114,7 @@ async def test_one_client_may_not_take_all_connections() -> None:
         assert b"X-Turnout-Error: TooManyClientConnections" in refused
 
         first.close()
-        while edge.edge.clients:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not edge.edge.clients)
         again = await edge.client()
         assert (await again.get())[1] == b"ok"
 
@@ -134,8 +132,7 @@ async def test_a_full_replica_is_waited_for_in_order() -> None:
         for client in clients:
             await client.send(GET)
             await asyncio.wait_for(gate.came.wait(), 5)
-        while stats(edge).in_flight < 3:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: stats(edge).in_flight == 3)
         assert gate.waiting == 1  # never more than it may have
         assert edge.edge.registry.queued() == {"shop--v1": 2}
         gate.open.set()
@@ -152,8 +149,7 @@ async def test_a_full_queue_says_no_at_once() -> None:
         clients = [await edge.client() for _ in range(2)]
         for client in clients:
             await client.send(GET)
-        while stats(edge).in_flight < 2:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: stats(edge).in_flight == 2)
         late = await edge.client()
         head, _ = await late.get()
         assert head.startswith(b"HTTP/1.1 503 ")
@@ -187,11 +183,9 @@ async def test_a_client_that_leaves_gives_its_place_up() -> None:
         await first.send(GET)
         await asyncio.wait_for(gate.came.wait(), 5)
         await second.send(GET)
-        while stats(edge).in_flight < 2:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: stats(edge).in_flight == 2)
         second.writer.transport.abort()
-        while edge.edge.registry.queued():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not edge.edge.registry.queued())
         gate.open.set()
         assert (await first.response())[1] == b"ok"
         assert stats(edge).in_flight == 0
@@ -207,8 +201,7 @@ async def test_another_replica_with_room_is_used_first() -> None:
         clients = [await edge.client() for _ in range(2)]
         for client in clients:
             await client.send(GET)
-        while gate.waiting < 2:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: gate.waiting == 2)
         assert edge.edge.registry.queued() == {}
         gate.open.set()
         for client in clients:
@@ -235,8 +228,7 @@ async def test_who_waits_for_a_replica_that_fails_goes_to_another() -> None:
         for client in clients:
             await client.send(GET)
         await asyncio.wait_for(entered.wait(), 5)
-        while gate.waiting < 1 or not edge.edge.registry.queued():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: gate.waiting == 1 and edge.edge.registry.queued())
         fail.set()
         gate.open.set()
         assert [(await c.response())[1] for c in clients] == [b"ok"] * 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.websocket import FrameBoundary, close_frame
 from tests.support.builders import a_revision, an_app, take
-from tests.support.edges import Client, RunningEdge, in_front_of
+from tests.support.edges import Client, RunningEdge, eventually, in_front_of
 from tests.support.origin import Connection, Origin
 
 UPGRADE = (
@@ -119,8 +119,7 @@ async def test_a_close_is_never_put_into_a_frame() -> None:
         client = await open_socket(edge)
         deactivate(edge)
         assert await read(client, 100) == frame(b"x" * 300)[:100]
-        while not any(t.is_leaving for t in edge.edge.tunnels):
-            await asyncio.sleep(0.01)
+        await eventually(lambda: any(t.is_leaving for t in edge.edge.tunnels))
         assert replica.connection is not None
         await replica.connection.send(frame(b"x" * 300)[100:])
         assert await read(client, 208) == frame(b"x" * 300)[100:] + close_frame(1001)

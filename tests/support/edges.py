@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -15,6 +15,13 @@ from tests.support.builders import a_revision, an_app, an_edge
 from tests.support.origin import Origin
 
 WAIT_S = 5.0
+
+
+async def eventually(what: Callable[[], object]) -> None:
+    """Wait until something is true. Raises TimeoutError when it never is."""
+    async with asyncio.timeout(WAIT_S):
+        while not what():
+            await asyncio.sleep(0.01)
 
 
 async def settled() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.edges import eventually
 from tests.support.load import Load
 from tests.support.origin import Connection, Origin
 from tests.support.turnout import (
@@ -81,8 +82,7 @@ async def test_an_upgrade_under_load_loses_nothing(
         with await asyncio.to_thread(router(file, state, installed).__enter__) as server:
             load = Load(server.port, "shop.localhost", 300.0)
             running = asyncio.create_task(load.run())
-            while load.outcome.sent < 100:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: load.outcome.sent >= 100)
             old = children(server.process.pid)
             init = installed / "router" / "__init__.py"
             for n in (1, 2):  # the second time, the first one's workers are still there
@@ -138,8 +138,7 @@ async def test_up_upgrades_both_halves_and_keeps_the_replicas(state: Path) -> No
         control = next(p for c, p in halves.items() if "-m control " in c)
         load = Load(up.port, "shop.localhost", 100.0)
         running = asyncio.create_task(load.run())
-        while load.outcome.sent < 20:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: load.outcome.sent >= 20)
         done = await asyncio.to_thread(run, "upgrade", "--state", str(state))
         assert done.returncode == 0, done.stderr
         await asyncio.to_thread(until, lambda: not is_alive(control))
