@@ -6,18 +6,15 @@ changed nothing. The reconciler makes the world follow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from control import labels, traffic
+from control import labels, traffic, vault
 from control.errors import Conflict, Invalid, NotFound
 from control.resources import App, AppView, Provisioning, Revision
-from control.schema import (
-    AppBody,
-    Configuration,
-    Template,
-    TrafficRule,
-)
+from control.schema import AppBody, Configuration, TrafficRule
+from control.template import Template
 from router.hosts import APP_NAME, LABEL, NAME_RULE
 
 # "must not be more than a combined 54 characters" (contract §2); one constant, so it can be relaxed
@@ -124,7 +121,8 @@ def _needed(view: AppView, app: App, template: Template) -> int:
     if template.endpoints:
         return max(1, min(scale.min_replicas, len(template.endpoints)))
     previous = len(view.ready(app.serving)) if app.is_single and app.serving else 0
-    return max(1, min(max(previous, scale.min_replicas), scale.max_replicas))
+    wanted = max(1, min(max(previous, scale.min_replicas), scale.max_replicas))
+    return math.ceil(wanted * app.configuration.revision_transition_threshold / 100)
 
 
 def configure(view: AppView, configuration: Configuration, now: float) -> AppView:
@@ -134,6 +132,8 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     was_single, is_single = app.is_single, configuration.active_revisions_mode == "single"
     old = app.configuration.ingress
     ingress = configuration.ingress
+    configuration = vault.filled(configuration, app.configuration)
+    vault.check(configuration, view.revisions.values())
     target = configuration.target_label
     configuration = configuration.model_copy(update={"target_label": ""})
     is_labels = configuration.active_revisions_mode == "labels"
@@ -267,7 +267,7 @@ def wake(view: AppView, name: str, now: float) -> AppView:
 
 
 def _woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
-    return replace(
+    woken = replace(
         revision,
         is_active=True,
         activated_at=now,
@@ -276,6 +276,8 @@ def _woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
         reason="",
         message="",
     )
+    vault.check(app.configuration, [woken])
+    return woken
 
 
 def deactivate(view: AppView, name: str, now: float) -> AppView:

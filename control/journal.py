@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from control import labels, traffic
+from control import labels, traffic, vault
 from control.resources import AppView
 
 _NOTHING = AppView(None)
@@ -55,7 +55,7 @@ def state_of(view: AppView) -> dict[str, Any] | None:
     app = view.app
     if app is None:
         return None
-    configuration = app.configuration.model_dump(mode="json")
+    configuration = app.configuration.model_dump(mode="json", exclude={"secrets"})
     latest = traffic.latest_ready(view)
     if app.configuration.ingress is not None:
         configuration["ingress"]["traffic"] = [
@@ -95,6 +95,7 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
         for label, name in new.app.pending.items():
             if old.app.pending.get(label) != name:
                 yield f"label {label} goes to {name} once it is ready"
+    yield from vault.changes(old.app.configuration, new.app.configuration)
     before, after = _flat(old.app.configuration.wire()), _flat(new.app.configuration.wire())
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path, "nothing"), after.get(path, "nothing")

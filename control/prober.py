@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import aiohttp
 
-from control.schema import HttpGet, Probe, TcpSocket, Template
+from control.template import HttpGet, Probe, TcpSocket, Template
 
 
 class Verdict(StrEnum):

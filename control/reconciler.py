@@ -20,8 +20,8 @@ from control.metrics import ControlCounters
 from control.planner import Limits, plan
 from control.prober import Prober, Verdict, probes_of
 from control.publisher import Publisher
-from control.resources import AppView, Replica, ReplicaState, replace
-from control.runtime import Runtime, StartFailed
+from control.resources import AppView, Replica, ReplicaState, Revision, replace
+from control.runtime import Launch, Runtime, StartFailed
 from control.settings import ControlSettings
 from control.store import Store
 from router.hosts import revision_host
@@ -177,11 +177,8 @@ class Reconciler:
         revision = view.revisions.get(replica.revision)
         if revision is None:
             return
-        runtime = self._runtime_of(replica)
-        siblings = [r for r in view.of(revision.name) if r.name != replica.name]
-        host = revision_host(revision.name, self._settings.domain)
         try:
-            address = await runtime.start(replica, revision, siblings, host)
+            address = await self._runtime_of(replica).start(self._launch(view, replica, revision))
         except StartFailed as error:
             self._back_off(replica.name, replica.app, error.reason, str(error), None)
             return
@@ -194,6 +191,19 @@ class Reconciler:
             exit_code=None,
         )
         self._probe(replica.app, replica.name)
+
+    def _launch(self, view: AppView, replica: Replica, revision: Revision) -> Launch:
+        assert view.app is not None
+        configuration = view.app.configuration
+        return Launch(
+            replica,
+            revision,
+            siblings=[r for r in view.of(revision.name) if r.name != replica.name],
+            host=revision_host(revision.name, self._settings.domain),
+            target_port=configuration.ingress.target_port if configuration.ingress else 80,
+            secrets=configuration.secret_values,
+            registries=configuration.registries,
+        )
 
     async def _stop(self, replica: Replica) -> None:
         await self._runtime_of(replica).stop(replica, replica.grace_s)

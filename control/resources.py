@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from control.schema import Configuration, Template
+from control.schema import Configuration
+from control.template import Template
 
 __all__ = ["App", "Provisioning", "Replica", "ReplicaState", "Revision", "replace"]
 

@@ -31,11 +31,17 @@ def roll_back(view: AppView, state: dict[str, Any], now: float) -> AppView:
         view = commands.wake(view, name, now)
     app = view.app
     assert app is not None
-    configuration = Configuration.model_validate(state["configuration"])
+    configuration = _recorded(state["configuration"], app)
     if configuration.active_revisions_mode == "single":
         return _single(view, configuration, state["serving"], now)
     restoring = {"configuration": state["configuration"], "needs": sorted(wanted)}
     return restore(commands.replace_app(view, replace(app, restoring=restoring)), now)
+
+
+def _recorded(configuration: dict[str, Any], app: App) -> Configuration:
+    """A recorded configuration; secrets are not recorded, so they stay as they are."""
+    found = Configuration.model_validate(configuration)
+    return found.model_copy(update={"secrets": app.configuration.secrets})
 
 
 def _needed(state: dict[str, Any]) -> set[str]:
@@ -72,7 +78,7 @@ def restore(view: AppView, now: float) -> AppView:
         return commands.replace_app(view, replace(app, restoring={}))
     if any(r is not None and r.provisioning is not Provisioning.PROVISIONED for r in needed):
         return view
-    configuration = Configuration.model_validate(app.restoring["configuration"])
+    configuration = _recorded(app.restoring["configuration"], app)
     view = commands.replace_app(view, _ready_for(replace(app, restoring={})))
     return labels.settle(commands.configure(view, configuration, now), now)
 

@@ -199,7 +199,8 @@ def _is_same(old: AppView, new: AppView) -> bool:
     if old.app is None or new.app is None or old.revisions != new.revisions:
         return False
     unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
-    return unchanged == old.app and new.app.configuration.wire() == old.app.configuration.wire()
+    was, now = old.app.configuration, new.app.configuration
+    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
 
 
 def _match(view: AppView, if_match: str) -> None:

@@ -10,8 +10,9 @@ from pydantic import BeforeValidator
 from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
+from control.model import Model
 from control.resources import AppView
-from control.schema import AppBody, Mode, Model
+from control.schema import AppBody, Mode
 from control.service import merge_patch
 
 # What GET shows and PUT ignores: clients send back what they got (contract §10).

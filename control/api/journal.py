@@ -13,7 +13,7 @@ from control.api.problems import body_of, decode, reply
 from control.api.wire import moment
 from control.errors import Invalid
 from control.journal import Record
-from control.schema import Model
+from control.model import Model
 
 _MOST = 500
 

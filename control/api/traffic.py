@@ -7,7 +7,8 @@ from aiohttp import web
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
-from control.schema import Model, TrafficRule
+from control.model import Model
+from control.schema import TrafficRule
 from control.traffic import rules_of
 
 

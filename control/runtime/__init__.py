@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from control.errors import Invalid
-from control.runtime.base import OnExit, Runtime, StartFailed
-from control.schema import Template
+from control.runtime.base import Launch, OnExit, Runtime, StartFailed
+from control.template import Template
 from router.validate import is_address
 
-__all__ = ["OnExit", "Runtime", "StartFailed", "check_template"]
+__all__ = ["Launch", "OnExit", "Runtime", "StartFailed", "check_template"]
 
 Runtimes = Mapping[str, Runtime]
 
@@ -23,8 +23,10 @@ def check_template(template: Template, runtimes: Runtimes) -> None:
             f"{where}.image: {main.image!r} needs a container runtime, which this turnout does "
             "not have; use process: with a command, process:demo, or endpoint:HOST:PORT"
         )
-    if len(template.containers) > 1:
+    if kind != "docker" and (len(template.containers) > 1 or template.init_containers):
         raise Invalid(f"template.containers: a {kind}: revision has one container")
+    if kind != "docker" and template.volumes:
+        raise Invalid(f"template.volumes: a {kind}: revision has none; it sees the host's files")
     if kind == "process" and main.image == "process:" and not main.command:
         raise Invalid(f"{where}.command: process: needs the command to run")
     if kind == "process" and main.image not in ("process:", "process:demo"):

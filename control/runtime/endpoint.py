@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from control.resources import Replica, Revision
-from control.runtime.base import StartFailed
+from control.resources import Replica
+from control.runtime.base import Launch, StartFailed
 
 
 class EndpointRuntime:
     """Hands each replica one of the addresses in its image."""
 
-    async def start(
-        self, replica: Replica, revision: Revision, siblings: list[Replica], host: str
-    ) -> str:
+    async def start(self, launch: Launch) -> str:
         """The first address that no sibling has; its own again after a restart."""
-        taken = {r.address for r in siblings if not r.is_leaving}
-        free = [a for a in revision.template.endpoints if a not in taken]
-        if replica.address in free:
-            return replica.address
+        taken = {r.address for r in launch.siblings if not r.is_leaving}
+        free = [a for a in launch.revision.template.endpoints if a not in taken]
+        if launch.replica.address in free:
+            return launch.replica.address
         if not free:
             raise StartFailed("NoEndpoint", "every endpoint of the revision is in use already.")
         return free[0]

@@ -16,8 +16,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from control.resources import Replica, Revision
-from control.runtime.base import OnExit, StartFailed
+from control.resources import Replica
+from control.runtime.base import Launch, OnExit, StartFailed
 
 _INSTANCE = "TURNOUT_INSTANCE"
 _REPLICA = "TURNOUT_REPLICA"
@@ -47,19 +47,21 @@ class ProcessRuntime:
         self._running: dict[str, _Process] = {}
         self._ports: deque[int] = deque(maxlen=256)  # handed out lately
 
-    async def start(
-        self, replica: Replica, revision: Revision, siblings: list[Replica], host: str
-    ) -> str:
+    async def start(self, launch: Launch) -> str:
         """Start a process, or adopt the one that is already there. Raises StartFailed."""
+        replica = launch.replica
         known = self._running.get(replica.name)
         if known is not None:
             return known.address
-        container = revision.template.containers[0]
+        container = launch.revision.template.containers[0]
         demo = [sys.executable, "-m", "control.demo_app"]
         command = demo if container.image == "process:demo" else list(container.command)
         command += container.args
-        address = f"127.0.0.1:{self._free_port()}"
-        environment = self._environment(replica, revision, address, host)
+        port = self._free_port()
+        address = f"127.0.0.1:{port}"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TURNOUT_")}
+        environment |= launch.variables(container.env, port)
+        environment |= {_INSTANCE: self._instance, _REPLICA: replica.name}
         try:
             with self._log_file(replica.name).open("ab") as log:
                 popen = subprocess.Popen(
@@ -76,25 +78,6 @@ class ProcessRuntime:
             ) from None
         self._watch(replica.name, _Process(popen.pid, address, popen))
         return address
-
-    def _environment(
-        self, replica: Replica, revision: Revision, address: str, host: str
-    ) -> dict[str, str]:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TURNOUT_")}
-        own = {v.name: v.value for v in revision.template.containers[0].env}
-        return (
-            inherited
-            | own
-            | {
-                "CONTAINER_APP_NAME": revision.app,
-                "CONTAINER_APP_REVISION": revision.name,
-                "CONTAINER_APP_REPLICA_NAME": replica.name,
-                "CONTAINER_APP_HOSTNAME": host,
-                "PORT": address.rpartition(":")[2],
-                _INSTANCE: self._instance,
-                _REPLICA: replica.name,
-            }
-        )
 
     def _free_port(self) -> int:
         """A port nobody listens on, and that was not handed out a moment ago."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from control.prober import Prober, Probes, Verdict, probes_of
-from control.schema import Probe, Template
+from control.template import Probe, Template
 from tests.support.origin import Origin
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from control.api.problems import decode
 from control.errors import Invalid
-from control.schema import AppBody, Probe, TrafficRule
+from control.schema import AppBody, TrafficRule
 from control.service import merge_patch
+from control.template import Probe
 
 
 def body(**template: Any) -> dict[str, Any]:
