@@ -10,9 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 IO = {"asyncio", "socket", "ssl", "subprocess", "aiohttp", "uvloop", "sqlite3", "selectors"}
 PURE = [
-    "control/commands.py", "control/compiler.py", "control/dry_run.py", "control/explain.py",
+    "control/commands/configure.py", "control/commands/deploy.py",
+    "control/commands/life.py", "control/commands/split.py", "control/commands/steps.py",
+    "control/compiler.py", "control/dry_run.py", "control/explain.py",
     "control/labels.py", "control/lifecycle.py", "control/planner.py", "control/resources.py",
-    "control/rollback.py", "control/schema.py", "control/traffic.py", "router/attempts.py",
+    "control/rollback.py", "control/schema.py", "control/template.py", "control/traffic.py",
+    "control/vault.py", "router/attempts.py",
     "router/budget.py", "router/chunked.py", "router/errors.py", "router/exchange.py",
     "router/fields.py", "router/hosts.py", "router/ingress/repeated.py", "router/merge.py",
     "router/overload.py", "router/request_head.py", "router/response_head.py",

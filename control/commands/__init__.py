@@ -1,0 +1,49 @@
+"""What a caller can do to an app: each command turns one view into the next.
+
+Pure: no I/O, no clock, no chance; `now` and new suffixes are handed in. A command that raises has
+changed nothing. The reconciler makes the world follow.
+"""
+
+from control.commands.configure import configure, set_mode
+from control.commands.deploy import (
+    SUFFIX_ALPHABET,
+    SUFFIX_LENGTH,
+    SUFFIX_LETTERS,
+    NewSuffix,
+    check_app_name,
+    deploy,
+)
+from control.commands.life import (
+    activate,
+    deactivate,
+    purge,
+    restart,
+    rested,
+    set_stopped,
+    wake,
+)
+from control.commands.split import add_label, remove_label, set_traffic, swap_labels
+from control.commands.steps import replace_app
+
+__all__ = [
+    "SUFFIX_ALPHABET",
+    "SUFFIX_LENGTH",
+    "SUFFIX_LETTERS",
+    "NewSuffix",
+    "activate",
+    "add_label",
+    "check_app_name",
+    "configure",
+    "deactivate",
+    "deploy",
+    "purge",
+    "remove_label",
+    "replace_app",
+    "restart",
+    "rested",
+    "set_mode",
+    "set_stopped",
+    "set_traffic",
+    "swap_labels",
+    "wake",
+]

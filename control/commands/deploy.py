@@ -1,0 +1,113 @@
+"""Creating an app and replacing what it is: a changed template makes a revision. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from control import labels
+from control.commands import steps
+from control.commands.configure import configure
+from control.commands.life import needed, purge
+from control.errors import Invalid
+from control.resources import App, AppView, Revision
+from control.schema import AppBody, Configuration
+from control.template import Template
+from router.hosts import APP_NAME, LABEL, NAME_RULE
+
+# "must not be more than a combined 54 characters" (contract §2); one constant, so it can be relaxed
+MAX_REVISION_NAME = 54
+# no vowels and no look-alikes: no words and no misreading; the first one is a letter (§2)
+SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
+SUFFIX_LETTERS = 19
+SUFFIX_LENGTH = 7
+
+NewSuffix = Callable[[], str]
+
+
+def check_app_name(name: str) -> None:
+    """Raises Invalid unless it is an app name."""
+    if not APP_NAME.fullmatch(name):
+        raise Invalid(
+            f"{name!r} is no app name: {NAME_RULE.format(32)}", code="ContainerAppInvalidName"
+        )
+
+
+def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewSuffix) -> AppView:
+    """Create an app or replace what it is: a changed template makes a revision."""
+    if view.app is None:
+        check_app_name(name)
+        view = AppView(
+            app=App(
+                name=name,
+                configuration=Configuration(),
+                template=body.template,
+                created_at=now,
+                updated_at=now,
+            ),
+            replicas=view.replicas,  # of an app of that name that was deleted and still drains
+        )
+    app = view.app
+    assert app is not None
+    made = _new_revision(view, app, body.template, now, new_suffix)
+    if made is not None:
+        app = replace(
+            app,
+            template=made.template,
+            latest=made.name,
+            candidate=made.name,
+            revisions_made=made.number,
+        )
+        view = steps.with_revision(view, app, made)
+    view = configure(view, body.configuration, now)
+    if made is not None and labels.is_on(steps.app_of(view)):
+        view = labels.aim(view, made.name, body.configuration.target_label)
+    return purge(view)
+
+
+def _new_revision(
+    view: AppView, app: App, template: Template, now: float, new_suffix: NewSuffix
+) -> Revision | None:
+    """The revision that this template makes, or None when it is what the latest has already."""
+    latest = view.revisions.get(app.latest)
+    suffix = template.revision_suffix
+    if latest and template.same_as(latest.template) and suffix in ("", latest.suffix):
+        return None
+    if suffix:
+        name = _checked_name(view, app.name, suffix)
+    else:
+        name = ""
+        while not name or name in view.revisions:
+            suffix = new_suffix()
+            name = f"{app.name}--{suffix}"
+    return Revision(
+        name=name,
+        app=app.name,
+        number=app.revisions_made + 1,
+        template=template.model_copy(update={"revision_suffix": suffix}),
+        created_at=now,
+        activated_at=now,
+        needed=needed(view, app, template),
+    )
+
+
+def _checked_name(view: AppView, app: str, suffix: str) -> str:
+    """Three layers, each with its own message (contract §2)."""
+    if not LABEL.fullmatch(suffix) or suffix == "latest":
+        what = "is reserved" if suffix == "latest" else f"is not {NAME_RULE.format(64)}"
+        raise Invalid(f"revision suffix {suffix!r} {what}", code="ContainerAppInvalidRevisionName")
+    name = f"{app}--{suffix}"
+    if len(name) > MAX_REVISION_NAME:
+        raise Invalid(
+            f"revision name {name} has {len(name)} characters; "
+            f"app and suffix must not be more than a combined {MAX_REVISION_NAME}",
+            code="ContainerAppInvalidRevisionName",
+        )
+    if name in view.revisions:
+        state = "active" if view.revisions[name].is_active else "inactive"
+        raise Invalid(
+            f"a revision with suffix {suffix} already exists and is {state}; choose another "
+            f"suffix, or bring it back: turnout revision activate {app} --revision {name}",
+            code="ContainerAppInvalidRevisionName",
+        )
+    return name

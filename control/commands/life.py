@@ -1,0 +1,137 @@
+"""Which revisions are active, and which are kept. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from control import labels, traffic, vault
+from control.commands import steps
+from control.errors import Conflict
+from control.resources import App, AppView, Provisioning, Revision
+from control.template import Template
+
+
+def needed(view: AppView, app: App, template: Template) -> int:
+    """How many ready replicas make it ready: as many as its predecessor runs (contract §4.5)."""
+    scale = template.scale
+    if template.endpoints:
+        return max(1, min(scale.min_replicas, len(template.endpoints)))
+    previous = len(view.ready(app.serving)) if app.is_single and app.serving else 0
+    wanted = max(1, min(max(previous, scale.min_replicas), scale.max_replicas))
+    return math.ceil(wanted * app.configuration.revision_transition_threshold / 100)
+
+
+def activate(view: AppView, name: str, now: float) -> AppView:
+    """Bring a revision back; in single mode it takes over once it is ready."""
+    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    labels.refuse_by_hand(app, "put a label on the revision")
+    if app.is_single and name != app.serving:
+        app = replace(app, candidate=name, updated_at=now)
+    if revision.is_active:
+        return steps.replace_app(view, app)
+    return steps.with_revision(view, app, woken(revision, view, app, now))
+
+
+def wake(view: AppView, name: str, now: float) -> AppView:
+    """Start a revision that rests; who gets traffic is not changed."""
+    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    return (
+        view
+        if revision.is_active
+        else steps.with_revision(view, app, woken(revision, view, app, now))
+    )
+
+
+def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
+    """The revision, active and on its way. Raises Invalid when a secret it needs is gone."""
+    woken = replace(
+        revision,
+        is_active=True,
+        activated_at=now,
+        provisioning=Provisioning.PROVISIONING,
+        needed=needed(view, app, revision.template),
+        reason="",
+        message="",
+    )
+    vault.check(app.configuration, [woken])
+    return woken
+
+
+def deactivate(view: AppView, name: str, now: float) -> AppView:
+    """Send a revision to rest. Raises Conflict when that would take traffic to nowhere."""
+    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    labels.refuse_by_hand(app, "take the revision's label away")
+    if not revision.is_active:
+        return view
+    weight = traffic.shares(view)[name].weight
+    others = [r for r in view.revisions.values() if r.is_active and r.name != name]
+    if weight and others and not app.is_single:
+        raise Conflict(
+            f"revision {name} has {weight} % of the traffic; move it first, for example: "
+            f"turnout traffic set {app.name} --revision-weight {others[0].name}=100"
+        )
+    rules = traffic.without_revision(traffic.rules_of(app), name)
+    if not any(rule.weight for rule in rules):
+        rules = ()  # it was the only one; the default rule follows whichever is activated next
+    view = steps.with_revision(view, app, rested(revision, now))
+    if app.configuration.ingress is not None:
+        view = steps.with_rules(view, rules, now)
+    app = steps.app_of(view)
+    serving = "" if app.serving == name else app.serving
+    candidate = "" if app.candidate == name else app.candidate
+    return purge(steps.replace_app(view, replace(app, serving=serving, candidate=candidate)))
+
+
+def rested(revision: Revision, now: float) -> Revision:
+    """The revision, inactive."""
+    return replace(revision, is_active=False, last_active_at=now)
+
+
+def restart(view: AppView, name: str, now: float) -> AppView:
+    """Replace a revision's replicas one at a time. Raises Conflict for an inactive one."""
+    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    if not revision.is_active:
+        raise Conflict(f"revision {name} is inactive; activate it instead of restarting it")
+    revision = replace(revision, generation=revision.generation + 1)
+    return steps.with_revision(view, replace(app, updated_at=now), revision)
+
+
+def set_stopped(view: AppView, now: float, *, is_stopped: bool) -> AppView:
+    """Take all replicas of an app down, or bring them back."""
+    app = steps.app_of(view)
+    if app.is_stopped == is_stopped:
+        return view
+    view = steps.replace_app(view, replace(app, is_stopped=is_stopped, updated_at=now))
+    if not is_stopped:
+        for revision in list(view.revisions.values()):
+            if revision.is_active:  # its time to become ready starts anew
+                view = steps.with_revision(
+                    view, steps.app_of(view), replace(revision, activated_at=now)
+                )
+    return view
+
+
+def purge(view: AppView) -> AppView:
+    """Drop the oldest inactive revisions beyond the limit (contract §4.6)."""
+    app = view.app
+    if app is None:
+        return view
+    labelled = {rule.revision_name for rule in traffic.rules_of(app) if rule.label}
+    inactive = sorted(
+        (r for r in view.revisions.values() if not r.is_active),
+        key=lambda r: (r.created_at, r.name),
+    )
+    surplus = len(inactive) - app.configuration.max_inactive_revisions
+    kept = {app.latest, app.latest_ready, app.serving, app.candidate, *labelled}
+    gone = [r.name for r in inactive if r.name not in kept][: max(0, surplus)]
+    if not gone:
+        return view
+    rules = traffic.rules_of(app)
+    for name in gone:
+        rules = traffic.without_revision(rules, name)
+    revisions = {name: r for name, r in view.revisions.items() if name not in gone}
+    ingress = app.configuration.ingress
+    if ingress is not None and ingress.traffic:
+        app = steps.with_ingress(app, ingress.model_copy(update={"traffic": rules}))
+    return AppView(app, revisions, view.replicas)
