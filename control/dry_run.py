@@ -41,6 +41,14 @@ class Preview:
         }
 
 
+class Previewed(Exception):
+    """Raised in place of a commit: what each app would become."""
+
+    def __init__(self, apps: dict[str, Preview]) -> None:
+        super().__init__("dry run")
+        self.apps = apps
+
+
 def preview(old: AppView, new: AppView, domain: str, now: float) -> Preview:
     """What becomes of `old` when a command turned it into `new`."""
     end = _settled(new, now)

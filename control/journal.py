@@ -19,10 +19,12 @@ _MOST_LINES = 50  # of one record's changes; a template may be long
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asked for a change, and why if they said so."""
+    """Who asked for a change, why if they said so, and on what conditions."""
 
     who: str = "turnout"
     note: str = ""
+    if_match: str = ""  # of the one app that the request is about
+    is_dry_run: bool = False
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from control import labels, traffic
-from control.commands import purge, rested
+from control import label_history, labels, traffic
+from control.commands import purge, rested, woken
+from control.errors import Invalid
 from control.resources import (
     App,
     AppView,
@@ -64,6 +65,7 @@ def plan(
             _scale(result, revision, now, new_name)
     _leave(result, now)
     _execute(result, now, limits, can_stop)
+    result.view = label_history.follow(view, result.view, now)
     return result
 
 
@@ -132,20 +134,40 @@ def _switch(plan: Plan, now: float) -> None:
         candidate.provisioning is Provisioning.FAILED and app.serving != ""
     )
     if is_lost or candidate is None:
-        app = replace(app, candidate="") if app.candidate else app
+        app = replace(app, candidate=_fallback(view, app, now)) if app.candidate else app
     elif candidate.is_active and candidate.provisioning is Provisioning.PROVISIONED:
         app = replace(app, serving=candidate.name, candidate="")
         app = _with_default_traffic(app)
     view.app = app
     if not app.serving and not app.candidate:
         return
+    recreates = app.configuration.update_strategy == "recreate"
+    wanted = {app.candidate or app.serving} if recreates else {app.serving, app.candidate}
     for name, revision in list(view.revisions.items()):
-        is_wanted = name in (app.serving, app.candidate)
+        is_wanted = name in wanted
         # Until the switch is made, what had traffic keeps it (contract §4.5, §5).
-        is_needed = not app.serving and traffic.shares(view).get(name, traffic.Share()).weight > 0
-        is_evidence = name == app.latest and revision.provisioning is Provisioning.FAILED
+        is_needed = (
+            not app.serving
+            and not recreates
+            and traffic.shares(view).get(name, traffic.Share()).weight > 0
+        )
+        is_evidence = (
+            not recreates and name == app.latest and revision.provisioning is Provisioning.FAILED
+        )
         if revision.is_active and not (is_wanted or is_needed or is_evidence):
             view.revisions[name] = rested(revision, now)
+
+
+def _fallback(view: AppView, app: App, now: float) -> str:
+    """Who is to come back: with `recreate` the old revision rests when its successor fails."""
+    old = view.revisions.get(app.serving)
+    if old is None or old.is_active:
+        return ""
+    try:
+        view.revisions[old.name] = woken(old, view, app, now)
+    except Invalid:  # a secret that it needs was taken away meanwhile
+        return ""
+    return old.name
 
 
 def _with_default_traffic(app: App) -> App:
@@ -171,6 +193,9 @@ def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName)
     assert app is not None
     if not revision.is_active or app.is_stopped:
         return
+    recreates = app.is_single and app.configuration.update_strategy == "recreate"
+    if recreates and any(r.revision != revision.name for r in view.replicas.values()):
+        return  # the other revision's replicas end first: two must never run
     wanted = _wanted(revision)
     staying = [r for r in view.of(revision.name) if not r.is_leaving]
     current = [r for r in staying if r.generation == revision.generation]

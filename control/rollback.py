@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from control import commands, labels
-from control.errors import Conflict
+from control import commands, labels, vault
+from control.errors import Conflict, Invalid
 from control.resources import App, AppView, Provisioning
 from control.schema import Configuration
 
@@ -32,6 +32,7 @@ def roll_back(view: AppView, state: dict[str, Any], now: float) -> AppView:
     app = view.app
     assert app is not None
     configuration = _recorded(state["configuration"], app)
+    vault.check(configuration, (view.revisions[name] for name in wanted))
     if configuration.active_revisions_mode == "single":
         return _single(view, configuration, state["serving"], now)
     restoring = {"configuration": state["configuration"], "needs": sorted(wanted)}
@@ -80,7 +81,10 @@ def restore(view: AppView, now: float) -> AppView:
         return view
     configuration = _recorded(app.restoring["configuration"], app)
     view = commands.replace_app(view, _ready_for(replace(app, restoring={})))
-    return labels.settle(commands.configure(view, configuration, now), now)
+    try:
+        return labels.settle(commands.configure(view, configuration, now), now)
+    except Invalid:  # what it needs was taken away while it waited
+        return view
 
 
 def _ready_for(app: App) -> App:

@@ -6,22 +6,32 @@ A command is synchronous from reading the view to the commit, so two callers nev
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from control import commands, journal, rollback
-from control.dry_run import Preview, preview
-from control.errors import Invalid, NotFound, PreconditionFailed
+from control.draft import Command, Draft, existing
+from control.errors import Invalid, NotFound
 from control.journal import Record
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes, check_template
 from control.schema import AppBody, TrafficRule
 from control.store import Store
+from control.template import Template
 from router.hosts import fold
 
 _NEWEST = 1 << 62  # above every record's number
-Command = Callable[[AppView, float], AppView]
+BodyOf = Callable[[AppView], AppBody]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One app to be created, replaced or, without a body, deleted."""
+
+    app: str
+    body: BodyOf | None
+    is_existing: bool = False  # a patch: there has to be something to change
+    if_match: str = ""
 
 
 class Service:
@@ -71,33 +81,49 @@ class Service:
 
     # --- changing
 
-    def put(self, name: str, body: AppBody, if_match: str = "") -> tuple[AppView, bool]:
+    def put(self, name: str, body: AppBody) -> tuple[AppView, bool]:
         """Create or replace an app; returns its view and whether it is new."""
+        is_new = self._store.view(name.lower()).app is None
+        return self._one(Change(name, lambda _: body)), is_new
+
+    def patch(self, name: str, body: BodyOf) -> AppView:
+        """Replace an app by what `body` makes of it."""
+        return self._one(Change(name, body, is_existing=True))
+
+    def transact(self, changes: Sequence[Change]) -> list[AppView]:
+        """Change several apps, all or none."""
+        draft = Draft(self._store, self.domain)
+        for change in changes:
+            self._draft(draft, change)
+        draft.commit()
+        return [draft.view(change.app.lower()) for change in changes]
+
+    def _one(self, change: Change) -> AppView:
+        return self.transact([replace(change, if_match=_if_match())])[0]
+
+    def _draft(self, draft: Draft, change: Change) -> None:
+        name = change.app.lower()
+        if change.body is None:
+            command = existing(name, lambda view, _: AppView(None, {}, view.replicas))
+            draft.change(name, command, if_match=change.if_match, may_interrupt=True)
+            return
+        if change.is_existing and draft.view(name).app is None:
+            raise NotFound(f"there is no app {change.app}")
+        body = change.body(draft.view(name))
         check_template(body.template, self._runtimes)
-        self._check_domains(name, body)
-        is_new = self._store.view(name).app is None
-        view = self._change(
+        self._check_domains(draft, name, body)
+        draft.change(
             name,
             lambda view, now: commands.deploy(view, name, body, now, new_suffix),
-            if_match=if_match,
-            is_new=is_new,
+            if_match=change.if_match,
         )
-        return view, is_new
 
-    def preview(self, name: str, body: AppBody) -> Preview:
-        """What `put` would do. Raises what it would raise."""
-        check_template(body.template, self._runtimes)
-        self._check_domains(name, body)
-        old, now = self._store.view(name.lower()), time.time()
-        new = commands.deploy(old, name.lower(), body, now, new_suffix)
-        return preview(old, old if _is_same(old, new) else new, self.domain, now)
-
-    def _check_domains(self, name: str, body: AppBody) -> None:
+    def _check_domains(self, draft: Draft, name: str, body: AppBody) -> None:
         """A custom domain belongs to one app and lies outside ours (contract §3)."""
         ingress = body.configuration.ingress
         taken: dict[str, str] = {}
-        for other in self._store.names():
-            other_app = self._store.view(other).app
+        for other in draft.names():
+            other_app = draft.view(other).app
             other_ingress = other_app.configuration.ingress if other_app is not None else None
             if other != name and other_ingress is not None:
                 taken.update({d.name: other for d in other_ingress.custom_domains})
@@ -110,23 +136,23 @@ class Service:
             if domain.name in taken:
                 raise Invalid(f"custom domain {bare} already belongs to app {taken[domain.name]}")
 
-    def delete(self, name: str, if_match: str = "") -> None:
+    def copy(self, app: str, revision: str, changes: Callable[[Template], Template]) -> AppView:
+        """Deploy again what a revision runs, with changes (contract §11 #20)."""
+        _, base = self.revision(app, revision)
+        template = changes(base.template)
+        return self.patch(app, lambda view: _with_template(view, template))
+
+    def delete(self, name: str) -> None:
         """Delete an app; its replicas drain and end."""
-        view = self.app(name)
-        _match(view, if_match)
-        gone = AppView(None, {}, view.replicas)
-        entry = journal.record(name.lower(), view, gone, time.time())
-        self._store.write(name.lower(), view, gone, entry)
+        self._one(Change(name, None))
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
         """Switch between single, multiple and labels."""
         return self._change(app, lambda view, now: commands.set_mode(view, mode, now, target_label))
 
-    def set_traffic(self, app: str, rules: tuple[TrafficRule, ...], if_match: str = "") -> AppView:
+    def set_traffic(self, app: str, rules: tuple[TrafficRule, ...]) -> AppView:
         """Replace the traffic rules."""
-        return self._change(
-            app, lambda view, now: commands.set_traffic(view, rules, now), if_match=if_match
-        )
+        return self._change(app, lambda view, now: commands.set_traffic(view, rules, now))
 
     def add_label(self, app: str, label: str, revision: str) -> AppView:
         """Put a label on a revision."""
@@ -157,8 +183,22 @@ class Service:
     def set_stopped(self, app: str, *, is_stopped: bool) -> AppView:
         """Stop or start an app."""
         return self._change(
-            app, lambda view, now: commands.set_stopped(view, now, is_stopped=is_stopped)
+            app,
+            lambda view, now: commands.set_stopped(view, now, is_stopped=is_stopped),
+            may_interrupt=True,
         )
+
+    def set_secrets(self, app: str, values: Mapping[str, str]) -> AppView:
+        """Add secrets or replace their values."""
+        return self._change(app, lambda view, now: commands.set_secrets(view, values, now))
+
+    def remove_secret(self, app: str, name: str) -> AppView:
+        """Take a secret away. Raises Invalid while something needs it."""
+        return self._change(app, lambda view, now: commands.remove_secret(view, name, now))
+
+    def forget_label(self, app: str, label: str) -> AppView:
+        """Drop the history of a label."""
+        return self._change(app, lambda view, _: commands.forget_label(view, label))
 
     # --- journal
 
@@ -175,40 +215,27 @@ class Service:
         state = records[-1].state if records else None
         if state is None or (not to and len(records) < 2):
             raise Invalid(f"there is nothing before to roll app {app} back to")
-        return self._change(app, lambda view, now: rollback.roll_back(view, state, now))
-
-    def _change(
-        self, name: str, command: Command, *, if_match: str = "", is_new: bool = False
-    ) -> AppView:
-        name = name.lower()
-        old = self._store.view(name) if is_new else self.app(name)
-        _match(old, if_match)
-        new = command(old, time.time())
-        if old.app is not None and _is_same(old, new):
-            return old  # asking twice for the same is no change
-        if new.app is not None:
-            new = AppView(
-                replace(new.app, version=new.app.version + 1), new.revisions, new.replicas
-            )
-        self._store.write(name, old, new, journal.record(name, old, new, time.time()))
-        return new
-
-
-def _is_same(old: AppView, new: AppView) -> bool:
-    """Whether a command changed nothing: a default that is spelled out is no change either."""
-    if old.app is None or new.app is None or old.revisions != new.revisions:
-        return False
-    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
-    was, now = old.app.configuration, new.app.configuration
-    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
-
-
-def _match(view: AppView, if_match: str) -> None:
-    version = str(view.app.version) if view.app is not None else ""
-    if if_match and if_match != "*" and if_match.strip('"') != version:
-        raise PreconditionFailed(
-            f"the app is at version {version or 'none'}, not {if_match}; read it again and repeat"
+        return self._change(
+            app, lambda view, now: rollback.roll_back(view, state, now), may_interrupt=True
         )
+
+    def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
+        name = name.lower()
+        draft = Draft(self._store, self.domain)
+        command = existing(name, command)
+        draft.change(name, command, if_match=_if_match(), may_interrupt=may_interrupt)
+        draft.commit()
+        return draft.view(name)
+
+
+def _if_match() -> str:
+    caller = journal.CALLER.get()
+    return caller.if_match if caller is not None else ""
+
+
+def _with_template(view: AppView, template: Template) -> AppBody:
+    assert view.app is not None
+    return AppBody(configuration=view.app.configuration, template=template)
 
 
 def new_suffix() -> str:
@@ -218,16 +245,3 @@ def new_suffix() -> str:
         secrets.choice(commands.SUFFIX_ALPHABET) for _ in range(commands.SUFFIX_LENGTH - 1)
     )
     return secrets.choice(letters) + rest
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """JSON merge patch, RFC 7396: objects merge, null removes, everything else replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged

@@ -13,7 +13,7 @@ PURE = [
     "control/commands/configure.py", "control/commands/deploy.py",
     "control/commands/life.py", "control/commands/split.py", "control/commands/steps.py",
     "control/compiler.py", "control/dry_run.py", "control/explain.py",
-    "control/labels.py", "control/lifecycle.py", "control/planner.py", "control/resources.py",
+    "control/label_history.py", "control/labels.py", "control/lifecycle.py", "control/planner.py", "control/resources.py",
     "control/rollback.py", "control/schema.py", "control/template.py", "control/traffic.py",
     "control/vault.py", "router/attempts.py",
     "router/budget.py", "router/chunked.py", "router/errors.py", "router/exchange.py",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from control.api import apps, explain, journal, keys, revisions, sync, traffic
+from control.api import (
+    apps,
+    explain,
+    journal,
+    keys,
+    revisions,
+    secrets,
+    sync,
+    traffic,
+    transactions,
+)
 from control.api.admin import AdminPages
 from control.api.azure import handlers as azure
 from control.api.problems import render_problems
@@ -31,7 +41,6 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.put(_APP, apps.put_app),
         web.patch(_APP, apps.patch_app),
         web.delete(_APP, apps.delete_app),
-        web.post(_APP + "/plan", apps.plan_app),
         web.post(_APP + "/stop", apps.stop_app),
         web.post(_APP + "/start", apps.start_app),
         web.put(_APP + "/mode", apps.set_mode),
@@ -40,13 +49,22 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.post(_APP + "/labels/swap", traffic.swap_labels),
         web.put(_APP + "/labels/{label}", traffic.put_label),
         web.delete(_APP + "/labels/{label}", traffic.delete_label),
+        web.get(_APP + "/labels/{label}/history", traffic.label_history),
+        web.delete(_APP + "/labels/{label}/history", traffic.forget_label),
+        web.get(_APP + "/secrets", secrets.list_names),
+        web.patch(_APP + "/secrets", secrets.set_secrets),
+        web.delete(_APP + "/secrets/{secret}", secrets.remove_secret),
+        web.post(_APP + "/listSecrets", secrets.list_values),
         web.get(_APP + "/revisions", revisions.list_revisions),
         web.get(_REVISION, revisions.get_revision),
+        web.post(_REVISION + "/copy", revisions.copy),
         web.post(_REVISION + "/activate", revisions.activate),
         web.post(_REVISION + "/deactivate", revisions.deactivate),
         web.post(_REVISION + "/restart", revisions.restart),
         web.get(_REVISION + "/replicas", revisions.list_replicas),
+        web.get(_REVISION + "/replicas/{replica}", revisions.get_replica),
         web.get(_REVISION + "/replicas/{replica}/logs", revisions.get_logs),
+        web.post("/v1/transactions", transactions.transact),
         web.get("/v1/journal", journal.get_journal),
         web.post(_APP + "/rollback", journal.roll_back),
         web.get("/v1/explain", explain.get_explanation),

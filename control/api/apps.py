@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import BeforeValidator
 
+from control.api import bodies
 from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
 from control.resources import AppView
-from control.schema import AppBody, Mode
-from control.service import merge_patch
-
-# What GET shows and PUT ignores: clients send back what they got (contract §10).
-_READ_ONLY = (
-    "name",
-    "version",
-    "createdTime",
-    "lastModifiedTime",
-    "provisioningState",
-    "runningStatus",
-    "latestRevisionName",
-    "latestReadyRevisionName",
-    "latestRevisionFqdn",
-)
+from control.schema import Mode
 
 
 class ModeBody(Model):
@@ -43,18 +30,6 @@ def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Res
     return reply(wire, status, {"ETag": f'"{view.app.version}"'})
 
 
-def _writable(wire: Any) -> Any:
-    if not isinstance(wire, dict):
-        return wire
-    kept = {k: v for k, v in wire.items() if k not in _READ_ONLY and v is not None}
-    configuration = kept.get("configuration")
-    ingress = configuration.get("ingress") if isinstance(configuration, dict) else None
-    if isinstance(configuration, dict) and isinstance(ingress, dict):
-        ingress = {k: v for k, v in ingress.items() if k != "fqdn"}
-        kept["configuration"] = {**configuration, "ingress": ingress}
-    return kept
-
-
 async def list_apps(request: web.Request) -> web.Response:
     """GET /v1/apps."""
     service = request.app[SERVICE]
@@ -68,35 +43,22 @@ async def get_app(request: web.Request) -> web.Response:
 
 async def put_app(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}."""
-    body = decode(AppBody, _writable(await body_of(request)))
-    if_match = request.headers.get("If-Match", "")
-    view, is_new = request.app[SERVICE].put(request.match_info["app"], body, if_match)
+    body = bodies.put(await body_of(request))
+    view, is_new = request.app[SERVICE].put(request.match_info["app"], body)
     return app_reply(request, view, 201 if is_new else 200)
-
-
-async def plan_app(request: web.Request) -> web.Response:
-    """POST /v1/apps/{app}/plan: what a PUT of this body would do."""
-    body = decode(AppBody, _writable(await body_of(request)))
-    return reply(request.app[SERVICE].preview(request.match_info["app"], body).wire())
 
 
 async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch."""
-    service, name = request.app[SERVICE], request.match_info["app"]
-    patch = await body_of(request)
-    view = service.app(name)
-    current = app_wire(view, service.domain)
-    if isinstance(patch, dict) and isinstance(patch.get("template"), dict):
-        # A suffix names the revision that is made; the one that GET shows is taken already.
-        current["template"]["revisionSuffix"] = ""
-    body = decode(AppBody, _writable(merge_patch(current, patch)))
-    view, _ = service.put(name.lower(), body, request.headers.get("If-Match", ""))
+    service, patch = request.app[SERVICE], await body_of(request)
+    name = request.match_info["app"]
+    view = service.patch(name, lambda view: bodies.patched(view, patch, service.domain))
     return app_reply(request, view)
 
 
 async def delete_app(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}."""
-    request.app[SERVICE].delete(request.match_info["app"], request.headers.get("If-Match", ""))
+    request.app[SERVICE].delete(request.match_info["app"])
     return web.Response(status=204)
 
 

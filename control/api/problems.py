@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from control.dry_run import Previewed
 from control.errors import ControlError, Detail, all_of
 from control.journal import CALLER, Caller
 
@@ -44,6 +45,8 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
     CALLER.set(_caller(request))
     try:
         return await handler(request)
+    except Previewed as previewed:
+        return reply({"apps": {name: p.wire() for name, p in previewed.apps.items()}})
     except ControlError as error:
         return problem(error.status, error.code, error.message, error.details)
     except web.HTTPRequestEntityTooLarge:
@@ -64,7 +67,9 @@ def _caller(request: web.Request) -> Caller:
     agent = request.headers.get("User-Agent", "").split(" ")[0][:80] or "unknown"
     who = request.headers.get("X-Turnout-User", "")[:80]
     note = request.headers.get("X-Turnout-Note", "")[:500]
-    return Caller(f"{who} ({agent})" if who else agent, note)
+    is_dry_run = request.query.get("dryRun", "").lower() == "true"
+    if_match = request.headers.get("If-Match", "")
+    return Caller(f"{who} ({agent})" if who else agent, note, if_match, is_dry_run)
 
 
 async def body_of(request: web.Request) -> Any:

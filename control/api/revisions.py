@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from control.api import bodies
+from control.api.apps import app_reply
 from control.api.keys import SERVICE
-from control.api.problems import reply
+from control.api.problems import body_of, decode, reply
 from control.api.wire import replica_wire, revision_wire
 from control.errors import Invalid
+from control.template import Template
 
 _MAX_TAIL = 1000
 
@@ -25,6 +28,18 @@ async def get_revision(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     view, revision = service.revision(request.match_info["app"], request.match_info["revision"])
     return reply(revision_wire(view, revision, service.domain))
+
+
+async def copy(request: web.Request) -> web.Response:
+    """POST …/copy: deploy what this revision runs, with a merge patch on its template."""
+    service, match = request.app[SERVICE], request.match_info
+    patch = await body_of(request) if request.can_read_body else {}
+
+    def changed(base: Template) -> Template:
+        wire = base.wire() | {"revisionSuffix": ""}
+        return decode(Template, bodies.merge_patch(wire, patch))
+
+    return app_reply(request, service.copy(match["app"], match["revision"], changed))
 
 
 async def activate(request: web.Request) -> web.Response:
@@ -54,6 +69,16 @@ async def list_replicas(request: web.Request) -> web.Response:
     match = request.match_info
     view, revision = request.app[SERVICE].revision(match["app"], match["revision"])
     return reply({"value": [replica_wire(r) for r in view.of(revision.name)]})
+
+
+async def get_replica(request: web.Request) -> web.Response:
+    """GET …/replicas/{replica}."""
+    match = request.match_info
+    return reply(
+        replica_wire(
+            request.app[SERVICE].replica(match["app"], match["revision"], match["replica"])
+        )
+    )
 
 
 async def get_logs(request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from aiohttp import web
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
+from control.api.wire import history_wire
 from control.model import Model
 from control.schema import TrafficRule
 from control.traffic import rules_of
@@ -41,9 +42,8 @@ async def get_traffic(request: web.Request) -> web.Response:
 async def set_traffic(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/traffic: the whole list."""
     body = decode(TrafficBody, await body_of(request))
-    if_match = request.headers.get("If-Match", "")
     name = request.match_info["app"]
-    return app_reply(request, request.app[SERVICE].set_traffic(name, body.traffic, if_match))
+    return app_reply(request, request.app[SERVICE].set_traffic(name, body.traffic))
 
 
 async def put_label(request: web.Request) -> web.Response:
@@ -64,3 +64,17 @@ async def swap_labels(request: web.Request) -> web.Response:
     body = decode(SwapBody, await body_of(request))
     name = request.match_info["app"]
     return app_reply(request, request.app[SERVICE].swap_labels(name, body.first, body.second))
+
+
+async def label_history(request: web.Request) -> web.Response:
+    """GET /v1/apps/{app}/labels/{label}/history, newest first."""
+    match = request.match_info
+    label = match["label"].lower()
+    return reply({"records": history_wire(request.app[SERVICE].app(match["app"]), label)})
+
+
+async def forget_label(request: web.Request) -> web.Response:
+    """DELETE /v1/apps/{app}/labels/{label}/history: what holds stays on record."""
+    match = request.match_info
+    request.app[SERVICE].forget_label(match["app"], match["label"].lower())
+    return web.Response(status=204)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from control import traffic
+from control.errors import NotFound
 from control.lifecycle import app_provisioning, app_running, details, health_state, running_state
 from control.resources import AppView, Replica, ReplicaState, Revision
 from router.hosts import app_host, revision_host
@@ -64,9 +65,21 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
             "runningStateDetails": details(revision, replicas),
             "healthState": health_state(app, revision, replicas),
         }
-        if revision.reason:
-            wire["provisioningError"] = f"{revision.reason}: {revision.message}"
+    if revision.reason:  # of an inactive one too: a failed update that was undone says why
+        wire["provisioningError"] = f"{revision.reason}: {revision.message}"
     return wire | {"template": revision.template.wire()}
+
+
+def history_wire(view: AppView, label: str) -> list[dict[str, Any]]:
+    """A label's history, newest first; `stop` is absent while it still applies (contract §5)."""
+    assert view.app is not None
+    stints = view.app.label_history.get(label)
+    if stints is None:
+        raise NotFound(f"app {view.app.name} has no history of a label {label}")
+    return [
+        {k: moment(v) if k in ("start", "stop") else v for k, v in stint.items()}
+        for stint in reversed(stints)
+    ]
 
 
 _WAITING = (ReplicaState.PENDING, ReplicaState.BACKOFF)

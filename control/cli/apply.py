@@ -25,7 +25,8 @@ Name = Annotated[str, typer.Argument(help="The app; default: the file's name.")]
 def plan(file: File, app: Name = "", output: Output = Format.TABLE, server: Server = "") -> None:
     """Say what a file would change; exit 0 for nothing, 2 for something, 1 for an error."""
     name, body = _read(file, app)
-    found = Api(server).call("POST", ("apps", name, "plan"), body)
+    answer = Api(server).call("PUT", ("apps", f"{name}?dryRun=true"), body)
+    found = answer["apps"].get(name, {"changes": []})
     if output is Format.JSON:
         show(found, (), output)
     else:

@@ -4,7 +4,7 @@ Pure: no I/O, no clock, no chance; `now` and new suffixes are handed in. A comma
 changed nothing. The reconciler makes the world follow.
 """
 
-from control.commands.configure import configure, set_mode
+from control.commands.configure import configure, remove_secret, set_mode, set_secrets
 from control.commands.deploy import (
     SUFFIX_ALPHABET,
     SUFFIX_LENGTH,
@@ -21,8 +21,9 @@ from control.commands.life import (
     rested,
     set_stopped,
     wake,
+    woken,
 )
-from control.commands.split import add_label, remove_label, set_traffic, swap_labels
+from control.commands.split import add_label, forget_label, remove_label, set_traffic, swap_labels
 from control.commands.steps import replace_app
 
 __all__ = [
@@ -36,7 +37,10 @@ __all__ = [
     "configure",
     "deactivate",
     "deploy",
+    "forget_label",
     "purge",
+    "remove_secret",
+    "set_secrets",
     "remove_label",
     "replace_app",
     "restart",
@@ -46,4 +50,5 @@ __all__ = [
     "set_traffic",
     "swap_labels",
     "wake",
+    "woken",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from control import labels, traffic, vault
 from control.commands import steps
 from control.commands.life import purge, woken
-from control.errors import Invalid
+from control.errors import Invalid, NotFound
 from control.resources import AppView
-from control.schema import Configuration, TrafficRule
+from control.schema import Configuration, Secret, TrafficRule
 
 
 def configure(view: AppView, configuration: Configuration, now: float) -> AppView:
@@ -56,6 +57,30 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     elif is_single and not was_single and app.revisions_made > 0:
         view = _enter_single(view, now)
     return purge(view)
+
+
+def set_secrets(view: AppView, values: Mapping[str, str], now: float) -> AppView:
+    """Add secrets or replace their values; what runs sees them after a restart."""
+    app = steps.app_of(view)
+    given = tuple(Secret(name=name, value=value) for name, value in values.items())
+    kept = tuple(secret for secret in app.configuration.secrets if secret.name not in values)
+    return _with_secrets(view, (*kept, *given), now)
+
+
+def remove_secret(view: AppView, name: str, now: float) -> AppView:
+    """Take a secret away. Raises NotFound; Invalid while something needs it."""
+    app = steps.app_of(view)
+    kept = tuple(secret for secret in app.configuration.secrets if secret.name != name)
+    if len(kept) == len(app.configuration.secrets):
+        raise NotFound(f"app {app.name} has no secret {name}")
+    return _with_secrets(view, kept, now)
+
+
+def _with_secrets(view: AppView, secrets: tuple[Secret, ...], now: float) -> AppView:
+    app = steps.app_of(view)
+    configuration = app.configuration.model_copy(update={"secrets": secrets})
+    vault.check(configuration, view.revisions.values())
+    return steps.replace_app(view, replace(app, configuration=configuration, updated_at=now))
 
 
 def _leave_single(view: AppView) -> AppView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control import labels, traffic
+from control import label_history, labels, traffic
 from control.commands import steps
 from control.commands.life import woken
 from control.errors import Conflict, NotFound
@@ -55,3 +55,11 @@ def swap_labels(view: AppView, first: str, second: str, now: float) -> AppView:
     """Exchange two labels in one write."""
     app = steps.app_of(view)
     return steps.with_rules(view, traffic.with_swapped(traffic.rules_of(app), first, second), now)
+
+
+def forget_label(view: AppView, label: str) -> AppView:
+    """Drop a label's past; what it names now stays on record."""
+    app = steps.app_of(view)
+    if label not in app.label_history:
+        raise NotFound(f"app {app.name} has no history of a label {label}")
+    return steps.replace_app(view, label_history.without(app, label))

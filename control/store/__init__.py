@@ -1,5 +1,5 @@
 """What survives: apps, revisions, replicas, in one SQLite file."""
 
-from control.store.sqlite import Store
+from control.store.sqlite import Store, Write
 
-__all__ = ["Store"]
+__all__ = ["Store", "Write"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,23 @@ MIGRATIONS = (
 )
 
 _NOTHING = AppView(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A view to replace, what with, and the record of it: neither is there without the other."""
+
+    name: str
+    old: AppView
+    new: AppView
+    record: Record | None = None
+
+    @property
+    def is_void(self) -> bool:
+        """Whether both views are the same."""
+        old, new = self.old, self.new
+        same = old.app == new.app and old.revisions == new.revisions
+        return same and old.replicas == new.replicas
 
 
 class Store:
@@ -101,30 +119,28 @@ class Store:
         self._watchers.append(watcher)
 
     def write(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
-        """Replace an app's view. Raises Conflict if `old` is not the present one.
+        """Replace an app's view. Raises Conflict if `old` is not the present one."""
+        self.write_all([Write(name, old, new, record)])
 
-        `record` goes into the journal in the same transaction: neither is there without the other.
-        """
-        if self.view(name) is not old:
-            raise Conflict(f"app {name} was changed meanwhile; read it again and repeat")
-        if old.app == new.app and old.revisions == new.revisions and old.replicas == new.replicas:
+    def write_all(self, writes: Sequence[Write]) -> None:
+        """Replace several views in one transaction, their records with them. Raises Conflict."""
+        for write in writes:
+            if self.view(write.name) is not write.old:
+                raise Conflict(f"app {write.name} was changed meanwhile; read it again and repeat")
+        changed = [write for write in writes if not write.is_void]
+        if not changed:
             return
         with _Transaction(self._db) as db:
-            _write_app(db, name, old.app, new.app)
-            _write_many(db, "revisions", name, old.revisions, new.revisions)
-            _write_many(db, "replicas", name, old.replicas, new.replicas)
-            if record is not None:
-                doc = orjson.dumps({"changes": record.changes, "state": record.state})
-                values = (record.at, record.app, record.who, record.note, doc)
-                db.execute(
-                    "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
-                )
-        if new.app is None and not new.replicas:
-            self._views.pop(name, None)
-        else:
-            self._views[name] = new
-        for watcher in self._watchers:
-            watcher(name)
+            for write in changed:
+                _write(db, write)
+        for write in changed:
+            if write.new.app is None and not write.new.replicas:
+                self._views.pop(write.name, None)
+            else:
+                self._views[write.name] = write.new
+        for write in changed:
+            for watcher in self._watchers:
+                watcher(write.name)
 
     def journal(self, app: str, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name."""
@@ -214,6 +230,17 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _write(db: sqlite3.Connection, write: Write) -> None:
+    old, new, record = write.old, write.new, write.record
+    _write_app(db, write.name, old.app, new.app)
+    _write_many(db, "revisions", write.name, old.revisions, new.revisions)
+    _write_many(db, "replicas", write.name, old.replicas, new.replicas)
+    if record is not None:
+        doc = orjson.dumps({"changes": record.changes, "state": record.state})
+        values = (record.at, record.app, record.who, record.note, doc)
+        db.execute("INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values)
 
 
 def _write_app(db: sqlite3.Connection, name: str, old: App | None, new: App | None) -> None:

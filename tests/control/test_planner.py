@@ -272,3 +272,41 @@ def test_each_endpoint_is_one_replica() -> None:
     world.settle()
 
     assert len(world.view.ready("shop--v1")) == 2
+
+
+def test_recreate_ends_the_old_revision_before_it_starts_the_new_one() -> None:
+    world = single(updateStrategy="recreate")
+    world.deploy(suffix="v2", mode="single", image="process:", updateStrategy="recreate")
+    world.plan(can_stop=False)  # the old one drains
+
+    assert {r.revision for r in world.view.replicas.values()} == {"shop--v1"}
+    assert serving(world) == {}
+    world.settle()
+    assert serving(world) == {"v2": 100}
+    assert {r.revision for r in world.view.replicas.values()} == {"shop--v2"}
+
+
+def test_recreate_brings_the_old_revision_back_when_the_new_one_fails() -> None:
+    world = single(updateStrategy="recreate")
+    world.broken.add("shop--v2")
+    world.deploy(suffix="v2", mode="single", image="process:", updateStrategy="recreate")
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+
+    assert serving(world) == {"v1": 100}
+    assert world.active() == ["v1"]
+    assert world.view.revisions["shop--v2"].reason == "ProgressDeadlineExceeded"
+
+
+def test_a_threshold_lets_a_part_of_the_replicas_be_enough() -> None:
+    world = single(replicas=4)
+    world.deploy(
+        suffix="v2", mode="single", replicas=4, image="process:", revisionTransitionThreshold=50
+    )
+    world.plan()
+    for replica in world.view.of("shop--v2")[:2]:
+        world.set(replica.name, state=ReplicaState.READY)
+    world.plan()
+
+    assert serving(world) == {"v2": 100}

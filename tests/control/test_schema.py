@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from control.api.bodies import merge_patch
 from control.api.problems import decode
 from control.errors import Invalid
 from control.schema import AppBody, TrafficRule
-from control.service import merge_patch
 from control.template import Probe
 
 

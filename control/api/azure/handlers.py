@@ -12,13 +12,14 @@ from aiohttp import web
 from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
+from control.api.bodies import merge_patch
 from control.api.keys import ENVIRONMENT, SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.errors import ControlError, NotFound
 from control.resources import AppView
 from control.schema import AppBody
-from control.service import Service, merge_patch
+from control.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,35 +92,22 @@ async def _get_app(call: Call) -> web.Response:
 
 async def _put_app(call: Call) -> web.Response:
     properties = shapes.properties_of(await body_of(call.request))
-    body = decode(AppBody, shapes.writable(properties))
-    body = _with_kept_traffic(call, body)
-    view, is_new = call.service.put(call.app, body)
+    view, is_new = call.service.put(call.app, decode(AppBody, shapes.writable(properties)))
     return _accepted(call, view, 201 if is_new else 200)
-
-
-def _with_kept_traffic(call: Call, body: AppBody) -> AppBody:
-    """Ingress without traffic keeps the rules there are (contract §10, a decision of ours)."""
-    known = {view.app.name: view.app for view in call.service.apps() if view.app is not None}
-    old = known.get(call.app)
-    ingress = body.configuration.ingress
-    if old is None or ingress is None or ingress.traffic or old.configuration.ingress is None:
-        return body
-    kept = ingress.model_copy(update={"traffic": old.configuration.ingress.traffic})
-    configuration = body.configuration.model_copy(update={"ingress": kept})
-    return body.model_copy(update={"configuration": configuration})
 
 
 async def _patch_app(call: Call) -> web.Response:
     patch = shapes.properties_of(await body_of(call.request))
-    view = call.service.app(call.app)
-    shown = app_wire(view, call.service.domain)
-    current = {"configuration": shown["configuration"], "template": shown["template"]}
-    if isinstance(patch.get("template"), dict):
-        # A suffix names the revision that is made; the one that GET shows is taken already.
-        current["template"]["revisionSuffix"] = ""
-    body = decode(AppBody, shapes.writable(merge_patch(current, patch)))
-    view, _ = call.service.put(call.app, body)
-    return _accepted(call, view, 202)
+
+    def patched(view: AppView) -> AppBody:
+        shown = app_wire(view, call.service.domain)
+        current = {"configuration": shown["configuration"], "template": shown["template"]}
+        if isinstance(patch.get("template"), dict):
+            # A suffix names the revision that is made; the one that GET shows is taken already.
+            current["template"]["revisionSuffix"] = ""
+        return decode(AppBody, shapes.writable(merge_patch(current, patch)))
+
+    return _accepted(call, call.service.patch(call.app, patched), 202)
 
 
 def _accepted(call: Call, view: AppView, status: int) -> web.Response:
@@ -152,8 +140,28 @@ async def _start_app(call: Call) -> web.Response:
 
 
 async def _list_secrets(call: Call) -> web.Response:
-    call.service.app(call.app)
-    return reply({"value": []})
+    app = call.service.app(call.app).app
+    assert app is not None
+    return reply({"value": [secret.wire() for secret in app.configuration.secrets]})
+
+
+async def _list_histories(call: Call) -> web.Response:
+    app = call.service.app(call.app).app
+    assert app is not None
+    return reply({"value": [_history(call, label) for label in sorted(app.label_history)]})
+
+
+async def _get_history(call: Call) -> web.Response:
+    return reply(_history(call, call.names["label"].lower()))
+
+
+async def _delete_history(call: Call) -> web.Response:
+    call.service.forget_label(call.app, call.names["label"].lower())
+    return web.Response(status=204)
+
+
+def _history(call: Call, label: str) -> dict[str, Any]:
+    return shapes.label_history_resource(call.service.app(call.app), label, call.place)
 
 
 # --- revisions and replicas
@@ -313,6 +321,9 @@ _ROUTES = [
     _route("POST", _APP + "/start", _start_app),
     _route("POST", _APP + "/stop", _stop_app),
     _route("POST", _APP + "/listsecrets", _list_secrets),
+    _route("GET", _APP + "/labelhistories", _list_histories),
+    _route("GET", _APP + "/labelhistories/{label}", _get_history),
+    _route("DELETE", _APP + "/labelhistories/{label}", _delete_history),
     _route("GET", _APP + "/revisions", _list_revisions),
     _route("GET", _REVISION, _get_revision),
     _route("POST", _REVISION + "/activate", _activate),

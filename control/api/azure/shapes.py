@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.api.wire import app_wire, moment, replica_wire, revision_wire
+from control.api.wire import app_wire, history_wire, moment, replica_wire, revision_wire
 from control.errors import Detail, Invalid, all_of
 from control.resources import AppView, Replica, Revision
 
@@ -34,7 +34,7 @@ _PROPERTIES = frozenset(
         "patchingConfiguration",
     ]
 )
-_CONFIGURATION = frozenset({"identitySettings", "revisionTransitionThreshold"})
+_CONFIGURATION = frozenset({"identitySettings"})
 _INGRESS = frozenset({"fqdn", "targetPortHttpScheme"})
 _CONTAINER = frozenset({"imageType"})
 # Accepted because they ask for what is done anyway: HTTP/1.1, and no redirect to TLS.
@@ -134,6 +134,17 @@ def replica_resource(
     }
 
 
+def label_history_resource(view: AppView, label: str, place: Place) -> dict[str, Any]:
+    """The history of one label as ARM shows it."""
+    assert view.app is not None
+    return {
+        "id": f"{place.app_id(view.app.name)}/labelHistories/{label}",
+        "name": label,
+        "type": "Microsoft.App/containerApps/labelHistories",
+        "properties": {"records": history_wire(view, label)},
+    }
+
+
 def environment_resource(domain: str, place: Place) -> dict[str, Any]:
     """The environment."""
     profile = {"name": "Consumption", "workloadProfileType": "Consumption"}
@@ -223,7 +234,25 @@ def _ingress(ingress: dict[str, Any]) -> dict[str, Any]:
     if kept.get("targetPort") == 0:
         kept.pop("targetPort")
     if isinstance(kept.get("traffic"), list):
-        kept["traffic"] = [_rule(rule) for rule in kept["traffic"]]
+        kept["traffic"] = _merged([_rule(rule) for rule in kept["traffic"]])
+    sticky = kept.get("stickySessions")
+    if isinstance(sticky, dict) and str(sticky.get("affinity", "none")).lower() == "none":
+        del kept["stickySessions"]
+    return kept
+
+
+def _merged(rules: list[Any]) -> list[Any]:
+    """`label add` of az may append a rule of weight 0 for a revision that has one (§6)."""
+    kept: list[Any] = []
+    for rule in rules:
+        if not isinstance(rule, dict):  # validation will say so
+            return rules
+        name = rule.get("revisionName")
+        first = next((k for k in kept if name and k.get("revisionName") == name), None)
+        if first is not None and rule.get("label") and str(rule.get("weight", 0)) == "0":
+            first["label"] = rule["label"]
+        else:
+            kept.append(rule)
     return kept
 
 

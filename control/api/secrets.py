@@ -1,0 +1,57 @@
+"""Handlers of secrets: names for everybody who may read, values only by listSecrets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field, model_validator
+
+from control.api.keys import SERVICE
+from control.api.problems import body_of, decode, reply
+from control.model import Model
+from control.resources import AppView
+from control.schema import Secret
+
+
+class SecretsBody(Model):
+    """Secrets to add or replace."""
+
+    secrets: Annotated[tuple[Secret, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _have_values(self) -> SecretsBody:
+        for secret in self.secrets:
+            if secret.value is None:
+                raise ValueError(f"secret {secret.name} has no value")
+        return self
+
+
+def _names(view: AppView) -> web.Response:
+    assert view.app is not None
+    return reply({"value": [{"name": s.name} for s in view.app.configuration.secrets]})
+
+
+async def list_names(request: web.Request) -> web.Response:
+    """GET /v1/apps/{app}/secrets: names only."""
+    return _names(request.app[SERVICE].app(request.match_info["app"]))
+
+
+async def list_values(request: web.Request) -> web.Response:
+    """POST /v1/apps/{app}/listSecrets: with values, for who may write."""
+    app = request.app[SERVICE].app(request.match_info["app"]).app
+    assert app is not None
+    return reply({"value": [s.wire() for s in app.configuration.secrets]})
+
+
+async def set_secrets(request: web.Request) -> web.Response:
+    """PATCH /v1/apps/{app}/secrets: the others stay."""
+    body = decode(SecretsBody, await body_of(request))
+    values = {secret.name: secret.value or "" for secret in body.secrets}
+    return _names(request.app[SERVICE].set_secrets(request.match_info["app"], values))
+
+
+async def remove_secret(request: web.Request) -> web.Response:
+    """DELETE /v1/apps/{app}/secrets/{secret}."""
+    match = request.match_info
+    return _names(request.app[SERVICE].remove_secret(match["app"], match["secret"]))

@@ -1,0 +1,65 @@
+"""POST /v1/transactions: several apps in one write, all or none."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import BeforeValidator, Field, model_validator
+
+from control.api import bodies
+from control.api.keys import SERVICE
+from control.api.problems import body_of, decode, reply
+from control.api.wire import app_wire
+from control.model import Model
+from control.service import Change
+
+
+class ChangeBody(Model):
+    """One app of a transaction; the body is that of the same method on /v1/apps/APP."""
+
+    app: str
+    method: Annotated[
+        Literal["PUT", "PATCH", "DELETE"],
+        BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v),
+    ] = "PATCH"
+    if_match: str = ""
+    body: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChangeBody:
+        if (self.body is None) != (self.method == "DELETE"):
+            raise ValueError("PUT and PATCH have a body, DELETE has none")
+        return self
+
+    def change(self, domain: str) -> Change:
+        """As the service takes it. Raises Invalid for a body that is none."""
+        if self.method == "DELETE":
+            return Change(self.app, None, if_match=self.if_match)
+        if self.method == "PUT":
+            body = bodies.put(self.body)
+            return Change(self.app, lambda _: body, if_match=self.if_match)
+        patch = self.body
+        return Change(
+            self.app,
+            lambda view: bodies.patched(view, patch, domain),
+            is_existing=True,
+            if_match=self.if_match,
+        )
+
+
+class TransactionBody(Model):
+    """What is to be changed, in this order."""
+
+    changes: Annotated[tuple[ChangeBody, ...], Field(min_length=1, max_length=1000)]
+
+
+async def transact(request: web.Request) -> web.Response:
+    """POST /v1/transactions."""
+    service = request.app[SERVICE]
+    body = decode(TransactionBody, await body_of(request))
+    views = service.transact([change.change(service.domain) for change in body.changes])
+    shown = {
+        view.app.name: app_wire(view, service.domain) for view in views if view.app is not None
+    }
+    return reply({"value": list(shown.values())})

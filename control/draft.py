@@ -1,0 +1,113 @@
+"""Changes of one request, made together or not at all: one transaction, one table version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from control import journal, label_history
+from control.dry_run import Previewed, preview
+from control.errors import Conflict, NotFound, PreconditionFailed
+from control.resources import AppView, replace
+from control.store import Store, Write
+
+Command = Callable[[AppView, float], AppView]
+
+
+class Draft:
+    """What apps would be after the commands so far; nobody sees it before `commit`."""
+
+    def __init__(self, store: Store, domain: str) -> None:
+        self._store = store
+        self._domain = domain
+        self._now = time.time()
+        self._old: dict[str, AppView] = {}
+        self._new: dict[str, AppView] = {}
+
+    def view(self, name: str) -> AppView:
+        """An app as it would be."""
+        return self._new.get(name) or self._store.view(name)
+
+    def names(self) -> list[str]:
+        """The apps that there would be."""
+        every = {*self._store.names(), *self._new}
+        return sorted(name for name in every if self.view(name).app is not None)
+
+    def change(
+        self, name: str, command: Command, *, if_match: str = "", may_interrupt: bool = False
+    ) -> AppView:
+        """Apply a command to an app. Raises what the command raises, and PreconditionFailed."""
+        old = self.view(name)
+        _match(old, if_match)
+        if not may_interrupt:
+            _refuse_while_restoring(old)
+        new = command(old, self._now)
+        if _is_same(old, new):
+            return old  # asking twice for the same is no change
+        self._old.setdefault(name, old)
+        self._new[name] = new
+        return new
+
+    def commit(self) -> None:
+        """Record everything; in a dry run raises Previewed instead."""
+        caller = journal.CALLER.get()
+        if caller is not None and caller.is_dry_run:
+            raise Previewed(
+                {
+                    name: preview(self._old.get(name) or self.view(name), self.view(name),
+                                  self._domain, self._now)
+                    for name in self._new
+                }
+            )  # fmt: skip
+        self._store.write_all(list(self._writes()))
+
+    def _writes(self) -> Iterator[Write]:
+        for name, new in self._new.items():
+            old = self._old[name]
+            if new.app is not None:
+                version = old.app.version + 1 if old.app is not None else 1
+                new = AppView(replace(new.app, version=version), new.revisions, new.replicas)
+                new = label_history.follow(old, new, self._now)
+            self._new[name] = new
+            yield Write(name, old, new, journal.record(name, old, new, self._now))
+
+
+def existing(name: str, command: Command) -> Command:
+    """The command, for an app that has to be there."""
+
+    def checked(view: AppView, now: float) -> AppView:
+        if view.app is None:
+            raise NotFound(f"there is no app {name}")
+        return command(view, now)
+
+    return checked
+
+
+def _is_same(old: AppView, new: AppView) -> bool:
+    """Whether a command changed nothing: a default that is spelled out is no change either."""
+    if old.app is None or new.app is None:
+        return old.app is new.app
+    if old.revisions != new.revisions:
+        return False
+    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
+    was, now = old.app.configuration, new.app.configuration
+    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
+
+
+def _match(view: AppView, if_match: str) -> None:
+    version = str(view.app.version) if view.app is not None else ""
+    if if_match and if_match != "*" and if_match.strip('"') != version:
+        raise PreconditionFailed(
+            f"the app is at version {version or 'none'}, not {if_match}; read it again and repeat"
+        )
+
+
+def _refuse_while_restoring(view: AppView) -> None:
+    """A write now would be lost when the rollback completes."""
+    if view.app is not None and view.app.restoring:
+        needs = ", ".join(view.app.restoring["needs"])
+        raise Conflict(
+            f"a rollback of app {view.app.name} waits until {needs} is ready; "
+            "repeat this then, or roll back to another record",
+            code="ContainerAppOperationInProgress",
+        )
