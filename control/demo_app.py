@@ -15,6 +15,8 @@ _FACTS = {
     "revision": os.environ.get("CONTAINER_APP_REVISION", ""),
     "replica": os.environ.get("CONTAINER_APP_REPLICA_NAME", ""),
 }
+if "COLOR" in os.environ:
+    _FACTS["color"] = os.environ["COLOR"]
 _COLORS = ("#2563eb", "#c2410c", "#047857", "#7c3aed", "#b91c1c", "#0e7490")
 _PAGE = """<!doctype html><meta charset="utf-8"><title>{app}</title>
 <style>body{{font:18px system-ui;margin:0;display:grid;place-items:center;height:100vh;
@@ -27,9 +29,10 @@ async def answer(request: web.Request) -> web.Response:
     facts = _FACTS | {"path": request.path, "requestId": request.headers.get("X-Request-Id", "")}
     if "text/html" not in request.headers.get("Accept", ""):
         return web.json_response(facts)
-    color = _COLORS[sum(facts["revision"].encode()) % len(_COLORS)]
+    color = facts.get("color") or _COLORS[sum(facts["revision"].encode()) % len(_COLORS)]
     shown = {name: escape(value) for name, value in facts.items()}
-    return web.Response(text=_PAGE.format(color=color, **shown), content_type="text/html")
+    shown["color"] = escape(color)
+    return web.Response(text=_PAGE.format(**shown), content_type="text/html")
 
 
 async def healthz(_: web.Request) -> web.Response:

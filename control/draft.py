@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from control import journal, label_history
-from control.dry_run import Previewed, preview
+from control.dry_run import Preview, Previewed, preview
 from control.errors import Conflict, NotFound, PreconditionFailed
 from control.resources import AppView, replace
 from control.store import Store, Write
@@ -52,21 +52,20 @@ class Draft:
         """Record everything; in a dry run raises Previewed instead."""
         caller = journal.CALLER.get()
         if caller is not None and caller.is_dry_run:
-            raise Previewed(
-                {
-                    name: preview(self._old.get(name) or self.view(name), self.view(name),
-                                  self._domain, self._now)
-                    for name in self._new
-                }
-            )  # fmt: skip
+            raise Previewed({name: self._preview(name) for name in self._new})
         self._store.write_all(list(self._writes()))
+
+    def _preview(self, name: str) -> Preview:
+        return preview(self._old[name], self._new[name], self._domain, self._now)
 
     def _writes(self) -> Iterator[Write]:
         for name, new in self._new.items():
             old = self._old[name]
             if new.app is not None:
                 version = old.app.version + 1 if old.app is not None else 1
-                new = AppView(replace(new.app, version=version), new.revisions, new.replicas)
+                new = AppView(
+                    replace(new.app, version=version, problem=""), new.revisions, new.replicas
+                )
                 new = label_history.follow(old, new, self._now)
             self._new[name] = new
             yield Write(name, old, new, journal.record(name, old, new, self._now))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control import labels, traffic, vault
-from control.resources import AppView
+from control.resources import App, AppView
 
 _NOTHING = AppView(None)
 _MOST_LINES = 50  # of one record's changes; a template may be long
@@ -98,11 +98,15 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
             if old.app.pending.get(label) != name:
                 yield f"label {label} goes to {name} once it is ready"
     yield from vault.changes(old.app.configuration, new.app.configuration)
-    before, after = _flat(old.app.configuration.wire()), _flat(new.app.configuration.wire())
+    before, after = _settings(old.app), _settings(new.app)
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path, "nothing"), after.get(path, "nothing")
         if was != now:
             yield f"configuration.{path}: {was} -> {now}"
+
+
+def _settings(app: App) -> dict[str, Any]:
+    return _flat({k: v for k, v in app.configuration.wire().items() if k != "secrets"})
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

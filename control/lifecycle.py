@@ -72,6 +72,10 @@ def details(revision: Revision, replicas: Sequence[Replica]) -> str:
 
 def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
     """The app's provisioningState: how the change that came last is going."""
+    if app.restoring:
+        return "InProgress"
+    if app.problem:
+        return "Failed"
     latest = next((r for r in revisions if r.name == (app.candidate or app.latest)), None)
     if latest is None or not latest.is_active or app.is_stopped:
         return "Succeeded"

@@ -51,6 +51,7 @@ class App:
     candidate: str = ""  # single mode: who takes over once ready
     pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
     restoring: dict[str, Any] = field(default_factory=dict)  # a rollback waiting for revisions
+    problem: str = ""  # what a caller should know of the last change: it was given up, and why
     label_history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     is_stopped: bool = False
     revisions_made: int = 0

@@ -73,18 +73,26 @@ def restore(view: AppView, now: float) -> AppView:
     if app is None or not app.restoring:
         return view
     needed = [view.revisions.get(name) for name in app.restoring["needs"]]
-    if any(r is None or not r.is_active for r in needed) or any(
-        r is not None and r.provisioning is Provisioning.FAILED for r in needed
-    ):
-        return commands.replace_app(view, replace(app, restoring={}))
+    lost = [
+        name
+        for name, r in zip(app.restoring["needs"], needed, strict=True)
+        if r is None or not r.is_active or r.provisioning is Provisioning.FAILED
+    ]
+    if lost:
+        return _given_up(view, app, f"{', '.join(lost)} did not become ready")
     if any(r is not None and r.provisioning is not Provisioning.PROVISIONED for r in needed):
         return view
     configuration = _recorded(app.restoring["configuration"], app)
-    view = commands.replace_app(view, _ready_for(replace(app, restoring={})))
     try:
-        return labels.settle(commands.configure(view, configuration, now), now)
-    except Invalid:  # what it needs was taken away while it waited
-        return view
+        ready = commands.replace_app(view, _ready_for(replace(app, restoring={})))
+        return labels.settle(commands.configure(ready, configuration, now), now)
+    except Invalid as error:  # what it needs was taken away while it waited
+        return _given_up(view, app, error.message)
+
+
+def _given_up(view: AppView, app: App, why: str) -> AppView:
+    problem = f"the rollback was given up, and nothing was changed: {why}"
+    return commands.replace_app(view, replace(app, restoring={}, problem=problem))
 
 
 def _ready_for(app: App) -> App:

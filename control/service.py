@@ -6,7 +6,7 @@ A command is synchronous from reading the view to the commit, so two callers nev
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback
@@ -75,9 +75,13 @@ class Service:
                 return replica
         raise NotFound(f"revision {revision} has no replica {name}")
 
-    def logs(self, replica: Replica, tail: int) -> list[str]:
+    async def logs(self, replica: Replica, tail: int) -> list[str]:
         """The last lines of a replica's output."""
-        return self._runtimes[replica.runtime].logs(replica.name, tail)
+        return await self._runtimes[replica.runtime].logs(replica.name, tail)
+
+    def follow(self, replica: Replica, tail: int) -> AsyncIterator[str]:
+        """Those, and what comes, until the replica has ended."""
+        return self._runtimes[replica.runtime].follow(replica.name, tail)
 
     # --- changing
 
@@ -96,13 +100,13 @@ class Service:
         for change in changes:
             self._draft(draft, change)
         draft.commit()
-        return [draft.view(change.app.lower()) for change in changes]
+        return [draft.view(_known(draft, change.app)) for change in changes]
 
     def _one(self, change: Change) -> AppView:
         return self.transact([replace(change, if_match=_if_match())])[0]
 
     def _draft(self, draft: Draft, change: Change) -> None:
-        name = change.app.lower()
+        name = _known(draft, change.app)
         if change.body is None:
             command = existing(name, lambda view, _: AppView(None, {}, view.replicas))
             draft.change(name, command, if_match=change.if_match, may_interrupt=True)
@@ -226,6 +230,12 @@ class Service:
         draft.change(name, command, if_match=_if_match(), may_interrupt=may_interrupt)
         draft.commit()
         return draft.view(name)
+
+
+def _known(draft: Draft, name: str) -> str:
+    """Names are found in any case; a new one is checked as it was written."""
+    lower = name.lower()
+    return name if draft.view(lower).app is None else lower
 
 
 def _if_match() -> str:

@@ -16,6 +16,7 @@ _READ_ONLY = (
     "createdTime",
     "lastModifiedTime",
     "provisioningState",
+    "provisioningError",
     "runningStatus",
     "latestRevisionName",
     "latestReadyRevisionName",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from aiohttp import web
 
 from control.api import bodies
@@ -81,11 +83,18 @@ async def get_replica(request: web.Request) -> web.Response:
     )
 
 
-async def get_logs(request: web.Request) -> web.Response:
-    """GET …/replicas/{replica}/logs?tail=N."""
-    match = request.match_info
-    replica = request.app[SERVICE].replica(match["app"], match["revision"], match["replica"])
+async def get_logs(request: web.Request) -> web.StreamResponse:
+    """GET …/replicas/{replica}/logs?tail=N, with follow=true as a stream of text lines."""
+    service, match = request.app[SERVICE], request.match_info
+    replica = service.replica(match["app"], match["revision"], match["replica"])
     tail = request.query.get("tail", "20")
     if not tail.isascii() or not tail.isdigit() or int(tail) > _MAX_TAIL:
         raise Invalid(f"tail: {tail!r} is not a number up to {_MAX_TAIL}")
-    return reply({"lines": request.app[SERVICE].logs(replica, int(tail))})
+    if request.query.get("follow", "").lower() != "true":
+        return reply({"lines": await service.logs(replica, int(tail))})
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):  # it reads until it has seen enough
+        async for line in service.follow(replica, int(tail)):
+            await response.write(line.encode() + b"\n")
+    return response

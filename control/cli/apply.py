@@ -27,7 +27,7 @@ def plan(file: File, app: Name = "", output: Output = Format.TABLE, server: Serv
     name, body = _read(file, app)
     answer = Api(server).call("PUT", ("apps", f"{name}?dryRun=true"), body)
     found = answer["apps"].get(name, {"changes": []})
-    if output is Format.JSON:
+    if output is not Format.TABLE:
         show(found, (), output)
     else:
         _print(name, found)

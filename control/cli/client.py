@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -62,14 +63,28 @@ class Api:
             self._explain(status, answer)
         return answer
 
+    async def lines(self, *path: str) -> AsyncIterator[str]:
+        """The lines of an answer that goes on."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=_TIMEOUT_S)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
+            session.get(self._url(path)) as response,
+        ):
+            if response.status >= 400:
+                self._explain(response.status, await response.json())
+            async for raw in response.content:
+                yield raw.decode(errors="replace").rstrip("\n")
+
+    def _url(self, path: tuple[str, ...]) -> str:
+        return f"{self._server}/v1/" + "/".join(quote(part, safe="?=&") for part in path)
+
     async def _send(self, method: str, path: tuple[str, ...], body: Any) -> tuple[int, Any]:
-        url = f"{self._server}/v1/" + "/".join(quote(part, safe="?=&") for part in path)
         data = orjson.dumps(body) if body is not None else None
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
             session.request(
-                method, url, data=data, headers={"Content-Type": "application/json"}
+                method, self._url(path), data=data, headers={"Content-Type": "application/json"}
             ) as response,
         ):
             raw = await response.read()

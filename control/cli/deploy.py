@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, console, errors, fail
+from control.cli.options import App, EnvVars, NoWait, merged, pairs
 from control.cli.output import REVISIONS, Format, Output, Server, show
-from control.cli.resources import App
 from control.cli.waiting import READY_S, wait_ready
 
 
@@ -24,9 +24,12 @@ def deploy(
     args: Annotated[
         list[str] | None, typer.Option("--args", help="Arguments; repeat for each.")
     ] = None,
-    env: Annotated[
-        list[str] | None, typer.Option("--env-vars", "--env", help="NAME=VALUE; repeat for each.")
+    env: EnvVars = None,
+    secrets: Annotated[
+        list[str] | None, typer.Option("--secrets", help="NAME=VALUE; repeat for each.")
     ] = None,
+    cpu: Annotated[float | None, typer.Option("--cpu", help="Cores, such as 0.5.")] = None,
+    memory: Annotated[str, typer.Option("--memory", help="Such as 0.5Gi.")] = "",
     revision_suffix: Annotated[
         str, typer.Option("--revision-suffix", help="Name of the new revision; default: made up.")
     ] = "",
@@ -42,7 +45,7 @@ def deploy(
     target_label: Annotated[
         str, typer.Option("--target-label", help="Labels mode: the label that the revision gets.")
     ] = "",
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
+    no_wait: NoWait = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = READY_S,
     output: Output = Format.TABLE,
     server: Server = "",
@@ -56,17 +59,21 @@ def deploy(
         "image": image,
         "command": command,
         "args": args,
-        "env": [_variable(text) for text in env] if env else None,
+        "env": merged([], env),
+        "resources": _given(cpu=cpu, memory=memory or None),
         "probes": _probes(probe_path, target_port or 80) if probe_path else None,
     }
-    body = _body(old, main, {"minReplicas": min_replicas, "maxReplicas": max_replicas})
+    body = _body(old, main, _given(minReplicas=min_replicas, maxReplicas=max_replicas))
     body["template"]["revisionSuffix"] = revision_suffix
+    configuration = body["configuration"] = _given(
+        activeRevisionsMode=revisions_mode or None, targetLabel=target_label or None
+    )
     if target_port is not None or old is None:
-        body["configuration"]["ingress"] = {"targetPort": target_port or 80}
-    if revisions_mode:
-        body["configuration"]["activeRevisionsMode"] = revisions_mode
-    if target_label:
-        body["configuration"]["targetLabel"] = target_label
+        configuration["ingress"] = {"targetPort": target_port or 80}
+    if secrets:  # those that are only named keep their values
+        known = old["configuration"].get("secrets", []) if old else []
+        named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
+        configuration["secrets"] = list(named.values())
     after = api.call("PATCH" if old else "PUT", ("apps", app), body)
     if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
         errors.print(f"{app} is unchanged: {after['latestRevisionName']} has this template already")
@@ -78,23 +85,22 @@ def deploy(
         console.print(f"{app} answers at {fqdn}")
 
 
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _body(
-    old: dict[str, Any] | None, main: dict[str, Any], scale: dict[str, int | None]
+    old: dict[str, Any] | None, main: dict[str, Any], scale: dict[str, int]
 ) -> dict[str, Any]:
     """A PUT for a new app, a merge patch for one that is there; what is unset stays."""
     container = dict(old["template"]["containers"][0]) if old else {"name": "main"}
     container |= {key: value for key, value in main.items() if value}
     template: dict[str, Any] = {"containers": [container]}
-    if any(value is not None for value in scale.values()):
-        template["scale"] = {key: value for key, value in scale.items() if value is not None}
-    return {"configuration": {}, "template": template}
-
-
-def _variable(text: str) -> dict[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        fail(f"{text!r} is not NAME=VALUE", 2)
-    return {"name": name, "value": value}
+    if old:  # its other containers stay
+        template["containers"] += old["template"]["containers"][1:]
+    if scale:
+        template["scale"] = scale
+    return {"template": template}
 
 
 def _probes(path: str, port: int) -> list[dict[str, Any]]:

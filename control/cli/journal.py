@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from control.cli.client import Api
+from control.cli.options import NoWait
 from control.cli.output import APPS, Format, Output, Server, show
+from control.cli.waiting import wait_settled
 
 _COLUMNS = (
     ("No", "number"),
@@ -38,8 +40,13 @@ def rollback(
     to: Annotated[
         int, typer.Option("--to", help="Number of a journal record; default: the one before.")
     ] = 0,
+    no_wait: NoWait = False,
     output: Output = Format.TABLE,
     server: Server = "",
 ) -> None:
     """Bring an app's settings and traffic back to a record; revisions are woken if need be."""
-    show(Api(server).call("POST", ("apps", app, "rollback"), {"to": to}), APPS, output)
+    api = Api(server)
+    wire = api.call("POST", ("apps", app, "rollback"), {"to": to})
+    if not no_wait:
+        wire = wait_settled(api, app)
+    show(wire, APPS, output)

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from control.cli import apply, deploy, explain, journal, resources, servers
+from control.cli import (
+    apply,
+    deploy,
+    explain,
+    ingress,
+    journal,
+    labels,
+    logs,
+    resources,
+    secrets,
+    servers,
+)
 from router import __version__
 
 app = typer.Typer(
@@ -40,12 +51,14 @@ for server in (
 app.command()(deploy.deploy)
 app.command()(apply.plan)
 app.command()(apply.apply)
-app.command()(resources.logs)
+app.command()(logs.logs)
 app.command()(explain.explain)
 app.command()(journal.journal)
 app.command()(journal.rollback)
 app.add_typer(resources.app_commands, name="app")
 app.add_typer(resources.revision_commands, name="revision")
 app.add_typer(resources.traffic_commands, name="traffic")
-app.add_typer(resources.label_commands, name="label")
+app.add_typer(labels.label_commands, name="label")
+app.add_typer(ingress.ingress_commands, name="ingress")
+app.add_typer(secrets.secret_commands, name="secret")
 app.add_typer(resources.replica_commands, name="replica")

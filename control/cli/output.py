@@ -1,4 +1,4 @@
-"""Results as a table for people or JSON for programs."""
+"""Results as a table for people, JSON or YAML for programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+import yaml
 from rich import box
 from rich.table import Table
 
@@ -21,9 +22,10 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
-Output = Annotated[Format, typer.Option("--output", "-o", help="table or json.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="table, json or yaml.")]
 Server = Annotated[
     str, typer.Option("--server", help="Control plane; default TURNOUT_SERVER, then localhost.")
 ]
@@ -64,6 +66,12 @@ TRAFFIC: Columns = (
     ("Weight", "weight"),
     ("Label", "label"),
 )
+HISTORY: Columns = (
+    ("Revision", "revision"),
+    ("Status", "status"),
+    ("Start", "start"),
+    ("Stop", "stop"),
+)
 
 
 def show(value: Any, columns: Columns, output: Format) -> None:
@@ -71,6 +79,9 @@ def show(value: Any, columns: Columns, output: Format) -> None:
     if output is Format.JSON:
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
         sys.stdout.write(text + "\n")
+        return
+    if output is Format.YAML:
+        sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
         return
     rows = value if isinstance(value, list) else [value]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

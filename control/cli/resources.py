@@ -1,4 +1,4 @@
-"""The day-to-day nouns: app, revision, traffic, label, replica, logs."""
+"""The day-to-day nouns: app, revision, traffic, replica."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, console, fail
+from control.cli.options import App, EnvVars, NoWait, RevisionName, merged
 from control.cli.output import APPS, REPLICAS, REVISIONS, TRAFFIC, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
-
-App = Annotated[str, typer.Argument(help="The app's name.", metavar="APP")]
-RevisionName = Annotated[str, typer.Option("--revision", help="The revision's full name.")]
-LabelName = Annotated[str, typer.Option("--label", help="The label.")]
 
 app_commands = typer.Typer(no_args_is_help=True, help="Apps.")
 revision_commands = typer.Typer(no_args_is_help=True, help="Revisions of an app.")
 traffic_commands = typer.Typer(no_args_is_help=True, help="How requests are split.")
-label_commands = typer.Typer(no_args_is_help=True, help="Labels: a revision's own host name.")
 replica_commands = typer.Typer(no_args_is_help=True, help="Replicas of a revision.")
 
 JSON, TABLE = Format.JSON, Format.TABLE
@@ -91,7 +87,7 @@ def _act(verb: str, app: str, revision: str, output: Format, server: str) -> Non
 def activate(
     app: App,
     revision: RevisionName,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")] = False,
+    no_wait: NoWait = False,
     output: Output = TABLE,
     server: Server = "",
 ) -> None:
@@ -130,6 +126,35 @@ def set_mode(
     """Switch between one serving revision, several, and those that labels name."""
     body = {"mode": mode, "targetLabel": target_label}
     show(Api(server).call("PUT", ("apps", app, "mode"), body), APPS, output)
+
+
+@revision_commands.command("copy")
+def copy_revision(
+    app: App,
+    from_revision: Annotated[
+        str, typer.Option("--from-revision", help="What to copy; default: the latest.")
+    ] = "",
+    revision_suffix: Annotated[str, typer.Option("--revision-suffix")] = "",
+    image: Annotated[str, typer.Option("--image", help="Another image for its container.")] = "",
+    env: EnvVars = None,
+    no_wait: NoWait = False,
+    output: Output = TABLE,
+    server: Server = "",
+) -> None:
+    """Deploy again what a revision runs, the named one and not the latest, with changes."""
+    api = Api(server)
+    base = from_revision or api.get("apps", app)["latestRevisionName"]
+    template = api.get("apps", app, "revisions", base)["template"]
+    patch: dict[str, Any] = {"revisionSuffix": revision_suffix}
+    if image or env:
+        container = template["containers"][0]
+        container |= {"image": image or container["image"]}
+        container["env"] = merged(container.get("env", []), env)
+        patch["containers"] = template["containers"]
+    wire = api.call("POST", ("apps", app, "revisions", base, "copy"), patch)
+    if not no_wait:
+        wait_ready(api, app, wire["latestRevisionName"], READY_S)
+    show(api.get("apps", app, "revisions", wire["latestRevisionName"]), REVISIONS, output)
 
 
 @traffic_commands.command("show")
@@ -197,52 +222,6 @@ def _rules(
     return rules
 
 
-@label_commands.command("add")
-def add_label(
-    app: App,
-    label: LabelName,
-    revision: RevisionName,
-    output: Output = TABLE,
-    server: Server = "",
-) -> None:
-    """Put a label on a revision; a label that another one holds moves."""
-    wire = Api(server).call("PUT", ("apps", app, "labels", label), {"revision": revision})
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
-
-
-@label_commands.command("move")
-def move_label(
-    app: App,
-    label: LabelName,
-    revision: RevisionName,
-    output: Output = TABLE,
-    server: Server = "",
-) -> None:
-    """Move a label to another revision in one write."""
-    add_label(app, label, revision, output, server)
-
-
-@label_commands.command("remove")
-def remove_label(app: App, label: LabelName, output: Output = TABLE, server: Server = "") -> None:
-    """Take a label away."""
-    wire = Api(server).call("DELETE", ("apps", app, "labels", label))
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
-
-
-@label_commands.command("swap")
-def swap_labels(
-    app: App,
-    source: Annotated[str, typer.Option("--source", help="One label.")],
-    target: Annotated[str, typer.Option("--target", help="The other label.")],
-    output: Output = TABLE,
-    server: Server = "",
-) -> None:
-    """Exchange two labels in one write."""
-    body = {"first": source, "second": target}
-    wire = Api(server).call("POST", ("apps", app, "labels", "swap"), body)
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
-
-
 @replica_commands.command("list")
 def list_replicas(
     app: App,
@@ -256,18 +235,14 @@ def list_replicas(
     show(api.get("apps", app, "revisions", name, "replicas")["value"], REPLICAS, output)
 
 
-def logs(
+@replica_commands.command("show")
+def show_replica(
     app: App,
-    revision: Annotated[str, typer.Option("--revision", help="Default: the latest.")] = "",
-    replica: Annotated[str, typer.Option("--replica", help="Default: all.")] = "",
-    tail: Annotated[int, typer.Option("--tail", min=1, max=1000)] = 20,
+    replica: Annotated[str, typer.Option("--replica", help="The replica's name.")],
+    revision: Annotated[str, typer.Option("--revision", help="Default: from the name.")] = "",
+    output: Output = TABLE,
     server: Server = "",
 ) -> None:
-    """Show the last lines that replicas wrote."""
-    api = Api(server)
-    name = revision or api.get("apps", app)["latestRevisionName"]
-    for found in api.get("apps", app, "revisions", name, "replicas")["value"]:
-        if replica in ("", found["name"]):
-            path = ("apps", app, "revisions", name, "replicas", found["name"], f"logs?tail={tail}")
-            for line in api.get(*path)["lines"]:
-                console.print(f"{found['name']}  {line}", markup=False, soft_wrap=True)
+    """Show one replica."""
+    name = revision or replica.rpartition("-")[0]
+    show(Api(server).get("apps", app, "revisions", name, "replicas", replica), REPLICAS, output)

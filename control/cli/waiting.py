@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rich.status import Status
 
@@ -20,6 +21,8 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
             wire = api.get("apps", app, "revisions", revision)
             state = wire.get("provisioningState")
             details = wire.get("runningStateDetails", "")
+            if not wire["active"] and wire.get("provisioningError"):
+                fail(f"{revision} failed: {wire['provisioningError']}")
             if state == "Provisioned":
                 return
             if state == "Failed":
@@ -30,3 +33,17 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
                 fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
             status.update(f"{revision}: {wire.get('runningState')}, {details}")
             time.sleep(_POLL_S)
+
+
+def wait_settled(api: Api, app: str) -> dict[str, Any]:
+    """Wait until nothing is under way in an app, and return it; leaves when that failed."""
+    ends_at = time.monotonic() + READY_S
+    with Status(f"{app}: waiting for its revisions", console=errors):
+        while (wire := api.get("apps", app))["provisioningState"] == "InProgress":
+            if time.monotonic() > ends_at:
+                fail(f"{app} is still waiting for its revisions; see: turnout revision list {app}")
+            time.sleep(_POLL_S)
+    if problem := wire.get("provisioningError"):
+        fail(problem)
+    found: dict[str, Any] = wire
+    return found

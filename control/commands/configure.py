@@ -62,9 +62,9 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
 def set_secrets(view: AppView, values: Mapping[str, str], now: float) -> AppView:
     """Add secrets or replace their values; what runs sees them after a restart."""
     app = steps.app_of(view)
-    given = tuple(Secret(name=name, value=value) for name, value in values.items())
-    kept = tuple(secret for secret in app.configuration.secrets if secret.name not in values)
-    return _with_secrets(view, (*kept, *given), now)
+    merged = {**app.configuration.secret_values, **values}
+    secrets = tuple(Secret(name=name, value=value) for name, value in merged.items())
+    return _with_secrets(view, secrets, now)
 
 
 def remove_secret(view: AppView, name: str, now: float) -> AppView:

@@ -12,7 +12,6 @@ from control.commands.life import needed, purge
 from control.errors import Invalid
 from control.resources import App, AppView, Revision
 from control.schema import AppBody, Configuration
-from control.template import Template
 from router.hosts import APP_NAME, LABEL, NAME_RULE
 
 # "must not be more than a combined 54 characters" (contract §2); one constant, so it can be relaxed
@@ -49,7 +48,7 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
         )
     app = view.app
     assert app is not None
-    made = _new_revision(view, app, body.template, now, new_suffix)
+    made = _new_revision(view, app, body, now, new_suffix)
     if made is not None:
         app = replace(
             app,
@@ -66,10 +65,10 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
 
 
 def _new_revision(
-    view: AppView, app: App, template: Template, now: float, new_suffix: NewSuffix
+    view: AppView, app: App, body: AppBody, now: float, new_suffix: NewSuffix
 ) -> Revision | None:
     """The revision that this template makes, or None when it is what the latest has already."""
-    latest = view.revisions.get(app.latest)
+    template, latest = body.template, view.revisions.get(app.latest)
     suffix = template.revision_suffix
     if latest and template.same_as(latest.template) and suffix in ("", latest.suffix):
         return None
@@ -87,7 +86,7 @@ def _new_revision(
         template=template.model_copy(update={"revision_suffix": suffix}),
         created_at=now,
         activated_at=now,
-        needed=needed(view, app, template),
+        needed=needed(view, app, template, body.configuration.revision_transition_threshold),
     )
 
 

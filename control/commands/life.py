@@ -12,14 +12,17 @@ from control.resources import App, AppView, Provisioning, Revision
 from control.template import Template
 
 
-def needed(view: AppView, app: App, template: Template) -> int:
-    """How many ready replicas make it ready: as many as its predecessor runs (contract §4.5)."""
+def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
+    """How many ready replicas make it ready: as many as its predecessor runs (contract §4.5).
+
+    `threshold` is the percentage of them that is enough.
+    """
     scale = template.scale
     if template.endpoints:
         return max(1, min(scale.min_replicas, len(template.endpoints)))
     previous = len(view.ready(app.serving)) if app.is_single and app.serving else 0
     wanted = max(1, min(max(previous, scale.min_replicas), scale.max_replicas))
-    return math.ceil(wanted * app.configuration.revision_transition_threshold / 100)
+    return math.ceil(wanted * threshold / 100)
 
 
 def activate(view: AppView, name: str, now: float) -> AppView:
@@ -50,7 +53,9 @@ def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
         is_active=True,
         activated_at=now,
         provisioning=Provisioning.PROVISIONING,
-        needed=needed(view, app, revision.template),
+        needed=needed(
+            view, app, revision.template, app.configuration.revision_transition_threshold
+        ),
         reason="",
         message="",
     )

@@ -6,7 +6,7 @@ by what marks it as ours, never by its name alone; strangers are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -65,8 +65,11 @@ class Runtime(Protocol):
     async def survivors(self) -> set[str]:
         """Names of the replicas of ours that run now."""
 
-    def logs(self, replica: str, tail: int) -> list[str]:
+    async def logs(self, replica: str, tail: int) -> list[str]:
         """The last lines of a replica's output."""
+
+    def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+        """The last lines of a replica's output, and those that come, until it has ended."""
 
     def forget(self, replica: str) -> None:
         """The replica is gone for good: drop what was kept for it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from control.resources import Replica
 from control.runtime.base import Launch, StartFailed
 
@@ -26,9 +28,14 @@ class EndpointRuntime:
         """None that could be lost."""
         return set()
 
-    def logs(self, replica: str, tail: int) -> list[str]:
+    async def logs(self, replica: str, tail: int) -> list[str]:
         """None: its output goes elsewhere."""
         return []
+
+    async def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+        """None either."""
+        return
+        yield
 
     def forget(self, replica: str) -> None:
         """Nothing was kept."""

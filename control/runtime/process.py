@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from control.resources import Replica
@@ -24,6 +26,7 @@ _REPLICA = "TURNOUT_REPLICA"
 _MAX_LOG_BYTES = 10 << 20  # of one replica; the older half is kept beside it as .1
 _TAIL_BYTES = 64 << 10
 _EVIDENCE_LINES = 5
+_FOLLOW_S = 0.2
 
 
 class _Process:
@@ -136,10 +139,30 @@ class ProcessRuntime:
         code = process.popen.wait() if process.popen is not None else None
         del self._running[name]
         process.ended.set()
-        self._on_exit(name, _as_shell(code), self.logs(name, _EVIDENCE_LINES))
+        self._on_exit(name, _as_shell(code), self._tail(name, _EVIDENCE_LINES))
 
-    def logs(self, replica: str, tail: int) -> list[str]:
+    async def logs(self, replica: str, tail: int) -> list[str]:
         """The last lines of a replica's output."""
+        return self._tail(replica, tail)
+
+    async def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+        """Those, and what is written from now on."""
+        log = self._log_file(replica)
+        file, rest = log.open("rb") if log.exists() else io.BytesIO(), b""
+        with file:
+            file.seek(0, os.SEEK_END)
+            for line in self._tail(replica, tail):
+                yield line
+            while True:
+                is_running = replica in self._running
+                *lines, rest = (rest + file.read()).split(b"\n")
+                for raw in lines:
+                    yield raw.decode(errors="replace")
+                if not is_running:
+                    return
+                await asyncio.sleep(_FOLLOW_S)  # files have no event that asyncio could wait for
+
+    def _tail(self, replica: str, tail: int) -> list[str]:
         try:
             with self._log_file(replica).open("rb") as file:
                 file.seek(0, os.SEEK_END)

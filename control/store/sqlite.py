@@ -78,6 +78,7 @@ class Store:
             raise BadSettings(
                 f"state: another control plane uses {path.parent}; stop it or give another --state"
             ) from None
+        path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         try:
             self._db = _open(path)
             self._views = self._load()

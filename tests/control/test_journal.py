@@ -76,6 +76,7 @@ def test_a_resting_revision_is_woken_and_traffic_waits_for_it() -> None:
     world.settle()
     assert shares(world) == {"v1": 80, "v2": 20}
     assert not world.app.restoring
+    assert not world.app.problem
 
 
 def test_latest_means_whom_it_meant_then() -> None:
@@ -136,6 +137,7 @@ def test_a_woken_revision_that_fails_leaves_everything_as_it_is() -> None:
     world.settle()
     assert shares(world) == {"v2": 100}
     assert not world.app.restoring
+    assert "shop--v1 did not become ready" in world.app.problem
 
 
 def test_what_was_purged_cannot_come_back_and_nothing_changes() -> None:

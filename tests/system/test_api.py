@@ -154,3 +154,64 @@ def test_a_token_is_asked_for_where_there_is_one(state: Path) -> None:
             assert control.call("GET", path)[0] == 200
         assert run("app", "list", server=control.server, token_file=tokens).returncode == 0
         assert "bearer token" in run("app", "list", server=control.server).stderr
+
+
+def test_several_apps_change_together_or_not_at_all(control: Turnout) -> None:
+    def change(**others: Any) -> dict[str, Any]:
+        return {"app": "shop", "method": "PUT", "body": BODY} | others
+
+    made = control.must("POST", "/v1/transactions", {"changes": [change(), change(app="blog")]})[
+        "value"
+    ]
+    assert [app["name"] for app in made] == ["shop", "blog"]
+    before = control.must("GET", "/v1/apps")
+    patch = {"configuration": {"maxInactiveRevisions": 5}}
+    bad = {"app": "nobody", "body": patch}
+    status, answer = control.call(
+        "POST", "/v1/transactions", {"changes": [change(method="PATCH", body=patch), bad]}
+    )
+    assert (status, answer["error"]["code"]) == (404, "ResourceNotFound")
+    stale = change(method="PATCH", body=patch, ifMatch="0", app="blog")
+    both = {"changes": [change(method="PATCH", body=patch), stale]}
+    assert control.call("POST", "/v1/transactions", both)[0] == 412
+    assert control.must("GET", "/v1/apps") == before
+
+    version = control.must("GET", "/table")["version"]
+    moved = {"configuration": {"ingress": {"customDomains": [{"name": "a.example"}]}}}
+    control.must("PATCH", "/v1/apps/shop", moved)
+    taken = {"configuration": {"ingress": {"customDomains": []}}}
+    swap = [change(method="PATCH", body=taken), change(app="blog", method="PATCH", body=moved)]
+    control.must("POST", "/v1/transactions", {"changes": swap})
+    hosts = until(
+        lambda: (
+            (table := control.must("GET", "/table"))["version"] > version
+            and {app["name"]: app["hosts"] for app in table["apps"] if app["hosts"]}
+        )
+    )
+    assert hosts == {"blog": ["a.example"]}
+    gone = control.must(
+        "POST", "/v1/transactions", {"changes": [{"app": "shop", "method": "DELETE"}]}
+    )
+    assert gone == {"value": []}
+    assert [app["name"] for app in control.must("GET", "/v1/apps")["value"]] == ["blog"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "", BODY | {"configuration": {"maxInactiveRevisions": 3}}),
+        ("PUT", "/traffic", {"traffic": [{"revisionName": "shop--v1", "weight": 100}]}),
+        ("PUT", "/mode", {"mode": "single"}),
+        ("POST", "/stop", None),
+        ("POST", "/revisions/shop--v1/restart", None),
+        ("DELETE", "", None),
+    ],
+)
+def test_any_change_can_be_tried_without_doing_it(
+    control: Turnout, method: str, path: str, body: Any
+) -> None:
+    control.must("PUT", "/v1/apps/shop", BODY)
+    before = control.must("GET", "/v1/apps/shop")
+    found = control.must(method, f"/v1/apps/shop{path}?dryRun=true", body)
+    assert found["apps"]["shop"]["changes"]
+    assert control.must("GET", "/v1/apps/shop") == before
