@@ -18,7 +18,9 @@ class ControlSettings:
     admin: str = setting("127.0.0.1:8081", "HOST:PORT of the API and the admin endpoints.")
     domain: str = setting("localhost", "Domain of the apps' hosts.")
     state: Path = setting(_STATE, "Directory of everything that survives a restart.")
-    token_file: str = setting("", "File of tokens; needed once the admin port leaves loopback.")
+    token_file: str = setting(
+        "", "File of NAME ROLE TOKEN lines; needed once the admin port leaves loopback."
+    )
     protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
     sync: str = setting("", "unix:PATH on which a router on this host follows; empty for none.")
     router_admin: str = setting(

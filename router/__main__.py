@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from router import handover
+from router import handover, tokens
 from router.access_log import open_target
-from router.admin import Admin, read_tokens
+from router.admin import Admin
 from router.config import BadSettings, load
 from router.serving import serve
 from router.settings import RouterSettings
@@ -24,8 +24,10 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
         if not path.is_file():
             raise BadSettings(f"routes: there is no file {path}")
         return FileSource(path, settings.domain)
-    tokens = read_tokens(settings.token_file)
-    return ControlSource(settings.control, settings.state / "router", tokens[0] if tokens else "")
+    known = tokens.read(settings.token_file)
+    return ControlSource(
+        settings.control, settings.state / "router", known[0].value if known else ""
+    )
 
 
 def run(settings: RouterSettings) -> int:

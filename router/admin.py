@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hmac
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -19,6 +17,7 @@ from router.config import BadSettings
 from router.listeners import address_of, bind_admin
 from router.metrics import RouterCollector
 from router.settings import is_loopback
+from router.tokens import Token, Tokens
 
 if TYPE_CHECKING:
     from router.supervisor import Supervisor
@@ -106,20 +105,6 @@ async def serve(
     return runner, address if address.startswith("unix:") else address_of(listener)
 
 
-def read_tokens(file: str) -> list[str]:
-    """The tokens in a file, one a line; empty without a file. Raises BadSettings."""
-    if not file:
-        return []
-    try:
-        lines = Path(file).read_text().split("\n")
-    except OSError as error:
-        raise BadSettings(f"cannot read {file}: {error.strerror}") from None
-    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not tokens:
-        raise BadSettings(f"{file} holds no token; write one a line")
-    return tokens
-
-
 class Guarded(Protocol):
     """The settings of an admin port."""
 
@@ -136,9 +121,12 @@ class Guarded(Protocol):
         """Whether /metrics and /readyz ask for a token too."""
 
 
+TOKEN = web.RequestKey("token", Token)
+
+
 def guard(settings: Guarded) -> Middleware:
     """A middleware that asks for a token; required once the port can be reached from outside."""
-    tokens = read_tokens(settings.token_file)
+    tokens = Tokens(settings.token_file)
     if not tokens and not is_loopback(settings.admin):
         raise BadSettings(
             f"admin: {settings.admin} can be reached from outside; give a --token-file"
@@ -147,18 +135,33 @@ def guard(settings: Guarded) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if tokens and request.path not in open_paths and not is_allowed(request, tokens):
-            return web.json_response(
-                {"error": {"code": "AuthenticationFailed", "message": "Send a bearer token."}},
-                status=401,
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+        if not tokens or request.path in open_paths:
+            return await handler(request)
+        token = tokens.find(request.headers.get("Authorization", ""))
+        if token is None:
+            headers = {"WWW-Authenticate": "Bearer"}
+            return _refusal(401, "AuthenticationFailed", "Send a bearer token.", headers)
+        if token.role == "read" and not _only_reads(request):
+            sentence = f"The token {token.name} may only read; this needs the role write."
+            return _refusal(403, "AuthorizationFailed", sentence)
+        request[TOKEN] = token
         return await handler(request)
 
     return check
 
 
-def is_allowed(request: web.Request, tokens: list[str]) -> bool:
-    """Whether the request carries one of the tokens; compared in constant time."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-    return any(hmac.compare_digest(given, token.encode()) for token in tokens)
+def _only_reads(request: web.Request) -> bool:
+    """GET, what a router reports, and what is only tried."""
+    is_trial = request.query.get("dryRun", "").lower() == "true"
+    return (
+        request.method in ("GET", "HEAD")
+        or (request.method, request.path) == ("POST", "/v1/sync")
+        or (is_trial and request.method in ("PUT", "PATCH"))
+    )
+
+
+def _refusal(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    error = {"error": {"code": code, "message": message}}
+    return web.json_response(error, status=status, headers=headers)

@@ -24,7 +24,9 @@ class RouterSettings:
     state: Path = setting(_STATE, "Directory of everything that survives a restart.")
     routes: str = setting("", "Routes file to follow (TOML).")
     control: str = setting("", "Control plane to follow: http://HOST:PORT or unix:PATH.")
-    token_file: str = setting("", "File of tokens; needed once the admin port leaves loopback.")
+    token_file: str = setting(
+        "", "File of NAME ROLE TOKEN lines; needed once the admin port leaves loopback."
+    )
     protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
     trusted_proxies: tuple[str, ...] = setting(
         (), "Networks (CIDR) whose X-Forwarded-* are believed; others' are replaced."

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from control.dry_run import Previewed
 from control.errors import ControlError, Detail, all_of
 from control.journal import CALLER, Caller
+from router.admin import TOKEN
 
 log = logging.getLogger("turnout.control")
 
@@ -69,7 +70,11 @@ def _caller(request: web.Request) -> Caller:
     note = request.headers.get("X-Turnout-Note", "")[:500]
     is_dry_run = request.query.get("dryRun", "").lower() == "true"
     if_match = request.headers.get("If-Match", "")
-    return Caller(f"{who} ({agent})" if who else agent, note, if_match, is_dry_run)
+    name = f"{who} ({agent})" if who else agent
+    token = request.get(TOKEN)
+    if token is not None:  # the rest is what the client says of itself
+        name = f"{token.name}: {name}"
+    return Caller(name, note, if_match, is_dry_run)
 
 
 async def body_of(request: web.Request) -> Any:

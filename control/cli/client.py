@@ -7,7 +7,6 @@ import getpass
 import os
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from router import __version__
+from router import __version__, tokens
 
 # Without a terminal nobody wraps by eye: a pipe gets every name whole.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -107,7 +106,7 @@ class Api:
 def _headers() -> dict[str, str]:
     """Who asks and why, for the journal, and the token."""
     file = os.environ.get("TURNOUT_TOKEN_FILE")
-    token = os.environ.get("TURNOUT_TOKEN") or (Path(file).read_text().split()[0] if file else "")
+    token = os.environ.get("TURNOUT_TOKEN") or (tokens.read(file)[0].value if file else "")
     headers = {"User-Agent": f"turnout/{__version__}", "X-Turnout-User": _user()}
     if note := os.environ.get("TURNOUT_NOTE"):
         headers["X-Turnout-Note"] = " ".join(note.split())

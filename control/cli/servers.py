@@ -34,7 +34,9 @@ State = Annotated[Path | None, typer.Option("--state", help="Directory that surv
 Config = Annotated[
     Path | None, typer.Option("--config", envvar="TURNOUT_CONFIG", help="Settings file, TOML.")
 ]
-TokenFile = Annotated[str | None, typer.Option("--token-file", help="Tokens, one a line.")]
+TokenFile = Annotated[
+    str | None, typer.Option("--token-file", help="Lines of NAME ROLE TOKEN, role read or write.")
+]
 
 
 def router(

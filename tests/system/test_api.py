@@ -142,18 +142,32 @@ def test_the_metrics_of_both_halves_are_on_one_port_and_valid(state: Path) -> No
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-def test_a_token_is_asked_for_where_there_is_one(state: Path) -> None:
+def test_tokens_have_names_and_roles(state: Path) -> None:
     tokens = state / "tokens"
-    tokens.write_text("secret-token\n")
+    tokens.write_text("# who may what\nci write w-secret\ndash read r-secret\n")
     settings = {"state": state / "s", "token_file": tokens}
+    reader, writer = {"Authorization": "Bearer r-secret"}, {"Authorization": "Bearer w-secret"}
+    body = json.dumps(BODY).encode()
     with Turnout("control", admin="127.0.0.1:0", **settings) as control:
         assert raw(control, "GET", "/v1/apps")[0] == 401
         assert raw(control, "GET", "/v1/apps", Authorization="Bearer wrong")[0] == 401
-        assert raw(control, "GET", "/v1/apps", Authorization="Bearer secret-token")[0] == 200
+        assert raw(control, "GET", "/v1/apps", **reader)[0] == 200
+        assert raw(control, "PUT", "/v1/apps/shop", body, **reader)[0] == 403
+        assert raw(control, "PUT", "/v1/apps/shop?dryRun=true", body, **reader)[0] == 200
+        assert raw(control, "PUT", "/v1/apps/shop", body, **writer)[0] == 201
+        assert raw(control, "POST", "/v1/apps/shop/listSecrets?dryRun=true", **reader)[0] == 403
+        (record,) = raw(control, "GET", "/v1/journal", **reader)[2]["value"]
+        assert record["who"].startswith("ci: ")
         for path in ("/healthz", "/metrics"):
             assert control.call("GET", path)[0] == 200
         assert run("app", "list", server=control.server, token_file=tokens).returncode == 0
         assert "bearer token" in run("app", "list", server=control.server).stderr
+
+        tokens.write_text("ci write rotated\n")
+        assert raw(control, "GET", "/v1/apps", **writer)[0] == 401
+        assert raw(control, "GET", "/v1/apps", Authorization="Bearer rotated")[0] == 200
+        tokens.write_text("ci admin oops\n")  # no such role: the ones that were stay
+        assert raw(control, "GET", "/v1/apps", Authorization="Bearer rotated")[0] == 200
 
 
 def test_several_apps_change_together_or_not_at_all(control: Turnout) -> None:
