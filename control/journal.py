@@ -93,16 +93,27 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
         return
     if old.app.is_stopped != new.app.is_stopped:
         yield "app stopped" if new.app.is_stopped else "app started"
-    if new.app.pending != old.app.pending:
-        for label, name in new.app.pending.items():
-            if old.app.pending.get(label) != name:
-                yield f"label {label} goes to {name} once it is ready"
+    yield from _pending(old.app, new.app)
     yield from vault.changes(old.app.configuration, new.app.configuration)
+    yield from _tags(old.app, new.app)
     before, after = _settings(old.app), _settings(new.app)
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path, "nothing"), after.get(path, "nothing")
         if was != now:
             yield f"configuration.{path}: {was} -> {now}"
+
+
+def _pending(old: App, new: App) -> Iterator[str]:
+    for label, name in new.pending.items():
+        if old.pending.get(label) != name:
+            yield f"label {label} goes to {name} once it is ready"
+
+
+def _tags(old: App, new: App) -> Iterator[str]:
+    for tag in sorted(old.tags.keys() | new.tags.keys()):
+        was, now = old.tags.get(tag, "nothing"), new.tags.get(tag, "nothing")
+        if was != now:
+            yield f"tag {tag}: {was} -> {now}"
 
 
 def _settings(app: App) -> dict[str, Any]:

@@ -198,13 +198,18 @@ class Launcher:
         # A restarted part must come back where it was, also when the port was 0.
         if part is self._control:
             part.environment["TURNOUT_ADMIN"] = part.facts["admin"]
+            if azure := part.facts.get("azure"):
+                part.environment["TURNOUT_AZURE_PORT"] = azure.rpartition(":")[2]
         else:
             part.environment["TURNOUT_LISTEN"] = part.facts["ingress"]
         part.ready.set()
 
     def announce(self) -> None:
         """The line that says that requests are accepted (product.md §1)."""
-        print(f"ready ingress={self.ingress} admin={self.admin}", file=sys.stderr, flush=True)
+        azure = self._control.facts.get("azure")
+        also = f" azure={azure}" if azure else ""
+        line = f"ready ingress={self.ingress} admin={self.admin}{also}"
+        print(line, file=sys.stderr, flush=True)
         notify("READY=1")
 
     def forward(self, number: int) -> None:

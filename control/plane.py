@@ -9,6 +9,7 @@ import sys
 
 from control.api.admin import AdminPages
 from control.api.app import build
+from control.certificates import Authority
 from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
@@ -67,7 +68,15 @@ async def run(settings: ControlSettings) -> None:
         if settings.sync:
             local, _ = await serve(build(*parts, is_local=True), settings.sync)
             runners.append(local)
-        print(f"ready admin={address}", file=sys.stderr, flush=True)
+        azure = ""
+        if settings.azure_port >= 0:
+            tls = Authority(settings.state / "azure").context()
+            app = build(*parts, signs_in=True)
+            runner, at = await serve(app, f"127.0.0.1:{settings.azure_port}", tls=tls)
+            runners.append(runner)
+            azure = f" azure=https://{at}"
+            (settings.state / "azure" / "endpoint").write_text(f"https://{at}")
+        print(f"ready admin={address}{azure}", file=sys.stderr, flush=True)
         await stop.wait()
     finally:
         loop_task.cancel()

@@ -53,6 +53,9 @@ class App:
     restoring: dict[str, Any] = field(default_factory=dict)  # a rollback waiting for revisions
     problem: str = ""  # what a caller should know of the last change: it was given up, and why
     label_history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    resource_group: str = ""  # where an Azure client put it; empty for the native API
+    location: str = ""
     is_stopped: bool = False
     revisions_made: int = 0
 

@@ -130,7 +130,10 @@ class Configuration(Model):
 
 
 class AppBody(Model):
-    """What creates or replaces an app."""
+    """What creates or replaces an app. What is None is not what it is about, and stays."""
 
     configuration: Configuration = Configuration()
     template: Template
+    tags: dict[str, str] | None = None
+    resource_group: str | None = None
+    location: str | None = None

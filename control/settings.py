@@ -28,6 +28,9 @@ class ControlSettings:
     )
     log_level: str = setting("info", "debug, info, warning or error.")
     environment: str = setting("local", "Name of the managed environment that Azure clients see.")
+    azure_port: int = setting(
+        -1, "Port on loopback that serves Azure's API over TLS, for az; 0 picks one, -1 is none."
+    )
     on_exit: str = setting(
         "keep", "keep or stop the local processes when the control plane is told to leave."
     )

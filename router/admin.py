@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -92,7 +93,10 @@ def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
 
 
 async def serve(
-    app: web.Application, address: str, listener: socket.socket | None = None
+    app: web.Application,
+    address: str,
+    listener: socket.socket | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> tuple[web.AppRunner, str]:
     """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises OSError."""
     if listener is None:
@@ -101,7 +105,7 @@ async def serve(
         app, access_log=None, shutdown_timeout=_LEAVE_S, handler_cancellation=True
     )
     await runner.setup()
-    await web.SockSite(runner, listener).start()
+    await web.SockSite(runner, listener, ssl_context=tls).start()
     return runner, address if address.startswith("unix:") else address_of(listener)
 
 
@@ -124,14 +128,14 @@ class Guarded(Protocol):
 TOKEN = web.RequestKey("token", Token)
 
 
-def guard(settings: Guarded) -> Middleware:
+def guard(settings: Guarded, more_open: Sequence[str] = ()) -> Middleware:
     """A middleware that asks for a token; required once the port can be reached from outside."""
     tokens = Tokens(settings.token_file)
     if not tokens and not is_loopback(settings.admin):
         raise BadSettings(
             f"admin: {settings.admin} can be reached from outside; give a --token-file"
         )
-    open_paths = ("/healthz",) if settings.protect_metrics else _OPEN_PATHS
+    open_paths = (*(("/healthz",) if settings.protect_metrics else _OPEN_PATHS), *more_open)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:

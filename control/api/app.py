@@ -17,7 +17,8 @@ from control.api import (
     transactions,
 )
 from control.api.admin import AdminPages
-from control.api.azure import handlers as azure
+from control.api.azure import routes as azure
+from control.api.azure import signin
 from control.api.problems import render_problems
 from control.publisher import Publisher
 from control.reconciler import Reconciler
@@ -26,6 +27,7 @@ from control.settings import ControlSettings
 from router.admin import guard
 
 _APP = "/v1/apps/{app}"
+_ARM = "/{slashes:/*}{root:(?i:subscriptions|tenants)}{path:(/.*)?}"
 _REVISION = _APP + "/revisions/{revision}"
 
 
@@ -69,7 +71,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.post(_APP + "/rollback", journal.roll_back),
         web.get("/v1/explain", explain.get_explanation),
         web.post("/v1/sync", sync.sync),
-        web.route("*", "/{slashes:/*}subscriptions/{path:.*}", azure.dispatch),
+        web.route("*", _ARM, azure.dispatch),
     ]
 
 
@@ -81,9 +83,14 @@ def build(
     admin: AdminPages,
     *,
     is_local: bool = False,
+    signs_in: bool = False,
 ) -> web.Application:
-    """The application; `is_local` for the unix socket, whose file mode is its guard."""
-    middlewares: list[Middleware] = [] if is_local else [guard(settings)]
+    """The application; `is_local` for the unix socket, whose file mode is its guard.
+
+    `signs_in` adds the endpoints by which az signs in.
+    """
+    open_paths = signin.PATHS if signs_in else ()
+    middlewares: list[Middleware] = [] if is_local else [guard(settings, open_paths)]
     app = web.Application(
         middlewares=[*middlewares, render_problems],
         client_max_size=settings.max_body_bytes,
@@ -92,5 +99,5 @@ def build(
     app[keys.PUBLISHER] = publisher
     app[keys.RECONCILER] = reconciler
     app[keys.ENVIRONMENT] = settings.environment
-    app.add_routes(routes(admin))
+    app.add_routes([*routes(admin), *(signin.routes() if signs_in else [])])
     return app

@@ -37,6 +37,8 @@ def app_wire(view: AppView, domain: str) -> dict[str, Any]:
     }
     if configuration["ingress"] is not None:
         wire["latestRevisionFqdn"] = revision_host(app.latest, domain)
+    if app.tags:
+        wire["tags"] = app.tags
     if app.problem:
         wire["provisioningError"] = app.problem
     return wire | {"configuration": configuration, "template": app.template.wire()}

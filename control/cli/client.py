@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from router import __version__, tokens
+from router.config import BadSettings
 
 # Without a terminal nobody wraps by eye: a pipe gets every name whole.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -105,14 +106,23 @@ class Api:
 
 def _headers() -> dict[str, str]:
     """Who asks and why, for the journal, and the token."""
-    file = os.environ.get("TURNOUT_TOKEN_FILE")
-    token = os.environ.get("TURNOUT_TOKEN") or (tokens.read(file)[0].value if file else "")
+    token = own_token()
     headers = {"User-Agent": f"turnout/{__version__}", "X-Turnout-User": _user()}
     if note := os.environ.get("TURNOUT_NOTE"):
         headers["X-Turnout-Note"] = " ".join(note.split())
     if token:
         headers["Authorization"] = f"Bearer {token}"
     return headers
+
+
+def own_token() -> str:
+    """TURNOUT_TOKEN, or the first one of TURNOUT_TOKEN_FILE; empty for none."""
+    file = os.environ.get("TURNOUT_TOKEN_FILE", "")
+    try:
+        known = tokens.read(file)
+        return os.environ.get("TURNOUT_TOKEN") or (known[0].value if known else "")
+    except BadSettings as error:
+        fail(str(error))
 
 
 def _user() -> str:

@@ -8,6 +8,7 @@ import typer
 
 from control.cli import (
     apply,
+    azure_env,
     deploy,
     explain,
     ingress,
@@ -51,6 +52,7 @@ for server in (
 app.command()(deploy.deploy)
 app.command()(apply.plan)
 app.command()(apply.apply)
+app.command("azure-env")(azure_env.azure_env)
 app.command()(logs.logs)
 app.command()(explain.explain)
 app.command()(journal.journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from control.cli.client import fail
 App = Annotated[str, typer.Argument(help="The app's name.", metavar="APP")]
 RevisionName = Annotated[str, typer.Option("--revision", help="The revision's full name.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")]
+State = Annotated[Path | None, typer.Option("--state", help="Directory that survives a restart.")]
 EnvVars = Annotated[
     list[str] | None,
     typer.Option(

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import console, errors, fail
+from control.cli.options import State
 from control.launcher import Launcher, running
 from control.launcher import run as launch
 from control.settings import ControlSettings
@@ -30,12 +31,17 @@ Listen = Annotated[str | None, typer.Option("--listen", help="Ingress, HOST:PORT
 Admin = Annotated[str | None, typer.Option("--admin", help="API, metrics and console, HOST:PORT.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Default: one per core.")]
 Domain = Annotated[str | None, typer.Option("--domain", help="Of the apps' hosts.")]
-State = Annotated[Path | None, typer.Option("--state", help="Directory that survives a restart.")]
 Config = Annotated[
     Path | None, typer.Option("--config", envvar="TURNOUT_CONFIG", help="Settings file, TOML.")
 ]
 TokenFile = Annotated[
     str | None, typer.Option("--token-file", help="Lines of NAME ROLE TOKEN, role read or write.")
+]
+
+
+AzurePort = Annotated[
+    int | None,
+    typer.Option("--azure-port", help="Serve az over TLS on this loopback port; 0 picks one."),
 ]
 
 
@@ -65,6 +71,7 @@ def control(
     state: State = None,
     config: Config = None,
     token_file: TokenFile = None,
+    azure_port: AzurePort = None,
 ) -> None:
     """Run the control plane alone."""
     from control.plane import main
@@ -81,6 +88,7 @@ def up(
     state: State = None,
     config: Config = None,
     token_file: TokenFile = None,
+    azure_port: AzurePort = None,
 ) -> None:
     """Run a control plane and a router on this host."""
     flags = {**locals()}
@@ -191,7 +199,7 @@ def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: s
 
 def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
     """Flags as the environment of the processes that are started; checked here, at once."""
-    names = ("listen", "admin", "workers", "domain", "token_file")
+    names = ("listen", "admin", "workers", "domain", "token_file", "azure_port")
     given = {name: str(flags[name]) for name in names if flags.get(name) is not None}
     _settings(RouterSettings, {**given, "control": "unix:x", "routes": ""}, config)
     _settings(ControlSettings, given, config, CONTROL_TABLE)

@@ -48,6 +48,12 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
         )
     app = view.app
     assert app is not None
+    app = replace(
+        app,
+        tags=app.tags if body.tags is None else body.tags,
+        resource_group=app.resource_group or body.resource_group or "",
+        location=app.location or body.location or "",
+    )
     made = _new_revision(view, app, body, now, new_suffix)
     if made is not None:
         app = replace(
@@ -58,6 +64,8 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
             revisions_made=made.number,
         )
         view = steps.with_revision(view, app, made)
+    else:
+        view = steps.replace_app(view, app)
     view = configure(view, body.configuration, now)
     if made is not None and labels.is_on(steps.app_of(view)):
         view = labels.aim(view, made.name, body.configuration.target_label)

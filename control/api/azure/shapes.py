@@ -10,7 +10,7 @@ from typing import Any
 
 from control.api.wire import app_wire, history_wire, moment, replica_wire, revision_wire
 from control.errors import Detail, Invalid, all_of
-from control.resources import AppView, Replica, Revision
+from control.resources import App, AppView, Replica, Revision
 
 LOCATION = "local"
 PROVIDER = "/providers/Microsoft.App"
@@ -44,14 +44,32 @@ _TRANSPORTS = ("auto", "http")
 class Place:
     """Where a resource stands: the start of its id, as the client wrote it."""
 
-    def __init__(self, subscription: str, group: str, environment: str) -> None:
+    def __init__(self, subscription: str, group: str, environment: str, origin: str) -> None:
         self.subscription = subscription
-        self.group_id = f"/subscriptions/{subscription}/resourceGroups/{group}"
+        self.group = group
         self.environment = environment
+        self.origin = origin  # scheme and host that the client reaches us by
+
+    @property
+    def group_id(self) -> str:
+        """The id of the resource group."""
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+
+    def of(self, app: App) -> Place:
+        """Where an app stands: in the group it was made in, else in the one that was asked."""
+        return self.in_group(app.resource_group or self.group)
+
+    def in_group(self, group: str) -> Place:
+        """The same in another resource group."""
+        return Place(self.subscription, group, self.environment, self.origin)
 
     def app_id(self, name: str) -> str:
         """The id of an app."""
         return f"{self.group_id}{PROVIDER}/containerApps/{name}"
+
+    def log_url(self, app: str) -> str:
+        """Where an app's logs are; not under the provider, and az splits it at /subscriptions/."""
+        return f"{self.origin}{self.group_id}/containerApps/{app}"
 
     @property
     def environment_id(self) -> str:
@@ -63,7 +81,7 @@ def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
     """An app as ARM shows it."""
     app = view.app
     assert app is not None
-    wire = app_wire(view, domain)
+    place, wire = place.of(app), app_wire(view, domain)
     configuration = wire["configuration"]
     if configuration["ingress"] is not None:
         configuration["ingress"] |= {"transport": "Auto", "exposedPort": 0, "allowInsecure": True}
@@ -75,7 +93,7 @@ def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
         "latestRevisionName": wire["latestRevisionName"],
         "latestReadyRevisionName": wire["latestReadyRevisionName"],
         "latestRevisionFqdn": wire.get("latestRevisionFqdn", ""),
-        "eventStreamEndpoint": "",
+        "eventStreamEndpoint": f"{place.log_url(app.name)}/eventstream",
         "configuration": configuration,
         "template": wire["template"],
     }
@@ -83,8 +101,8 @@ def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
         "id": place.app_id(app.name),
         "name": app.name,
         "type": "Microsoft.App/containerApps",
-        "location": LOCATION,
-        "tags": {},
+        "location": app.location or LOCATION,
+        "tags": app.tags,
         "systemData": {
             "createdAt": moment(app.created_at),
             "lastModifiedAt": moment(app.updated_at),
@@ -98,7 +116,7 @@ def revision_resource(
 ) -> dict[str, Any]:
     """A revision as ARM shows it."""
     assert view.app is not None
-    wire = revision_wire(view, revision, domain)
+    place, wire = place.of(view.app), revision_wire(view, revision, domain)
     name = wire.pop("name")
     # az prints a table of these and dies when one is absent.
     defaults = {"healthState": "None", "provisioningState": "Deprovisioned"}
@@ -115,11 +133,11 @@ def replica_resource(
 ) -> dict[str, Any]:
     """A replica as ARM shows it."""
     assert view.app is not None
-    wire = replica_wire(replica)
-    containers = [
-        c | {"name": revision.template.containers[0].name, "logStreamEndpoint": ""}
-        for c in wire["containers"]
-    ]
+    place, wire = place.of(view.app), replica_wire(replica)
+    base = f"{place.log_url(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}"
+    name = revision.template.containers[0].name
+    logged = {"name": name, "logStreamEndpoint": f"{base}/containers/{name}/logstream"}
+    containers = [container | logged for container in wire["containers"]]
     return {
         "id": f"{place.app_id(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}",
         "name": replica.name,
@@ -137,6 +155,7 @@ def replica_resource(
 def label_history_resource(view: AppView, label: str, place: Place) -> dict[str, Any]:
     """The history of one label as ARM shows it."""
     assert view.app is not None
+    place = place.of(view.app)
     return {
         "id": f"{place.app_id(view.app.name)}/labelHistories/{label}",
         "name": label,
@@ -160,7 +179,7 @@ def environment_resource(domain: str, place: Place) -> dict[str, Any]:
             "staticIp": "127.0.0.1",
             "vnetConfiguration": None,
             "appLogsConfiguration": None,
-            "eventStreamEndpoint": "",
+            "eventStreamEndpoint": f"{place.origin}{place.environment_id}/eventstream",
             "workloadProfiles": [profile],
         },
     }
@@ -183,7 +202,7 @@ def group_resource(place: Place) -> dict[str, Any]:
     """A resource group; they are accepted as they come."""
     return {
         "id": place.group_id,
-        "name": place.group_id.rpartition("/")[2],
+        "name": place.group,
         "type": "Microsoft.Resources/resourceGroups",
         "location": LOCATION,
         "tags": {},

@@ -1,0 +1,156 @@
+"""Apps, and the operations that clients wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from control.api.azure import operations, shapes
+from control.api.azure.call import Call, operation_headers, resource
+from control.api.azure.operations import Operation
+from control.api.bodies import merge_patch
+from control.api.problems import body_of, decode, reply
+from control.api.wire import app_wire
+from control.errors import ControlError, NotFound
+from control.resources import AppView
+from control.schema import AppBody
+
+
+async def list_apps(call: Call) -> web.Response:
+    """All, or those of a resource group; those of the native API are in every one."""
+    group = call.names.get("group", "").lower()
+    found = [
+        resource(call, view)
+        for view in call.service.apps()
+        if not group or (view.app and view.app.resource_group in ("", group))
+    ]
+    return reply({"value": found})
+
+
+async def get_app(call: Call) -> web.Response:
+    return reply(resource(call, call.service.app(call.app)))
+
+
+async def put_app(call: Call) -> web.Response:
+    """PUT replaces the app, its tags too."""
+    envelope = await body_of(call.request)
+    body = decode(AppBody, shapes.writable(shapes.properties_of(envelope)))
+    view, is_new = call.service.put(call.app, _placed(call, body, envelope, {}))
+    return _accepted(call, view, 201 if is_new else 200)
+
+
+async def patch_app(call: Call) -> web.Response:
+    """A JSON merge patch, whatever its content type."""
+    envelope = await body_of(call.request)
+    patch = shapes.properties_of(envelope)
+
+    def patched(view: AppView) -> AppBody:
+        assert view.app is not None
+        shown = app_wire(view, call.service.domain)
+        current = {"configuration": shown["configuration"], "template": shown["template"]}
+        if isinstance(patch.get("template"), dict):
+            # A suffix names the revision that is made; the one that GET shows is taken already.
+            current["template"]["revisionSuffix"] = ""
+        body = decode(AppBody, shapes.writable(merge_patch(current, patch)))
+        return _placed(call, body, envelope, view.app.tags)
+
+    return _accepted(call, call.service.patch(call.app, patched), 202)
+
+
+def _placed(call: Call, body: AppBody, envelope: Any, tags: dict[str, str]) -> AppBody:
+    """The body with what stands beside `properties`: tags, as a patch of those that are there."""
+    given = {
+        "tags": merge_patch(tags, envelope.get("tags") or {}),
+        "resourceGroup": call.place.group.lower(),
+        "location": envelope.get("location") or None,
+    }
+    return decode(AppBody, body.model_dump(by_alias=True) | given)
+
+
+def _accepted(call: Call, view: AppView, status: int) -> web.Response:
+    """The resource; while its newest revision is being provisioned, with an operation."""
+    assert view.app is not None
+    operation = Operation("deploy", view.app.name, view.app.latest)
+    state, _ = operations.status(operation, view)
+    if state == "InProgress":
+        # To a PUT, 202 is an error for the SDK; to both, 200 would be the end (arm-wire §4).
+        headers = operation_headers(call, operation, with_result=status == 202)
+        return reply(resource(call, view), 202 if status == 202 else 201, headers)
+    return reply(resource(call, view), 201 if status == 201 else 200)
+
+
+async def delete_app(call: Call) -> web.Response:
+    try:
+        call.service.delete(call.app)
+    except NotFound:
+        return web.Response(status=204)
+    headers = operation_headers(call, Operation("delete", call.app), with_result=True)
+    return web.Response(status=202, headers=headers)
+
+
+async def stop_app(call: Call) -> web.Response:
+    return reply(resource(call, call.service.set_stopped(call.app, is_stopped=True)))
+
+
+async def start_app(call: Call) -> web.Response:
+    return reply(resource(call, call.service.set_stopped(call.app, is_stopped=False)))
+
+
+async def list_secrets(call: Call) -> web.Response:
+    app = call.service.app(call.app).app
+    assert app is not None
+    return reply({"value": [secret.wire() for secret in app.configuration.secrets]})
+
+
+async def list_histories(call: Call) -> web.Response:
+    app = call.service.app(call.app).app
+    assert app is not None
+    return reply({"value": [_history(call, label) for label in sorted(app.label_history)]})
+
+
+async def get_history(call: Call) -> web.Response:
+    return reply(_history(call, call.names["label"].lower()))
+
+
+async def delete_history(call: Call) -> web.Response:
+    call.service.forget_label(call.app, call.names["label"].lower())
+    return web.Response(status=204)
+
+
+def _history(call: Call, label: str) -> dict[str, Any]:
+    return shapes.label_history_resource(call.service.app(call.app), label, call.place)
+
+
+# --- operations
+
+
+def _find(call: Call) -> tuple[Operation, AppView]:
+    operation = operations.parse(call.names["operation"])
+    return operation, call.service.peek(operation.app)
+
+
+async def operation_status(call: Call) -> web.Response:
+    operation, view = _find(call)
+    state, error = operations.status(operation, view)
+    body: dict[str, Any] = {
+        "id": call.request.path,
+        "name": call.names["operation"],
+        "status": state,
+    }
+    if error is not None:
+        body["error"] = error
+    return reply(body, 200, {"retry-after-ms": operations.POLL_MS})
+
+
+async def operation_result(call: Call) -> web.Response:
+    operation, view = _find(call)
+    state, error = operations.status(operation, view)
+    if state == "InProgress":
+        headers = operation_headers(call, operation, with_result=True)
+        return web.Response(status=202, headers=headers)
+    if error is not None:
+        raise ControlError(error["message"], code=error["code"])
+    if view.app is None:
+        return web.Response(status=204)
+    return reply(resource(call, view))

@@ -1,0 +1,66 @@
+"""One request of an Azure client, read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from control.api.azure import operations, shapes
+from control.api.azure.operations import Operation
+from control.api.azure.shapes import Place
+from control.api.keys import SERVICE
+from control.resources import AppView
+from control.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, read: the service, where it points, and the names in its path."""
+
+    request: web.Request
+    place: Place
+    names: dict[str, str]
+
+    @property
+    def service(self) -> Service:
+        """What does the work."""
+        return self.request.app[SERVICE]
+
+    @property
+    def app(self) -> str:
+        """The app's name."""
+        return self.names["app"].lower()
+
+
+def origin_of(request: web.Request) -> str:
+    """Scheme and host as the client wrote them: it has to reach the URLs we make."""
+    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
+    return f"{scheme}://{request.host}"
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+def resource(call: Call, view: AppView) -> dict[str, Any]:
+    """An app as the caller sees it."""
+    return shapes.app_resource(view, call.service.domain, call.place)
+
+
+def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:
+    """Where a client may ask how far an operation has come (arm-wire §4)."""
+    base = (
+        f"{call.place.origin}/subscriptions/{call.place.subscription}{shapes.PROVIDER}"
+        f"/locations/{shapes.LOCATION}"
+    )
+    version = call.request.query.get("api-version", "2025-07-01")
+    tail = f"{operation.id}?api-version={version}"
+    headers = {
+        "Azure-AsyncOperation": f"{base}/containerappOperationStatuses/{tail}",
+        "retry-after-ms": operations.POLL_MS,
+    }
+    if with_result:
+        headers["Location"] = f"{base}/containerappOperationResults/{tail}"
+    return headers

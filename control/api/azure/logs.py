@@ -1,0 +1,96 @@
+"""What `az containerapp logs show` reads: a token, and streams of lines (arm-wire §5)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from control.api.azure.call import Call
+from control.api.problems import reply
+from control.api.wire import moment
+from control.errors import Invalid, NotFound
+
+_MAX_TAIL = 300  # az's own limit
+_VALID = timedelta(hours=1)
+
+
+async def get_auth_token(call: Call) -> web.Response:
+    """The caller's own token again: the streams are guarded by the same middleware."""
+    call.service.app(call.app)
+    token = call.request.headers.get("Authorization", "").removeprefix("Bearer ") or "none"
+    expires = (datetime.now(UTC) + _VALID).isoformat()
+    return reply({"properties": {"token": token, "expires": expires}})
+
+
+async def stream(call: Call) -> web.StreamResponse:
+    """A container's output."""
+    names = call.names
+    _, revision = call.service.revision(call.app, names["revision"])
+    if names["container"] not in [c.name for c in revision.template.containers]:
+        raise NotFound(f"revision {revision.name} has no container {names['container']}")
+    replica = call.service.replica(call.app, revision.name, names["replica"])
+    if _is_followed(call):
+        return await _send(call, call.service.follow(replica, _tail(call)))
+    return await _send(call, _all(await call.service.logs(replica, _tail(call))))
+
+
+async def events(call: Call) -> web.StreamResponse:
+    """What was changed, as system events: the journal."""
+    app = call.service.app(call.app).app
+    assert app is not None
+    records = call.service.journal(app.name, limit=_tail(call))
+    return await _send(call, _all(_events(reversed(records))), is_event=True)
+
+
+def _events(records: Iterator[Any]) -> list[str]:
+    found = [
+        {
+            "TimeStamp": moment(record.at),
+            "Type": "Normal",
+            "ContainerAppName": record.app,
+            "RevisionName": "",
+            "ReplicaName": "",
+            "Msg": "; ".join(record.changes),
+            "Reason": "Changed",
+            "EventSource": record.who,
+            "Count": 1,
+        }
+        for record in records
+    ]
+    return [orjson.dumps(event).decode() for event in found]
+
+
+async def _all(lines: list[str]) -> AsyncIterator[str]:
+    for line in lines:
+        yield line
+
+
+async def _send(
+    call: Call, lines: AsyncIterator[str], *, is_event: bool = False
+) -> web.StreamResponse:
+    is_text = call.request.query.get("output", "json").lower() == "text"
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    await response.prepare(call.request)
+    with contextlib.suppress(ConnectionError):
+        async for line in lines:
+            if not is_event and not is_text:
+                now = datetime.now(UTC).isoformat()
+                line = orjson.dumps({"TimeStamp": now, "Log": line}).decode()
+            await response.write(line.encode() + b"\n")
+    return response
+
+
+def _tail(call: Call) -> int:
+    text = call.request.query.get("tailLines", "20")
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_TAIL:
+        raise Invalid(f"tailLines: {text!r} is not a number up to {_MAX_TAIL}")
+    return int(text)
+
+
+def _is_followed(call: Call) -> bool:
+    return call.request.query.get("follow", "false").lower() == "true"

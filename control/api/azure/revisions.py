@@ -1,0 +1,50 @@
+"""Revisions and replicas."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from control.api.azure import shapes
+from control.api.azure.call import Call
+from control.api.problems import reply
+
+
+async def list_revisions(call: Call) -> web.Response:
+    view = call.service.app(call.app)
+    newest = sorted(view.revisions.values(), key=lambda r: r.number, reverse=True)
+    domain = call.service.domain
+    return reply({"value": [shapes.revision_resource(view, r, domain, call.place) for r in newest]})
+
+
+async def get_revision(call: Call) -> web.Response:
+    view, revision = call.service.revision(call.app, call.names["revision"])
+    return reply(shapes.revision_resource(view, revision, call.service.domain, call.place))
+
+
+async def activate(call: Call) -> web.Response:
+    call.service.activate(call.app, call.names["revision"])
+    return reply("Activate revision succeeded")  # az prints it, and dies on an empty body
+
+
+async def deactivate(call: Call) -> web.Response:
+    call.service.deactivate(call.app, call.names["revision"])
+    return reply("Deactivate revision succeeded")
+
+
+async def restart(call: Call) -> web.Response:
+    call.service.restart(call.app, call.names["revision"])
+    return reply("Restart revision succeeded")
+
+
+async def list_replicas(call: Call) -> web.Response:
+    view, revision = call.service.revision(call.app, call.names["revision"])
+    replicas = view.of(revision.name)
+    return reply(
+        {"value": [shapes.replica_resource(view, revision, r, call.place) for r in replicas]}
+    )
+
+
+async def get_replica(call: Call) -> web.Response:
+    view, revision = call.service.revision(call.app, call.names["revision"])
+    replica = call.service.replica(call.app, revision.name, call.names["replica"])
+    return reply(shapes.replica_resource(view, revision, replica, call.place))
