@@ -65,7 +65,7 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _caller(request: web.Request) -> Caller:
-    agent = request.headers.get("User-Agent", "").split(" ")[0][:80] or "unknown"
+    agent = _agent(request.headers.get("User-Agent", ""))
     who = request.headers.get("X-Turnout-User", "")[:80]
     note = request.headers.get("X-Turnout-Note", "")[:500]
     is_dry_run = request.query.get("dryRun", "").lower() == "true"
@@ -75,6 +75,13 @@ def _caller(request: web.Request) -> Caller:
     if token is not None:  # the rest is what the client says of itself
         name = f"{token.name}: {name}"
     return Caller(name, note, if_match, is_dry_run)
+
+
+def _agent(header: str) -> str:
+    """The product that a person would name; az puts Python's first."""
+    words = header.split(" ")
+    found = next((word for word in words if word.startswith("AZURECLI/")), words[0])
+    return found[:80] or "unknown"
 
 
 async def body_of(request: web.Request) -> Any:

@@ -229,6 +229,9 @@ def writable(properties: dict[str, Any]) -> dict[str, Any]:
     configuration = kept.get("configuration")
     if isinstance(configuration, dict):
         configuration = _without(configuration, _CONFIGURATION)
+        for name in ("secrets", "registries"):
+            if isinstance(configuration.get(name), list):
+                configuration[name] = [_filled(item) for item in configuration[name]]
         if isinstance(configuration.get("ingress"), dict):
             configuration["ingress"] = _ingress(configuration["ingress"])
         kept["configuration"] = configuration
@@ -240,6 +243,13 @@ def writable(properties: dict[str, Any]) -> dict[str, Any]:
                 _without(c, _CONTAINER) if isinstance(c, dict) else c for c in containers
             ]
     return kept
+
+
+def _filled(item: Any) -> Any:
+    """az writes "" for what was not given: keyVaultUrl, identity. A value may well be empty."""
+    if not isinstance(item, dict):
+        return item
+    return {k: v for k, v in item.items() if v != "" or k == "value"}
 
 
 def _ingress(ingress: dict[str, Any]) -> dict[str, Any]:

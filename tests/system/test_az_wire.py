@@ -1,0 +1,256 @@
+"""What an unmodified `az containerapp` sends, in its order and with its bodies (arm-wire §2, §5).
+
+azure-cli itself is too large for the suite; these are its requests, over TLS as it makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.turnout import Turnout, run, until
+
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+S = f"/subscriptions/{SUBSCRIPTION}"
+RG = f"{S}/resourceGroups/rg"
+APP = f"{RG}/providers/Microsoft.App/containerApps/album-api"
+ENV = f"{RG}/providers/Microsoft.App/managedEnvironments/local"
+API = "api-version=2025-07-01"
+
+
+class Az:
+    """An https client that trusts the control plane's CA and nobody else."""
+
+    def __init__(self, server: Turnout, state: Path) -> None:
+        self.server = server
+        self.url = server.facts["azure"]
+        self._tls = ssl.create_default_context(cafile=str(state / "azure" / "ca.pem"))
+
+    def send(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], Any]:
+        separator = "&" if "?" in path else "?"
+        url = path if path.startswith("https:") else f"{self.url}{path}{separator}{API}"
+        form = isinstance(body, str)
+        data = None if body is None else (body if form else json.dumps(body)).encode()
+        kind = "application/x-www-form-urlencoded" if form else "application/json"
+        request = urllib.request.Request(url, data, {"Content-Type": kind}, method=method)
+        try:
+            with urllib.request.urlopen(request, context=self._tls, timeout=30) as response:
+                status, headers, raw = response.status, dict(response.headers), response.read()
+        except urllib.error.HTTPError as error:
+            status, headers, raw = error.code, dict(error.headers), error.read()
+        is_json = headers.get("Content-Type", "").startswith("application/json")
+        return status, headers, json.loads(raw) if raw and is_json else raw.decode()
+
+    def get(self, path: str) -> Any:
+        status, _, answer = self.send("GET", path)
+        assert status == 200, answer
+        return answer
+
+    def write(self, method: str, path: str, body: Any = None) -> Any:
+        """A write, and az's own poller: the status URL until it ends, then the resource."""
+        status, headers, answer = self.send(method, path, body)
+        assert status in (200, 201, 202), answer
+        if status == 200:
+            return answer
+        link = headers["Azure-AsyncOperation"]
+        assert link.startswith(self.url)
+        ended = until(
+            lambda: (answer := self.get(link))["status"] not in ("InProgress",) and answer
+        )
+        assert ended["status"] == "Succeeded", ended
+        return self.get(path)
+
+    def traffic(self, rules: list[dict[str, Any]]) -> Any:
+        body = {"properties": {"configuration": {"ingress": {"traffic": rules}}}}
+        return self.write("PATCH", APP, body)["properties"]["configuration"]["ingress"]["traffic"]
+
+
+@pytest.fixture
+def az(state: Path) -> Iterator[Az]:
+    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "azure_port": 0, "workers": 1}
+    with Turnout("up", state=state / "s", **flags) as server:
+        yield Az(server, state / "s")
+
+
+def created(suffix: str | None = "first", **template: Any) -> dict[str, Any]:
+    """What `az containerapp create` PUTs, its nulls included."""
+    ingress = {
+        "fqdn": None, "external": True, "targetPort": 80, "transport": "auto", "exposedPort": None,
+        "allowInsecure": False, "traffic": None, "customDomains": None,
+        "ipSecurityRestrictions": None, "stickySessions": None,
+    }  # fmt: skip
+    container = {
+        "image": "process:demo", "name": "album-api", "command": None, "args": None,
+        "env": [{"name": "A", "value": "1"}], "resources": {"cpu": 0.25, "memory": "0.5Gi"},
+        "volumeMounts": None,
+    }  # fmt: skip
+    configuration = {
+        "secrets": None, "activeRevisionsMode": "multiple", "ingress": ingress, "dapr": None,
+        "registries": None,
+    }  # fmt: skip
+    filled = {
+        "revisionSuffix": suffix, "containers": [container], "initContainers": None,
+        "scale": {"minReplicas": 1, "maxReplicas": 3, "rules": []}, "volumes": None,
+        "serviceBinds": None,
+    }  # fmt: skip
+    return {
+        "location": "local",
+        "identity": {"type": "None", "userAssignedIdentities": None},
+        "properties": {
+            "environmentId": ENV,
+            "configuration": configuration,
+            "template": filled | template,
+            "workloadProfileName": None,
+        },
+        "tags": None,
+    }
+
+
+def test_it_signs_in_without_an_account_or_the_internet(az: Az) -> None:
+    cloud = az.get("//metadata/endpoints?api-version=2022-09-01")
+    login = cloud["authentication"]["loginEndpoint"]
+    assert login == f"{az.url}/adfs"
+    token_url = az.get(f"{login}/.well-known/openid-configuration")["token_endpoint"]
+    form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_secret": "x"})
+    assert az.send("POST", token_url, form)[2]["access_token"] == "x"
+    assert az.send("POST", token_url, "grant_type=client_credentials")[0] == 401
+    (subscription,) = az.get("/subscriptions")["value"]
+    assert subscription["state"] == "Enabled"
+    assert az.get(f"{S}/providers/Microsoft.App")["registrationState"] == "Registered"
+    assert az.write("PUT", RG, {"location": "local"})["name"] == "rg"
+    assert az.send("HEAD", RG)[0] == 204
+
+
+def test_a_password_is_a_token_where_tokens_are_asked_for(state: Path) -> None:
+    (state / "tokens").write_text("ops write right\n")
+    flags = {"admin": "127.0.0.1:0", "azure_port": 0, "token_file": state / "tokens"}
+    with Turnout("control", state=state / "s", **flags) as server:
+        az = Az(server, state / "s")
+        assert az.send("GET", "/metadata/endpoints")[0] == 200
+        assert az.send("GET", "/subscriptions")[0] == 401
+
+
+def test_create_update_copy_and_delete(az: Az) -> None:
+    made = az.write("PUT", APP, created())
+    assert made["properties"]["provisioningState"] == "Succeeded"
+    assert made["properties"]["configuration"]["ingress"]["fqdn"] == "album-api.localhost"
+    assert az.write("PUT", APP, created())["properties"]["latestRevisionName"] == "album-api--first"
+
+    template = az.get(APP)["properties"]["template"]
+    template["containers"][0]["env"].append({"name": "COLOR", "value": "red"})
+    patch = {"revisionSuffix": None, "containers": template["containers"]}
+    updated = az.write("PATCH", APP, {"properties": {"template": patch}})
+    assert updated["properties"]["latestRevisionName"] != "album-api--first"
+    scaled = {"properties": {"template": {"revisionSuffix": "two", "scale": {"minReplicas": 2}}}}
+    assert az.write("PATCH", APP, scaled)["properties"]["latestRevisionName"] == "album-api--two"
+    assert az.get(f"{APP}/revisions/album-api--two")["properties"]["replicas"] == 2
+
+    base = az.get(f"{APP}/revisions/album-api--first")["properties"]["template"]
+    az.write("PATCH", APP, {"properties": {"template": base | {"revisionSuffix": "copied"}}})
+    copy = az.get(f"{APP}/revisions/album-api--copied")["properties"]["template"]
+    assert copy["containers"][0]["env"] == [{"name": "A", "value": "1"}]
+
+    tagged = {"properties": {"template": {"revisionSuffix": None}}, "tags": {"team": "music"}}
+    answer = az.write("PATCH", APP, tagged)
+    assert (answer["tags"], answer["properties"]["latestRevisionName"]) == (
+        {"team": "music"}, "album-api--copied",
+    )  # fmt: skip
+    for verb in ("deactivate", "activate", "restart"):
+        status, _, said = az.send("POST", f"{APP}/revisions/album-api--first/{verb}")
+        assert (status, type(said)) == (200, str)
+
+    status, headers, _ = az.send("DELETE", APP)
+    assert status == 202
+    until(lambda: az.send("GET", headers["Location"])[0] == 204)
+    assert az.send("DELETE", APP)[0] == 204
+
+
+def test_traffic_and_labels(az: Az) -> None:
+    az.write("PUT", APP, created())
+    az.write("PATCH", APP, {"properties": {"template": {"revisionSuffix": "second"}}})
+    latest = {"weight": 0, "latestRevision": True}
+    first = {"revisionName": "album-api--first", "weight": 80, "latestRevision": False}
+    second = {"revisionName": "album-api--second", "weight": "20", "latestRevision": False}
+    az.traffic([latest, first, second])
+    assert az.get(f"{APP}/revisions/album-api--second")["properties"]["trafficWeight"] == 20
+
+    # `label add` on an entry it found, and on one it did not find and appends again
+    az.traffic([latest, first, {**second, "label": "blue"}])
+    appended = {**first, "weight": 0, "label": "green"}
+    shown = az.traffic([latest, first, {**second, "label": "blue"}, appended])
+    assert [(r.get("label"), r["weight"]) for r in shown] == [
+        (None, 0), ("green", 80), ("blue", 20),
+    ]  # fmt: skip
+    assert "album-api--first" in until(
+        lambda: (page := az.server.get("album-api---green.localhost"))[0] == 200 and page[2]
+    )
+    # `label add --label green` on another: the old holder gets a null
+    moved = az.traffic([latest, {**first, "label": None}, {**second, "label": "green"}])
+    assert [r.get("label") for r in moved] == [None, None, "green"]
+    body = {"properties": {"configuration": {"ingress": {"traffic": [{**first, "weight": 70}]}}}}
+    status, _, answer = az.send("PATCH", APP, body)
+    assert (status, "sum to 70" in answer["error"]["message"]) == (400, True)
+
+
+def test_what_was_read_is_put_back_with_one_thing_changed(az: Az) -> None:
+    az.write("PUT", APP, created())
+    az.write("PATCH", APP, {"properties": {"template": {"revisionSuffix": "second"}}})
+    az.traffic([{"revisionName": "album-api--first", "weight": 80},
+                {"revisionName": "album-api--second", "weight": 20}])  # fmt: skip
+
+    got = az.get(APP)  # secret set
+    assert az.send("POST", f"{APP}/listSecrets")[2] == {"value": []}
+    secret = {"name": "db", "value": "hunter2", "keyVaultUrl": "", "identity": ""}
+    got["properties"]["configuration"]["secrets"] = [secret]
+    assert az.write("PUT", APP, got)["properties"]["configuration"]["secrets"] == [{"name": "db"}]
+    values = az.send("POST", f"{APP}/listSecrets")[2]["value"]
+    assert values == [{"name": "db", "value": "hunter2"}]
+
+    got = az.get(APP)  # revision set-mode: the old weights come back too
+    got["properties"]["configuration"] |= {"activeRevisionsMode": "single", "secrets": values}
+    single = az.write("PUT", APP, got)["properties"]["configuration"]
+    assert single["activeRevisionsMode"] == "Single"
+    until(lambda: az.get(APP)["properties"]["configuration"]["ingress"]["traffic"] == [
+        {"weight": 100, "latestRevision": True}])  # fmt: skip
+    until(lambda: az.get(f"{APP}/revisions/album-api--first")["properties"]["active"] is False)
+
+    got = az.get(APP)  # ingress disable, enable
+    got["properties"]["configuration"] |= {"ingress": None, "secrets": values}
+    assert az.write("PUT", APP, got)["properties"]["configuration"]["ingress"] is None
+    ingress = {"external": True, "transport": "auto", "allowInsecure": False,
+               "exposedPort": None, "targetPort": 80}  # fmt: skip
+    body = {"properties": {"configuration": {"ingress": ingress}}}
+    shown = az.write("PATCH", APP, body)["properties"]["configuration"]["ingress"]
+    assert shown["fqdn"] == "album-api.localhost"
+    assert az.send("POST", f"{APP}/listSecrets")[2]["value"] == values
+
+
+def test_logs_are_read_as_az_reads_them(az: Az) -> None:
+    container = {"image": "process:", "name": "main", "command": ["/bin/sh", "-c",
+                 "echo hello; sleep 600"]}  # fmt: skip
+    az.send("PUT", APP, created(containers=[container]))
+    replicas = until(lambda: az.get(f"{APP}/revisions/album-api--first/replicas")["value"])
+    (shown,) = az.get(f"{replicas[0]['id']}/")["properties"]["containers"]
+    token = az.send("POST", f"{APP}/getAuthToken")[2]["properties"]["token"]
+    assert token
+    url = f"{shown['logStreamEndpoint']}?follow=false&output=json&tailLines=20"
+    lines = until(lambda: az.send("GET", url)[2])
+    assert json.loads(lines.splitlines()[0])["Log"] == "hello"
+    assert az.send("GET", url.replace("json", "text"))[2] == "hello\n"
+    events = az.get(APP)["properties"]["eventStreamEndpoint"]
+    assert "created" in json.loads(az.send("GET", events)[2].splitlines()[0])["Msg"]
+
+
+def test_azure_env_prints_what_az_needs(az: Az, state: Path) -> None:
+    done = run("azure-env", "--no-register", "--state", str(state / "s"))
+    lines = dict(x.removeprefix("export ").split("=", 1) for x in done.stdout.splitlines())
+    assert lines["REQUESTS_CA_BUNDLE"] == str(state / "s" / "azure" / "ca.pem")
+    assert "no Azure endpoint" in run("azure-env", "--state", str(state / "none")).stderr
