@@ -106,7 +106,7 @@ class Configuration(Model):
     secrets: Many[Secret] = ()
     registries: Many[Registry] = ()
     # Labels mode: whom this write's new revision is for; acted upon, and not kept.
-    target_label: Annotated[str, BeforeValidator(lambda v: (v or "").lower())] = ""
+    target_label: Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))] = ""
     ingress: Ingress | None = None
 
     def wire(self) -> dict[str, Any]:

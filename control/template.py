@@ -184,7 +184,7 @@ class Scale(Model):
 class Template(Model):
     """Revision scope: a change makes a revision, which freezes a copy with its defaults."""
 
-    revision_suffix: Annotated[str, BeforeValidator(lambda v: v or "")] = ""
+    revision_suffix: Annotated[str, BeforeValidator(lambda v: "" if v is None else v)] = ""
     termination_grace_period_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     containers: Annotated[tuple[Container, ...], Field(min_length=1)]
     init_containers: Many[InitContainer] = ()

@@ -54,7 +54,9 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem(413, "RequestTooLarge", "The request's body is too large.")
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
-        return problem(405, "MethodNotAllowed", f"{request.path} allows {allowed}.")
+        response = problem(405, "MethodNotAllowed", f"{request.path} allows {allowed}.")
+        response.headers["Allow"] = allowed
+        return response
     except web.HTTPNotFound:
         return problem(404, "ResourceNotFound", f"There is nothing at {request.path}.")
     except web.HTTPException:

@@ -1,0 +1,95 @@
+"""Every route of the native API in one screen: what is served, and what the document describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from control.api import (
+    apps,
+    explain,
+    journal,
+    revisions,
+    secrets,
+    sync,
+    traffic,
+    transactions,
+)
+from control.schema import AppBody
+from control.template import Template
+
+Answer = Literal[
+    "App", "Apps", "Explanation", "Histories", "Journal", "Logs", "Names", "Replica", "Replicas",
+    "Revision", "Revisions", "Secrets", "Table", "Traffic", "",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path. `answer` names a schema of openapi.py; empty for no body."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    answer: Answer
+    body: type[BaseModel] | None = None
+    is_patch: bool = False  # the body is a JSON merge patch of the model
+    is_body_optional: bool = False
+    query: tuple[tuple[str, str], ...] = ()  # name, type of JSON schema
+    statuses: tuple[int, ...] = (200,)
+
+    @property
+    def route(self) -> web.RouteDef:
+        """As aiohttp takes it."""
+        return web.route(self.method, self.path, self.handler)
+
+
+_APP = "/v1/apps/{app}"
+_REVISION = _APP + "/revisions/{revision}"
+_REPLICA = _REVISION + "/replicas/{replica}"
+_LABEL = _APP + "/labels/{label}"
+_JOURNAL = (("app", "string"), ("before", "integer"), ("limit", "integer"))
+_LOGS = (("tail", "integer"), ("follow", "boolean"))
+_E = Endpoint
+
+ENDPOINTS = (
+    _E("GET", "/v1/apps", apps.list_apps, "Apps"),
+    _E("GET", _APP, apps.get_app, "App"),
+    _E("PUT", _APP, apps.put_app, "App", AppBody, statuses=(200, 201)),
+    _E("PATCH", _APP, apps.patch_app, "App", AppBody, is_patch=True),
+    _E("DELETE", _APP, apps.delete_app, "", statuses=(204,)),
+    _E("POST", _APP + "/stop", apps.stop_app, "App"),
+    _E("POST", _APP + "/start", apps.start_app, "App"),
+    _E("PUT", _APP + "/mode", apps.set_mode, "App", apps.ModeBody),
+    _E("GET", _APP + "/traffic", traffic.get_traffic, "Traffic"),
+    _E("PUT", _APP + "/traffic", traffic.set_traffic, "App", traffic.TrafficBody),
+    _E("POST", _APP + "/labels/swap", traffic.swap_labels, "App", traffic.SwapBody),
+    _E("PUT", _LABEL, traffic.put_label, "App", traffic.LabelBody),
+    _E("DELETE", _LABEL, traffic.delete_label, "App"),
+    _E("GET", _LABEL + "/history", traffic.label_history, "Histories"),
+    _E("DELETE", _LABEL + "/history", traffic.forget_label, "", statuses=(204,)),
+    _E("GET", _APP + "/secrets", secrets.list_names, "Names"),
+    _E("PATCH", _APP + "/secrets", secrets.set_secrets, "Names", secrets.SecretsBody),
+    _E("DELETE", _APP + "/secrets/{secret}", secrets.remove_secret, "Names"),
+    _E("POST", _APP + "/listSecrets", secrets.list_values, "Secrets"),
+    _E("GET", _APP + "/revisions", revisions.list_revisions, "Revisions"),
+    _E("GET", _REVISION, revisions.get_revision, "Revision"),
+    _E("POST", _REVISION + "/copy", revisions.copy, "App", Template,
+       is_patch=True, is_body_optional=True),
+    _E("POST", _REVISION + "/activate", revisions.activate, "Revision"),
+    _E("POST", _REVISION + "/deactivate", revisions.deactivate, "Revision"),
+    _E("POST", _REVISION + "/restart", revisions.restart, "Revision"),
+    _E("GET", _REVISION + "/replicas", revisions.list_replicas, "Replicas"),
+    _E("GET", _REPLICA, revisions.get_replica, "Replica"),
+    _E("GET", _REPLICA + "/logs", revisions.get_logs, "Logs", query=_LOGS),
+    _E("POST", "/v1/transactions", transactions.transact, "Apps", transactions.TransactionBody),
+    _E("GET", "/v1/journal", journal.get_journal, "Journal", query=_JOURNAL),
+    _E("POST", _APP + "/rollback", journal.roll_back, "App", journal.RollbackBody,
+       is_body_optional=True),
+    _E("GET", "/v1/explain", explain.get_explanation, "Explanation", query=(("url", "string"),)),
+    _E("POST", "/v1/sync", sync.sync, "Table", sync.Report, statuses=(200, 204)),
+)  # fmt: skip
