@@ -61,7 +61,8 @@ def state_of(view: AppView) -> dict[str, Any] | None:
     latest = traffic.latest_ready(view)
     if app.configuration.ingress is not None:
         configuration["ingress"]["traffic"] = [
-            {"revision_name": rule.revision_name or latest, "weight": rule.weight}
+            _target(rule.revision_name or latest)
+            | {"weight": rule.weight}
             | ({"label": rule.label} if rule.label else {})
             for rule in labels.intended(app)
         ]
@@ -70,6 +71,10 @@ def state_of(view: AppView) -> dict[str, Any] | None:
         "serving": app.candidate or app.serving,
         "is_stopped": app.is_stopped,
     }
+
+
+def _target(name: str) -> dict[str, Any]:
+    return {"revision_name": name} if name else {"latest_revision": True}  # nobody was active
 
 
 def changes(old: AppView, new: AppView) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _needed(state: dict[str, Any]) -> set[str]:
     if configuration["active_revisions_mode"] == "single":
         return {state["serving"]} - {""}
     rules = (configuration["ingress"] or {}).get("traffic", [])
-    return {r["revision_name"] for r in rules if r["weight"] or r.get("label")} - {""}
+    return {r.get("revision_name", "") for r in rules if r["weight"] or r.get("label")} - {""}
 
 
 def _single(view: AppView, configuration: Configuration, serving: str, now: float) -> AppView:

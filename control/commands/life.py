@@ -71,7 +71,7 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
         return view
     weight = traffic.shares(view)[name].weight
     others = [r for r in view.revisions.values() if r.is_active and r.name != name]
-    if weight and others and not app.is_single:
+    if weight and others and not (app.is_single and app.serving):
         raise Conflict(
             f"revision {name} has {weight} % of the traffic; move it first, for example: "
             f"turnout traffic set {app.name} --revision-weight {others[0].name}=100"

@@ -164,3 +164,15 @@ def test_a_record_is_written_with_its_change_and_survives(tmp_path: Path) -> Non
     assert (found.number, found.who, found.note) == (1, "alice (turnout/1)", "because")
     assert found.state is not None
     assert found.state["configuration"]["active_revisions_mode"] == "multiple"
+
+
+def test_a_record_of_a_time_when_nobody_was_active_can_be_gone_back_to() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    world.settle()
+    world.view = commands.deactivate(world.view, "shop--v1", world.now)
+    record = state(world)
+    world.view = commands.activate(world.view, "shop--v1", world.now)
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    assert shares(world) == {"v1": 100}

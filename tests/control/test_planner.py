@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import orjson
+import pytest
+
 from control import commands, traffic
+from control.compiler import compile_app
+from control.errors import Conflict
 from control.resources import Provisioning, ReplicaState
+from router.snapshot import Snapshot
+from router.validate import check
 from tests.control.support import LIMITS, World
 
 
@@ -310,3 +317,27 @@ def test_a_threshold_lets_a_part_of_the_replicas_be_enough() -> None:
     world.plan()
 
     assert serving(world) == {"v2": 100}
+
+
+def switching() -> World:
+    """Told to be single while v1 and v2 split 30/70 and neither is ready yet."""
+    world = World()
+    world.deploy(suffix="v1")
+    world.deploy(suffix="v2", image="process:")
+    world.traffic(v1=30, v2=70)
+    world.view = commands.set_mode(world.view, "single", world.now)
+    return world
+
+
+def test_a_split_that_waits_for_single_mode_is_a_table_that_routers_take() -> None:
+    app = compile_app(switching().view)
+    assert app is not None
+    table = Snapshot(domain="localhost", apps=(app,), version=1, epoch="e")
+
+    assert isinstance(check(orjson.loads(orjson.dumps(table))), Snapshot)
+
+
+def test_a_revision_with_weight_stays_until_the_switch_to_single_mode_is_made() -> None:
+    world = switching()
+    with pytest.raises(Conflict, match="move it first"):
+        commands.deactivate(world.view, "shop--v1", world.now)
