@@ -14,6 +14,7 @@ import sys
 PROGRAMS = {
     "promtool": ("prometheus", "that the metrics are valid"),
     "curl": ("curl", "the tour of the README"),
+    "strace": ("strace", "kills at every commit"),
 }
 
 

@@ -46,6 +46,7 @@ MIGRATIONS = (
 )
 
 _NOTHING = AppView(None)
+_LOCK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,8 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
+    # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
+    db = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_S)
     try:
         _prepare(db, path)
     except BaseException:

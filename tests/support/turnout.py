@@ -51,13 +51,16 @@ class Turnout:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*TURNOUT, *self.args],
+            self._command(),
             env=environment(**self.settings),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
             cwd=self._cwd,
         )
+
+    def _command(self) -> list[str]:
+        return [*TURNOUT, *self.args]
 
     def __enter__(self) -> Turnout:
         return self.wait_ready()
