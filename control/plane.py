@@ -51,7 +51,7 @@ async def run(settings: ControlSettings) -> None:
     counters = ControlCounters()
     reconciler = Reconciler(settings, store, publisher, counters)
     runtimes: dict[str, Runtime] = {
-        "process": ProcessRuntime(settings.state, store.instance, reconciler.on_exit),
+        "process": ProcessRuntime(settings.state, store.instance, reconciler.lives.on_exit),
         "endpoint": EndpointRuntime(),
     }
     reconciler.use(runtimes)

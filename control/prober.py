@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import aiohttp
 
+from control.resources import Replica
 from control.template import HttpGet, Probe, TcpSocket, Template
 
 
@@ -46,12 +47,13 @@ class Probes:
     liveness: Probe | None = None
 
 
-def probes_of(template: Template, *, has_ingress: bool) -> Probes:
-    """The template's probes, with the defaults that an ingress brings for those not given."""
-    found: dict[str, Probe | None] = {p.type: p for p in template.containers[0].probes}
+def probes_of(template: Template, *, has_ingress: bool) -> list[Probes]:
+    """Those of each container; an ingress brings defaults for the main one's that are not given."""
+    by_type: list[dict[str, Probe]] = [{p.type: p for p in c.probes} for c in template.containers]
+    main, *others = by_type
     if has_ingress:
         for kind, (delay, period, timeout, failures) in _DEFAULTS.items():
-            found.setdefault(
+            main.setdefault(
                 kind,
                 _TCP.model_copy(
                     update={
@@ -63,7 +65,11 @@ def probes_of(template: Template, *, has_ingress: bool) -> Probes:
                     }
                 ),
             )
-    return Probes(found.get("Startup"), found.get("Readiness"), found.get("Liveness"))
+    return [
+        Probes(found.get("Startup"), found.get("Readiness"), found.get("Liveness"))
+        for found in (main, *others)
+        if found or found is main
+    ]
 
 
 class Prober:
@@ -75,15 +81,19 @@ class Prober:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    def watch(self, replica: str, address: str, probes: Probes, *, is_started: bool) -> None:
+    def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
         """Begin to probe; `is_started` for a replica that was ready before we were."""
-        self.forget(replica)
+        self.forget(replica.name)
         if self._session is None:
             # A new connection each time: a kept one would not notice that nobody listens any more.
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
             self._session = aiohttp.ClientSession(connector=connector)
-        watch = _Watch(self, replica, address, probes)
-        self._watches[replica] = asyncio.create_task(watch.run(is_started=is_started))
+        watch = _Watch(self, replica, probes)
+        self._watches[replica.name] = asyncio.create_task(watch.run(is_started=is_started))
+
+    def watches(self, replica: str) -> bool:
+        """Whether a replica is being probed."""
+        return replica in self._watches
 
     def forget(self, replica: str) -> None:
         """Stop probing a replica."""
@@ -149,22 +159,41 @@ class Prober:
 class _Watch:
     """The probes of one replica, in their order: startup alone first, then the other two."""
 
-    def __init__(self, prober: Prober, replica: str, address: str, probes: Probes) -> None:
+    def __init__(self, prober: Prober, replica: Replica, probes: Sequence[Probes]) -> None:
         self._prober = prober
-        self._replica = replica
-        self._address = address
+        self._replica = replica.name
+        self._address = replica.address
+        self._ports = replica.ports
         self._probes = probes
         self._began = asyncio.get_running_loop().time()
+        self._unready = set(range(len(probes)))  # containers that are not ready
 
     async def run(self, *, is_started: bool) -> None:
         """Probe until cancelled."""
-        startup = self._probes.startup
+        if is_started:
+            self._unready.clear()
+        async with asyncio.TaskGroup() as group:
+            for number, probes in enumerate(self._probes):
+                group.create_task(self._container(number, probes, is_started=is_started))
+
+    async def _container(self, number: int, probes: Probes, *, is_started: bool) -> None:
+        startup = probes.startup
         if startup is not None and not is_started and not await self._started(startup):
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._readiness(is_ready=is_started))
-            if self._probes.liveness is not None:
-                group.create_task(self._liveness(self._probes.liveness))
+            group.create_task(self._readiness(number, probes.readiness, is_ready=is_started))
+            if probes.liveness is not None:
+                group.create_task(self._liveness(probes.liveness))
+
+    def _ready(self, number: int) -> None:
+        """A replica is ready when all its containers are (contract §4.5)."""
+        self._unready.discard(number)
+        if not self._unready:
+            self._prober.tell(self._replica, Verdict.READY, "")
+
+    def _not_ready(self, number: int, seen: str) -> None:
+        self._unready.add(number)
+        self._prober.tell(self._replica, Verdict.UNREADY, seen)
 
     async def _delay(self, probe: Probe) -> None:
         """An initial delay counts from the start of the replica, not of the probe."""
@@ -172,7 +201,9 @@ class _Watch:
         await asyncio.sleep(max(0.0, probe.initial_delay_seconds - elapsed))
 
     async def _ask(self, probe: Probe) -> str:
-        wrong = await self._prober.ask(probe, self._address)
+        asked = probe.http_get or probe.tcp_socket
+        address = self._ports.get(str(asked.port) if asked else "", self._address)
+        wrong = await self._prober.ask(probe, address)
         if wrong:
             self._prober.count_failure(self._replica, probe.type)
         return wrong
@@ -190,10 +221,9 @@ class _Watch:
                 return False
             await asyncio.sleep(probe.period_seconds)
 
-    async def _readiness(self, *, is_ready: bool) -> None:
-        probe = self._probes.readiness
+    async def _readiness(self, number: int, probe: Probe | None, *, is_ready: bool) -> None:
         if probe is None:
-            self._prober.tell(self._replica, Verdict.READY, "")
+            self._ready(number)
             return
         await self._delay(probe)
         successes = failures = 0
@@ -202,12 +232,10 @@ class _Watch:
             successes, failures = (0, failures + 1) if wrong else (successes + 1, 0)
             if not is_ready and successes >= probe.success_threshold:
                 is_ready = True
-                self._prober.tell(self._replica, Verdict.READY, "")
-            elif wrong and not is_ready:
-                self._prober.tell(self._replica, Verdict.UNREADY, wrong)
-            elif is_ready and failures >= probe.failure_threshold:
+                self._ready(number)
+            elif wrong and (not is_ready or failures >= probe.failure_threshold):
                 is_ready = False
-                self._prober.tell(self._replica, Verdict.UNREADY, wrong)
+                self._not_ready(number, wrong)
             # A replica that is expected to come is asked more often than its period says: the
             # period is how long a *change* may go unnoticed, not how long a deploy should wait.
             await asyncio.sleep(probe.period_seconds if is_ready else min(1, probe.period_seconds))

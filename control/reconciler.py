@@ -15,13 +15,12 @@ from collections.abc import Coroutine, Mapping
 from control import traffic
 from control.commands import SUFFIX_ALPHABET
 from control.errors import ControlError
-from control.lifecycle import may_move
+from control.lives import Lives
 from control.metrics import ControlCounters
 from control.planner import Limits, plan
-from control.prober import Prober, Verdict, probes_of
 from control.publisher import Publisher
-from control.resources import AppView, Replica, ReplicaState, Revision, replace
-from control.runtime import Launch, Runtime, StartFailed
+from control.resources import AppView, Replica, ReplicaState, Revision
+from control.runtime import Exit, Launch, Runtime, StartFailed
 from control.settings import ControlSettings
 from control.store import Store
 from router.hosts import revision_host
@@ -51,18 +50,18 @@ class Reconciler:
             settings.progress_deadline_s, settings.crash_loop_exits, settings.drain_timeout_s
         )
         self._runtimes: Mapping[str, Runtime] = {}
-        self._prober = Prober(self._on_verdict, self._on_probe_failure)
+        self.lives = Lives(settings, store, counters, self._act)
         self._dirty: set[str] = set()
         self._unpublished: set[str] = set()
         self._wake_at: dict[str, float] = {}
         self._wake = asyncio.Event()
-        self._is_closing = False
         self._busy: dict[str, asyncio.Task[None]] = {}  # one action per replica at a time
         store.watch(self._on_change)
 
     def use(self, runtimes: Mapping[str, Runtime]) -> None:
         """Hand over the runtimes; they report to `on_exit`."""
         self._runtimes = runtimes
+        self.lives.use(runtimes)
 
     def _runtime_of(self, replica: Replica) -> Runtime:
         """Who runs a replica."""
@@ -115,7 +114,7 @@ class Reconciler:
         result = plan(
             view, time.time(), self._limits, self._publisher.can_stop, self._new_replica_name
         )
-        if not self._record(name, view, result.view):
+        if not self.lives.record(name, view, result.view):
             self._wake_at[name] = time.time() + _RETRY_S
             return
         if result.wake_at < float("inf"):
@@ -123,19 +122,11 @@ class Reconciler:
         for replica in result.starts:
             self._act(replica, self._start(replica))
         for replica in result.stops:
-            self._prober.forget(replica.name)
+            self.lives.prober.forget(replica.name)
             self._act(replica, self._stop(replica))
         for replica in result.view.replicas.values():
             if replica.state is _S.DRAINING:
-                self._prober.forget(replica.name)
-
-    def _record(self, name: str, old: AppView, new: AppView) -> bool:
-        try:
-            self._store.write(name, old, new)
-        except ControlError as error:
-            log.error("event=not_recorded app=%s reason=%r", name, error.message)
-            return False
-        return True
+                self.lives.prober.forget(replica.name)
 
     def _new_replica_name(self, revision: str) -> str:
         tail = "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
@@ -178,19 +169,20 @@ class Reconciler:
         if revision is None:
             return
         try:
-            address = await self._runtime_of(replica).start(self._launch(view, replica, revision))
+            started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
         except StartFailed as error:
-            self._back_off(replica.name, replica.app, error.reason, str(error), None)
+            self.lives.back_off(replica.name, replica.app, error.reason, str(error), None)
             return
-        self._move(
+        self.lives.move(
             replica.name,
             replica.app,
             _S.STARTING,
-            address=address,
+            address=started.address,
+            ports=started.ports,
             started_at=time.time(),
             exit_code=None,
         )
-        self._probe(replica.app, replica.name)
+        self.lives.probe(replica.app, replica.name)
 
     def _launch(self, view: AppView, replica: Replica, revision: Revision) -> Launch:
         assert view.app is not None
@@ -212,110 +204,10 @@ class Reconciler:
     def _forget(self, replica: Replica) -> None:
         view = self._store.view(replica.app)
         left = {n: r for n, r in view.replicas.items() if n != replica.name}
-        if self._record(replica.app, view, AppView(view.app, view.revisions, left)):
+        if self.lives.record(replica.app, view, AppView(view.app, view.revisions, left)):
             self._publisher.forget(replica.name)
             self._runtime_of(replica).forget(replica.name)
             log.info("event=replica_gone app=%s replica=%s", replica.app, replica.name)
-
-    def _probe(self, app: str, name: str) -> None:
-        view = self._store.view(app)
-        replica = view.replicas.get(name)
-        revision = view.revisions.get(replica.revision) if replica is not None else None
-        if replica is None or revision is None or view.app is None or replica.is_leaving:
-            return
-        has_ingress = view.app.configuration.ingress is not None
-        probes = probes_of(revision.template, has_ingress=has_ingress)
-        self._prober.watch(name, replica.address, probes, is_started=replica.is_ready)
-
-    # --- what is seen
-
-    def _move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
-        """Record a replica's new state, if it may go there; a late event may not."""
-        view = self._store.view(app)
-        replica = view.replicas.get(name)
-        if replica is None or not may_move(replica.state, state):
-            return False
-        moved = replace(replica, state=state, **changes)  # type: ignore[arg-type]
-        after = AppView(view.app, view.revisions, {**view.replicas, name: moved})
-        if not self._record(app, view, after):
-            return False
-        log.info("event=replica_%s app=%s replica=%s", state.lower(), app, name)
-        return True
-
-    def _find(self, name: str) -> Replica | None:
-        return self._store.view(name.partition("--")[0]).replicas.get(name)
-
-    def _on_verdict(self, name: str, verdict: Verdict, seen: str) -> None:
-        replica = self._find(name)
-        if replica is None:
-            return
-        if verdict is Verdict.READY:
-            self._move(name, replica.app, _S.READY, ready_at=time.time(), reason="", message="")
-        elif verdict is Verdict.UNREADY:
-            message = f"Readiness probe failed: {seen}."
-            if replica.state is _S.STARTING:
-                self._note(replica, message)
-            else:
-                self._move(name, replica.app, _S.UNREADY, reason="ProbeFailed", message=message)
-        else:
-            kind = "startup" if verdict is Verdict.STARTUP_FAILED else "liveness"
-            container = "main"
-            message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
-            self._act(replica, self._restart(replica, message))
-
-    def _note(self, replica: Replica, message: str) -> None:
-        """Keep what was seen last, for the case that it never becomes ready."""
-        if replica.message != message:
-            view = self._store.view(replica.app)
-            noted = replace(replica, message=message)
-            after = AppView(view.app, view.revisions, {**view.replicas, replica.name: noted})
-            self._record(replica.app, view, after)
-
-    def _on_probe_failure(self, name: str, kind: str) -> None:
-        replica = self._find(name)
-        if replica is not None:
-            self._counters.count_probe_failure(replica.app, replica.revision, kind)
-
-    async def _restart(self, replica: Replica, message: str) -> None:
-        if not self._back_off(replica.name, replica.app, "ProbeFailed", message, None):
-            return
-        await self._runtime_of(replica).stop(replica, replica.grace_s)
-
-    def on_exit(self, name: str, code: int | None, tail: list[str]) -> None:
-        """A replica ended by itself, or because it was told to."""
-        replica = self._find(name)
-        if replica is None or replica.is_leaving or replica.state is _S.BACKOFF:
-            return
-        if self._is_closing:  # we ended it; what is recorded is what should run next time
-            return
-        what = f"exit code '{code}'" if code is not None else "an unknown exit code"
-        message = f"Container 'main' was terminated with {what}"
-        message += " (killed, often out of memory)." if code == 137 else "."
-        if tail:
-            message += " Last output: " + " | ".join(tail)
-        self._back_off(name, replica.app, "CrashLoopBackOff", message, code)
-
-    def _back_off(self, name: str, app: str, reason: str, message: str, code: int | None) -> bool:
-        """It failed: again at once the first time, then after a growing pause (contract §7)."""
-        self._prober.forget(name)
-        replica = self._find(name)
-        if replica is None:
-            return False
-        now = time.time()
-        was_well = replica.ready_at and now - replica.ready_at > self._settings.healthy_after_s
-        restarts = 0 if was_well else replica.restarts
-        pause = self._settings.restart_backoff_s * 2 ** (restarts - 1) if restarts else 0.0
-        log.warning("event=replica_failed app=%s replica=%s reason=%r", app, name, message)
-        return self._move(
-            name,
-            app,
-            _S.BACKOFF,
-            restarts=restarts + 1,
-            start_again_at=now + min(pause, self._settings.max_backoff_s),
-            reason=reason,
-            message=message,
-            exit_code=code,
-        )
 
     # --- beginning and end
 
@@ -325,32 +217,39 @@ class Reconciler:
         A replica that was ready is taken for ready until its probes say otherwise: routers would
         lose it for seconds for no other reason than that we were restarted.
         """
-        alive: set[str] = set()
-        for runtime in self._runtimes.values():
-            alive |= await runtime.survivors()
-        recorded = {n for _, view in self._store.every() for n in view.replicas}
-        for stray in alive - recorded:
-            log.warning("event=stray_stopped replica=%s", stray)
-            await self._runtimes["process"].stop(_stray(stray), 1.0)
-        for app, view in self._store.every():
-            for name, replica in view.replicas.items():
-                self._resume(app, replica, is_alive=name in alive)
+        for kind in self._runtimes:
+            await self.resync(kind)
+        for app, _ in self._store.every():
             self._on_change(app)
         self._publisher.publish(self._store.every())
         self._unpublished.clear()
 
-    def _resume(self, app: str, replica: Replica, *, is_alive: bool) -> None:
-        has_process = replica.runtime == "process"
-        if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
-            if has_process and not is_alive:
-                self.on_exit(replica.name, None, [])
-            else:
-                self._probe(app, replica.name)
+    async def resync(self, kind: str) -> None:
+        """Match the replicas of one runtime with what runs; also when its engine is back."""
+        alive = await self._runtimes[kind].survivors()
+        recorded = {
+            name: replica
+            for _, view in self._store.every()
+            for name, replica in view.replicas.items()
+            if replica.runtime == kind
+        }
+        for replica in recorded.values():
+            if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
+                self._resume(replica, is_alive=alive is None or replica.name in alive)
+        for stray in (alive or set()) - recorded.keys():
+            log.warning("event=stray_stopped replica=%s", stray)
+            await self._runtimes[kind].stop(_stray(stray, kind), 1.0)
+
+    def _resume(self, replica: Replica, *, is_alive: bool) -> None:
+        if not is_alive:
+            self.lives.on_exit(replica.name, Exit(None))
+        elif not self.lives.prober.watches(replica.name):
+            self.lives.probe(replica.app, replica.name)
 
     async def close(self, *, stop_replicas: bool) -> None:
         """Stop probing; with `stop_replicas`, end the local processes too."""
-        self._is_closing = True
-        await self._prober.close()
+        self.lives.is_closing = True
+        await self.lives.prober.close()
         pending = list(self._busy.values())
         for task in pending:
             task.cancel()
@@ -361,8 +260,8 @@ class Reconciler:
             await asyncio.gather(*(process.stop(r, r.grace_s) for r in replicas))
 
 
-def _stray(name: str) -> Replica:
-    return Replica(name=name, app="", revision="", created_at=0.0)
+def _stray(name: str, kind: str) -> Replica:
+    return Replica(name=name, app="", revision="", created_at=0.0, runtime=kind)
 
 
 def _is_draining(view: AppView) -> bool:

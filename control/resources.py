@@ -102,6 +102,7 @@ class Replica:
     generation: int = 0
     state: ReplicaState = ReplicaState.PENDING
     address: str = ""  # HOST:PORT where it listens
+    ports: dict[str, str] = field(default_factory=dict)  # other ports that its probes ask
     started_at: float = 0.0
     ready_at: float = 0.0
     restarts: int = 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from control.errors import Invalid
-from control.runtime.base import Launch, OnExit, Runtime, StartFailed
+from control.runtime.base import Exit, Launch, OnExit, Runtime, Started, StartFailed
 from control.template import Template
 from router.validate import is_address
 
-__all__ = ["Launch", "OnExit", "Runtime", "StartFailed", "check_template"]
+__all__ = ["Exit", "Launch", "OnExit", "Runtime", "StartFailed", "Started", "check_template"]
 
 Runtimes = Mapping[str, Runtime]
 

@@ -14,8 +14,41 @@ from control.resources import Replica, Revision
 from control.schema import Registry
 from control.template import EnvironmentVariable
 
-# replica name, exit code (None when it cannot be known), last lines of its output
-OnExit = Callable[[str, int | None, list[str]], None]
+_KILLED = 137
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a replica ended; `code` is None when it cannot be known."""
+
+    code: int | None
+    tail: tuple[str, ...] = ()  # its last lines of output
+    container: str = ""  # which of its containers ended; empty for the main one
+    is_out_of_memory: bool = False
+    limit: str = ""  # of its memory, as the template says
+
+    def sentence(self, container: str) -> str:
+        """For a person (contract §4.4)."""
+        what = f"exit code '{self.code}'" if self.code is not None else "an unknown exit code"
+        text = f"Container '{container}' was terminated with {what}"
+        if self.is_out_of_memory:
+            limit = f" of {self.limit}" if self.limit else ""
+            text += f": it needed more memory than its limit{limit}"
+        elif self.code == _KILLED:
+            text += " (killed, often out of memory)"
+        text += "."
+        return f"{text} Last output: {' | '.join(self.tail)}" if self.tail else text
+
+
+OnExit = Callable[[str, Exit], None]  # replica name
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Where a replica that was started can be reached."""
+
+    address: str  # HOST:PORT that requests go to
+    ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to HOST:PORT
 
 
 class StartFailed(Exception):
@@ -56,14 +89,14 @@ class Launch:
 class Runtime(Protocol):
     """Runs replicas of one kind."""
 
-    async def start(self, launch: Launch) -> str:
-        """Start or adopt a replica; returns HOST:PORT. Raises StartFailed."""
+    async def start(self, launch: Launch) -> Started:
+        """Start or adopt a replica. Raises StartFailed."""
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """TERM, wait, KILL; returns when nothing of it is left."""
 
-    async def survivors(self) -> set[str]:
-        """Names of the replicas of ours that run now."""
+    async def survivors(self) -> set[str] | None:
+        """Names of the replicas of ours that run now; None while that cannot be known."""
 
     async def logs(self, replica: str, tail: int) -> list[str]:
         """The last lines of a replica's output."""

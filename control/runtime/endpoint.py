@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from control.resources import Replica
-from control.runtime.base import Launch, StartFailed
+from control.runtime.base import Launch, Started, StartFailed
 
 
 class EndpointRuntime:
     """Hands each replica one of the addresses in its image."""
 
-    async def start(self, launch: Launch) -> str:
+    async def start(self, launch: Launch) -> Started:
         """The first address that no sibling has; its own again after a restart."""
         taken = {r.address for r in launch.siblings if not r.is_leaving}
         free = [a for a in launch.revision.template.endpoints if a not in taken]
         if launch.replica.address in free:
-            return launch.replica.address
+            return Started(launch.replica.address)
         if not free:
             raise StartFailed("NoEndpoint", "every endpoint of the revision is in use already.")
-        return free[0]
+        return Started(free[0])
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """Nothing to do: it is not ours."""
 
-    async def survivors(self) -> set[str]:
-        """None that could be lost."""
-        return set()
+    async def survivors(self) -> None:
+        """It cannot be known: only probes tell."""
+        return
 
     async def logs(self, replica: str, tail: int) -> list[str]:
         """None: its output goes elsewhere."""

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from control.resources import Replica
-from control.runtime.base import Launch, OnExit, StartFailed
+from control.runtime.base import Exit, Launch, OnExit, Started, StartFailed
 
 _INSTANCE = "TURNOUT_INSTANCE"
 _REPLICA = "TURNOUT_REPLICA"
@@ -50,12 +50,12 @@ class ProcessRuntime:
         self._running: dict[str, _Process] = {}
         self._ports: deque[int] = deque(maxlen=256)  # handed out lately
 
-    async def start(self, launch: Launch) -> str:
+    async def start(self, launch: Launch) -> Started:
         """Start a process, or adopt the one that is already there. Raises StartFailed."""
         replica = launch.replica
         known = self._running.get(replica.name)
         if known is not None:
-            return known.address
+            return Started(known.address)
         container = launch.revision.template.containers[0]
         demo = [sys.executable, "-m", "control.demo_app"]
         command = demo if container.image == "process:demo" else list(container.command)
@@ -80,7 +80,7 @@ class ProcessRuntime:
                 "StartError", f"cannot start {command[0]!r}: {error.strerror}."
             ) from None
         self._watch(replica.name, _Process(popen.pid, address, popen))
-        return address
+        return Started(address)
 
     def _free_port(self) -> int:
         """A port nobody listens on, and that was not handed out a moment ago."""
@@ -139,7 +139,7 @@ class ProcessRuntime:
         code = process.popen.wait() if process.popen is not None else None
         del self._running[name]
         process.ended.set()
-        self._on_exit(name, _as_shell(code), self._tail(name, _EVIDENCE_LINES))
+        self._on_exit(name, Exit(_as_shell(code), tuple(self._tail(name, _EVIDENCE_LINES))))
 
     async def logs(self, replica: str, tail: int) -> list[str]:
         """The last lines of a replica's output."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from control.prober import Prober, Probes, Verdict, probes_of
+from control.resources import Replica
 from control.template import Probe, Template
 from tests.support.origin import Origin
 
@@ -51,7 +52,8 @@ def a_probe(kind: str = "Readiness", **given: Any) -> Probe:
 async def probing(address: str, probes: Probes) -> AsyncIterator[Heard]:
     heard = Heard()
     prober = Prober(heard.on_verdict, heard.on_failure)
-    prober.watch("r", address, probes, is_started=False)
+    replica = Replica("r", "shop", "shop--v1", 0.0, address=address)
+    prober.watch(replica, [probes], is_started=False)
     try:
         yield heard
     finally:
@@ -147,8 +149,8 @@ def test_ingress_brings_default_probes_for_those_not_given() -> None:
         }
     )
 
-    none = probes_of(template, has_ingress=False)
-    found = probes_of(template, has_ingress=True)
+    (none,) = probes_of(template, has_ingress=False)
+    (found,) = probes_of(template, has_ingress=True)
 
     assert none.startup is none.liveness is None
     assert found.readiness == none.readiness

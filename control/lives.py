@@ -1,0 +1,157 @@
+"""What becomes of one replica: verdicts of probes, exits and failed starts, recorded.
+
+Nothing is decided here about who runs or serves; that is `planner.py`, which looks at the record.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+
+from control.errors import ControlError
+from control.lifecycle import may_move
+from control.metrics import ControlCounters
+from control.prober import Prober, Verdict, probes_of
+from control.resources import AppView, Replica, ReplicaState, replace
+from control.runtime import Exit, Runtime
+from control.settings import ControlSettings
+from control.store import Store
+
+log = logging.getLogger("turnout.control")
+
+_S = ReplicaState
+
+Act = Callable[[Replica, Coroutine[None, None, None]], None]
+
+
+class Lives:
+    """Writes down what is seen of replicas."""
+
+    def __init__(
+        self, settings: ControlSettings, store: Store, counters: ControlCounters, act: Act
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._counters = counters
+        self._act = act
+        self._runtimes: Mapping[str, Runtime] = {}
+        self.prober = Prober(self.on_verdict, self.on_probe_failure)
+        self.is_closing = False
+
+    def use(self, runtimes: Mapping[str, Runtime]) -> None:
+        """Hand over the runtimes; they report to `on_exit`."""
+        self._runtimes = runtimes
+
+    def record(self, name: str, old: AppView, new: AppView) -> bool:
+        """Write a view; a store that cannot be written is said, and tried again later."""
+        try:
+            self._store.write(name, old, new)
+        except ControlError as error:
+            log.error("event=not_recorded app=%s reason=%r", name, error.message)
+            return False
+        return True
+
+    def probe(self, app: str, name: str) -> None:
+        """Begin to probe a replica that runs."""
+        view = self._store.view(app)
+        replica = view.replicas.get(name)
+        revision = view.revisions.get(replica.revision) if replica is not None else None
+        if replica is None or revision is None or view.app is None or replica.is_leaving:
+            return
+        has_ingress = view.app.configuration.ingress is not None
+        probes = probes_of(revision.template, has_ingress=has_ingress)
+        self.prober.watch(replica, probes, is_started=replica.is_ready)
+
+    def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
+        """Record a replica's new state, if it may go there; a late event may not."""
+        view = self._store.view(app)
+        replica = view.replicas.get(name)
+        if replica is None or not may_move(replica.state, state):
+            return False
+        moved = replace(replica, state=state, **changes)  # type: ignore[arg-type]
+        after = AppView(view.app, view.revisions, {**view.replicas, name: moved})
+        if not self.record(app, view, after):
+            return False
+        log.info("event=replica_%s app=%s replica=%s", state.lower(), app, name)
+        return True
+
+    def find(self, name: str) -> Replica | None:
+        """The replica of that name, if there is one."""
+        return self._store.view(name.partition("--")[0]).replicas.get(name)
+
+    def on_verdict(self, name: str, verdict: Verdict, seen: str) -> None:
+        """What a replica's probes say."""
+        replica = self.find(name)
+        if replica is None:
+            return
+        if verdict is Verdict.READY:
+            self.move(name, replica.app, _S.READY, ready_at=time.time(), reason="", message="")
+        elif verdict is Verdict.UNREADY:
+            message = f"Readiness probe failed: {seen}."
+            if replica.state is _S.STARTING:
+                self.note(replica, message)
+            else:
+                self.move(name, replica.app, _S.UNREADY, reason="ProbeFailed", message=message)
+        else:
+            kind = "startup" if verdict is Verdict.STARTUP_FAILED else "liveness"
+            container = self._container(replica)
+            message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
+            self._act(replica, self._restart(replica, message))
+
+    def note(self, replica: Replica, message: str) -> None:
+        """Keep what was seen last, for the case that it never becomes ready."""
+        if replica.message != message:
+            view = self._store.view(replica.app)
+            noted = replace(replica, message=message)
+            after = AppView(view.app, view.revisions, {**view.replicas, replica.name: noted})
+            self.record(replica.app, view, after)
+
+    def on_probe_failure(self, name: str, kind: str) -> None:
+        """For the metric."""
+        replica = self.find(name)
+        if replica is not None:
+            self._counters.count_probe_failure(replica.app, replica.revision, kind)
+
+    async def _restart(self, replica: Replica, message: str) -> None:
+        if not self.back_off(replica.name, replica.app, "ProbeFailed", message, None):
+            return
+        await self._runtimes[replica.runtime].stop(replica, replica.grace_s)
+
+    def _container(self, replica: Replica) -> str:
+        """The name of a replica's main container."""
+        revision = self._store.view(replica.app).revisions.get(replica.revision)
+        return revision.template.containers[0].name if revision is not None else "main"
+
+    def on_exit(self, name: str, end: Exit) -> None:
+        """A replica ended by itself, or because it was told to."""
+        replica = self.find(name)
+        if replica is None or replica.is_leaving or replica.state is _S.BACKOFF:
+            return
+        if self.is_closing:  # we ended it; what is recorded is what should run next time
+            return
+        message = end.sentence(end.container or self._container(replica))
+        reason = "OOMKilled" if end.is_out_of_memory else "CrashLoopBackOff"
+        self.back_off(name, replica.app, reason, message, end.code)
+
+    def back_off(self, name: str, app: str, reason: str, message: str, code: int | None) -> bool:
+        """It failed: again at once the first time, then after a growing pause (contract §7)."""
+        self.prober.forget(name)
+        replica = self.find(name)
+        if replica is None:
+            return False
+        now = time.time()
+        was_well = replica.ready_at and now - replica.ready_at > self._settings.healthy_after_s
+        restarts = 0 if was_well else replica.restarts
+        pause = self._settings.restart_backoff_s * 2 ** (restarts - 1) if restarts else 0.0
+        log.warning("event=replica_failed app=%s replica=%s reason=%r", app, name, message)
+        return self.move(
+            name,
+            app,
+            _S.BACKOFF,
+            restarts=restarts + 1,
+            start_again_at=now + min(pause, self._settings.max_backoff_s),
+            reason=reason,
+            message=message,
+            exit_code=code,
+        )
