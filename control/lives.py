@@ -88,10 +88,10 @@ class Lives:
         if verdict is Verdict.READY:
             self.move(name, replica.app, _S.READY, ready_at=time.time(), reason="", message="")
         elif verdict is Verdict.UNREADY:
-            message = f"Readiness probe failed: {seen}."
             if replica.state is _S.STARTING:
-                self.note(replica, message)
+                self._act(replica, self._note(name, f"Not ready yet: {seen}."))
             else:
+                message = f"Readiness probe failed: {seen}."
                 self.move(name, replica.app, _S.UNREADY, reason="ProbeFailed", message=message)
         else:
             kind = "startup" if verdict is Verdict.STARTUP_FAILED else "liveness"
@@ -99,12 +99,17 @@ class Lives:
             message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
             self._act(replica, self._restart(replica, message))
 
-    def note(self, replica: Replica, message: str) -> None:
-        """Keep what was seen last, for the case that it never becomes ready."""
-        if replica.message != message:
+    async def _note(self, name: str, message: str) -> None:
+        """Keep what was seen last, and why that may be, in case it never becomes ready."""
+        replica = self.find(name)
+        if replica is None or replica.message.endswith(message):
+            return
+        hint = await self._runtimes[replica.runtime].hint(replica)
+        replica = self.find(name)
+        if replica is not None and replica.state is _S.STARTING:
             view = self._store.view(replica.app)
-            noted = replace(replica, message=message)
-            after = AppView(view.app, view.revisions, {**view.replicas, replica.name: noted})
+            noted = replace(replica, message=f"{hint} {message}".strip())
+            after = AppView(view.app, view.revisions, {**view.replicas, name: noted})
             self.record(replica.app, view, after)
 
     def on_probe_failure(self, name: str, kind: str) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import sys
+from functools import partial
+
+from aiohttp import web
 
 from control.api.admin import AdminPages
 from control.api.app import build
@@ -14,6 +18,7 @@ from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.runtime import Runtime
+from control.runtime.docker import DockerRuntime
 from control.runtime.endpoint import EndpointRuntime
 from control.runtime.process import ProcessRuntime
 from control.service import Service
@@ -43,48 +48,74 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, upgrade
 
 
+class Plane:
+    """The parts of one control plane, and the servers in front of them."""
+
+    def __init__(self, settings: ControlSettings) -> None:
+        self.settings = settings
+        self.store = Store(settings.state / "control.db")
+        publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
+        counters = ControlCounters()
+        self.reconciler = Reconciler(settings, self.store, publisher, counters)
+        on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
+        self.runtimes: dict[str, Runtime] = {
+            "process": ProcessRuntime(settings.state, instance, on_exit),
+            "endpoint": EndpointRuntime(),
+            "docker": DockerRuntime(
+                settings, instance, on_exit, partial(self.reconciler.resync, "docker")
+            ),
+        }
+        self.reconciler.use(self.runtimes)
+        service = Service(self.store, self.runtimes, settings.domain)
+        admin = AdminPages(self.store, publisher, counters, settings.router_admin)
+        self._parts = (settings, service, publisher, self.reconciler, admin)
+        self._runners: list[web.AppRunner] = []
+
+    async def serve(self) -> str:
+        """Open the ports; returns the facts of the ready line."""
+        settings = self.settings
+        facts = f"admin={await self._open(build(*self._parts), settings.admin)}"
+        if settings.sync:
+            await self._open(build(*self._parts, is_local=True), settings.sync)
+        if settings.azure_port >= 0:
+            folder = settings.state / "azure"
+            tls, port = Authority(folder).context(), settings.azure_port
+            at = await self._open(build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls)
+            (folder / "endpoint").write_text(f"https://{at}")
+            facts += f" azure=https://{at}"
+        return facts
+
+    async def _open(
+        self, app: web.Application, address: str, tls: ssl.SSLContext | None = None
+    ) -> str:
+        runner, bound = await serve(app, address, tls=tls)
+        self._runners.append(runner)
+        return bound
+
+    async def close(self, *, stop_replicas: bool) -> None:
+        """End everything but what replicas do without us."""
+        await self.reconciler.close(stop_replicas=stop_replicas)
+        for runtime in self.runtimes.values():
+            await runtime.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        self.store.close()
+
+
 async def run(settings: ControlSettings) -> None:
     """Run a control plane until SIGTERM or SIGINT."""
     stop, upgrade = _signals()
-    store = Store(settings.state / "control.db")
-    publisher = Publisher(store, settings.domain, lease_s=settings.router_lease_s)
-    counters = ControlCounters()
-    reconciler = Reconciler(settings, store, publisher, counters)
-    runtimes: dict[str, Runtime] = {
-        "process": ProcessRuntime(settings.state, store.instance, reconciler.lives.on_exit),
-        "endpoint": EndpointRuntime(),
-    }
-    reconciler.use(runtimes)
-    service = Service(store, runtimes, settings.domain)
-    admin = AdminPages(store, publisher, counters, settings.router_admin)
-    parts = (settings, service, publisher, reconciler, admin)
-    await reconciler.recover()
-    loop_task = asyncio.create_task(reconciler.run())
+    plane = Plane(settings)
+    await plane.reconciler.recover()
+    loop_task = asyncio.create_task(plane.reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())
-    runners = []
     try:
-        runner, address = await serve(build(*parts), settings.admin)
-        runners.append(runner)
-        if settings.sync:
-            local, _ = await serve(build(*parts, is_local=True), settings.sync)
-            runners.append(local)
-        azure = ""
-        if settings.azure_port >= 0:
-            tls = Authority(settings.state / "azure").context()
-            app = build(*parts, signs_in=True)
-            runner, at = await serve(app, f"127.0.0.1:{settings.azure_port}", tls=tls)
-            runners.append(runner)
-            azure = f" azure=https://{at}"
-            (settings.state / "azure" / "endpoint").write_text(f"https://{at}")
-        print(f"ready admin={address}{azure}", file=sys.stderr, flush=True)
+        print(f"ready {await plane.serve()}", file=sys.stderr, flush=True)
         await stop.wait()
     finally:
         loop_task.cancel()
         failure = (await asyncio.gather(loop_task, return_exceptions=True))[0]
-        await reconciler.close(stop_replicas=settings.on_exit == "stop" and not upgrade.is_set())
-        for runner in runners:
-            await runner.cleanup()
-        store.close()
+        await plane.close(stop_replicas=settings.on_exit == "stop" and not upgrade.is_set())
     if isinstance(failure, Exception):
         raise failure
 

@@ -235,8 +235,8 @@ class Reconciler:
         }
         for replica in recorded.values():
             if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
-                self._resume(replica, is_alive=alive is None or replica.name in alive)
-        for stray in (alive or set()) - recorded.keys():
+                self._resume(replica, is_alive=alive is None or alive.get(replica.name, False))
+        for stray in (alive or {}).keys() - recorded.keys():
             log.warning("event=stray_stopped replica=%s", stray)
             await self._runtimes[kind].stop(_stray(stray, kind), 1.0)
 

@@ -14,7 +14,7 @@ from control.draft import Command, Draft, existing
 from control.errors import Invalid, NotFound
 from control.journal import Record
 from control.resources import AppView, Replica, Revision, replace
-from control.runtime import Runtimes, check_template
+from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
 from control.store import Store
 from control.template import Template
@@ -114,7 +114,7 @@ class Service:
         if change.is_existing and draft.view(name).app is None:
             raise NotFound(f"there is no app {change.app}")
         body = change.body(draft.view(name))
-        check_template(body.template, self._runtimes)
+        self._runtimes[body.template.runtime].check(body.template)
         self._check_domains(draft, name, body)
         draft.change(
             name,

@@ -31,6 +31,12 @@ class ControlSettings:
     azure_port: int = setting(
         -1, "Port on loopback that serves Azure's API over TLS, for az; 0 picks one, -1 is none."
     )
+    docker: str = setting(
+        "", "Docker Engine, unix:// or tcp://; by default DOCKER_HOST, then its usual socket."
+    )
+    docker_host_paths: tuple[str, ...] = setting(
+        (), "Directories of the host that HostPath volumes may lie in; none allows none."
+    )
     on_exit: str = setting(
         "keep", "keep or stop the local processes when the control plane is told to leave."
     )

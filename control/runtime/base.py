@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from control.errors import Invalid
 from control.resources import Replica, Revision
 from control.schema import Registry
-from control.template import EnvironmentVariable
+from control.template import EnvironmentVariable, Template
 
 _KILLED = 137
 
@@ -86,8 +87,23 @@ class Launch:
         }
 
 
+IMAGE = "template.containers[0].image"
+
+
+def check_is_one_program(template: Template) -> None:
+    """Raises Invalid for what only containers can have."""
+    kind = template.runtime
+    if len(template.containers) > 1 or template.init_containers:
+        raise Invalid(f"template.containers: a {kind}: revision has one container")
+    if template.volumes:
+        raise Invalid(f"template.volumes: a {kind}: revision has none; it sees the host's files")
+
+
 class Runtime(Protocol):
     """Runs replicas of one kind."""
+
+    def check(self, template: Template) -> None:
+        """Raises Invalid when it cannot run the template."""
 
     async def start(self, launch: Launch) -> Started:
         """Start or adopt a replica. Raises StartFailed."""
@@ -95,8 +111,14 @@ class Runtime(Protocol):
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """TERM, wait, KILL; returns when nothing of it is left."""
 
-    async def survivors(self) -> set[str] | None:
-        """Names of the replicas of ours that run now; None while that cannot be known."""
+    async def survivors(self) -> dict[str, bool] | None:
+        """Replicas of ours that there is anything of, by name, and whether they run.
+
+        None while that cannot be known.
+        """
+
+    async def hint(self, replica: Replica) -> str:
+        """What is likely wrong with a replica that runs and does not answer; empty if unknown."""
 
     async def logs(self, replica: str, tail: int) -> list[str]:
         """The last lines of a replica's output."""
@@ -106,3 +128,6 @@ class Runtime(Protocol):
 
     def forget(self, replica: str) -> None:
         """The replica is gone for good: drop what was kept for it."""
+
+    async def close(self) -> None:
+        """Stop watching; replicas go on."""

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from control.errors import Invalid
 from control.resources import Replica
-from control.runtime.base import Launch, Started, StartFailed
+from control.runtime.base import IMAGE, Launch, Started, StartFailed, check_is_one_program
+from control.template import Template
+from router.validate import is_address
 
 
 class EndpointRuntime:
     """Hands each replica one of the addresses in its image."""
+
+    def check(self, template: Template) -> None:
+        """Each address is HOST:PORT, and named once. Raises Invalid."""
+        check_is_one_program(template)
+        for address in template.endpoints:
+            if not is_address(address):
+                raise Invalid(f"{IMAGE}: {address!r} is not HOST:PORT")
+        if not template.endpoints:
+            raise Invalid(f"{IMAGE}: endpoint: needs at least one HOST:PORT")
+        if len(set(template.endpoints)) != len(template.endpoints):
+            raise Invalid(f"{IMAGE}: an endpoint is named twice")
 
     async def start(self, launch: Launch) -> Started:
         """The first address that no sibling has; its own again after a restart."""
@@ -28,6 +42,10 @@ class EndpointRuntime:
         """It cannot be known: only probes tell."""
         return
 
+    async def hint(self, replica: Replica) -> str:
+        """Nothing that its probes do not say."""
+        return ""
+
     async def logs(self, replica: str, tail: int) -> list[str]:
         """None: its output goes elsewhere."""
         return []
@@ -39,3 +57,6 @@ class EndpointRuntime:
 
     def forget(self, replica: str) -> None:
         """Nothing was kept."""
+
+    async def close(self) -> None:
+        """Nothing is watched."""

@@ -18,8 +18,18 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from control.errors import Invalid
 from control.resources import Replica
-from control.runtime.base import Exit, Launch, OnExit, Started, StartFailed
+from control.runtime.base import (
+    IMAGE,
+    Exit,
+    Launch,
+    OnExit,
+    Started,
+    StartFailed,
+    check_is_one_program,
+)
+from control.template import Template
 
 _INSTANCE = "TURNOUT_INSTANCE"
 _REPLICA = "TURNOUT_REPLICA"
@@ -49,6 +59,15 @@ class ProcessRuntime:
         self._on_exit = on_exit
         self._running: dict[str, _Process] = {}
         self._ports: deque[int] = deque(maxlen=256)  # handed out lately
+
+    def check(self, template: Template) -> None:
+        """A command, or the demo. Raises Invalid."""
+        check_is_one_program(template)
+        main = template.containers[0]
+        if main.image == "process:" and not main.command:
+            raise Invalid("template.containers[0].command: process: needs the command to run")
+        if main.image not in ("process:", "process:demo"):
+            raise Invalid(f"{IMAGE}: {main.image!r} is neither process: nor process:demo")
 
     async def start(self, launch: Launch) -> Started:
         """Start a process, or adopt the one that is already there. Raises StartFailed."""
@@ -106,12 +125,12 @@ class ProcessRuntime:
             await process.ended.wait()
         _signal_group(process.pid, signal.SIGKILL)  # children that outlived their leader
 
-    async def survivors(self) -> set[str]:
+    async def survivors(self) -> dict[str, bool]:
         """Adopt what an earlier control plane of this store left running; returns all names."""
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 self._adopt(int(entry.name))
-        return set(self._running)
+        return dict.fromkeys(self._running, True)
 
     def _adopt(self, pid: int) -> None:
         try:
@@ -140,6 +159,10 @@ class ProcessRuntime:
         del self._running[name]
         process.ended.set()
         self._on_exit(name, Exit(_as_shell(code), tuple(self._tail(name, _EVIDENCE_LINES))))
+
+    async def hint(self, replica: Replica) -> str:
+        """Nothing that its probes do not say."""
+        return ""
 
     async def logs(self, replica: str, tail: int) -> list[str]:
         """The last lines of a replica's output."""
@@ -175,6 +198,9 @@ class ProcessRuntime:
         """Drop its output."""
         for suffix in (".log", ".log.1"):
             (self._logs / f"{replica}{suffix}").unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Processes go on, and are adopted by the next control plane."""
 
     def _log_file(self, replica: str) -> Path:
         self._logs.mkdir(parents=True, exist_ok=True)

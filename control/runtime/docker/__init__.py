@@ -1,0 +1,5 @@
+"""Replicas as containers of a Docker Engine."""
+
+from control.runtime.docker.runtime import DockerRuntime
+
+__all__ = ["DockerRuntime"]

@@ -1,0 +1,378 @@
+"""Starts, adopts, watches and ends containers.
+
+A replica's containers are found by their labels. Starting is idempotent: what runs is adopted,
+what a crash left half made is removed and made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+import aiohttp
+from aiodocker.containers import DockerContainer
+
+from control.errors import Invalid
+from control.resources import Replica
+from control.runtime.base import IMAGE, Exit, Launch, OnExit, Started, StartFailed
+from control.runtime.docker import images, listening, spec
+from control.settings import ControlSettings
+from control.template import InitContainer, Template
+
+log = logging.getLogger("turnout.control")
+
+_EVIDENCE_LINES = 5
+_RETRY_S = 1.0  # while the engine does not answer
+_CALL_S = 30.0
+_GONE = (404, 409)  # removed, or being removed
+_Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+def engine_url(given: str) -> str:
+    """The setting, else DOCKER_HOST, else the usual socket."""
+    return given or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+class DockerRuntime:
+    """Runs images that have no scheme of ours."""
+
+    def __init__(
+        self,
+        settings: ControlSettings,
+        instance: str,
+        on_exit: OnExit,
+        on_back: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._url = engine_url(settings.docker)
+        self._host_paths = settings.docker_host_paths
+        self._owner = spec.Owner(instance, "turnout")
+        self._on_exit = on_exit
+        self._on_back = on_back
+        self._client: aiodocker.Docker | None = None
+        self._watched: dict[str, asyncio.Task[None]] = {}
+        self._waiting: asyncio.Task[None] | None = None  # for an engine that does not answer
+
+    @property
+    def _is_absent(self) -> bool:
+        """Whether there is not even a socket to ask at."""
+        path = self._url.removeprefix("unix://")
+        return path != self._url and not Path(path).exists()
+
+    def check(self, template: Template) -> None:
+        """There is an engine, and paths of the host are allowed. Raises Invalid."""
+        if self._is_absent:
+            raise Invalid(
+                f"{IMAGE}: {template.containers[0].image!r} is run as a container, and there is no "
+                f"Docker Engine at {self._url}; start it, set DOCKER_HOST, or use process: with a "
+                "command, process:demo, or endpoint:HOST:PORT"
+            )
+        for volume in template.volumes:
+            source = Path(os.path.normpath(volume.storage_name or "/"))
+            is_allowed = any(source.is_relative_to(path) for path in self._host_paths)
+            if volume.storage_type == "HostPath" and not is_allowed:
+                raise Invalid(
+                    f"template.volumes: {source} of the host may not be mounted; "
+                    "the setting docker_host_paths says what may"
+                )
+
+    async def close(self) -> None:
+        """Stop watching; containers go on."""
+        tasks = [*self._watched.values(), *([self._waiting] if self._waiting else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    @property
+    def _docker(self) -> aiodocker.Docker:
+        if self._client is None:
+            # Every watched container holds a connection, so there is no limit to them.
+            path = self._url.removeprefix("unix://")
+            connector: aiohttp.BaseConnector = (
+                aiohttp.UnixConnector(path, limit=0)
+                if path != self._url
+                else aiohttp.TCPConnector(limit=0)
+            )
+            timeout = aiohttp.ClientTimeout(connect=_CALL_S, sock_connect=_CALL_S)
+            url = "unix://localhost" if path != self._url else self._url
+            self._client = aiodocker.Docker(url, connector=connector, timeout=timeout)
+        return self._client
+
+    # --- starting
+
+    async def start(self, launch: Launch) -> Started:
+        """Start a replica's containers, or adopt them. Raises StartFailed."""
+        try:
+            return await self._start(launch)
+        except aiodocker.DockerError as error:
+            await self._clean(launch.replica.name)
+            raise StartFailed("ContainerCreateFailed", f"{error.message.rstrip('.')}.") from None
+        except StartFailed:
+            await self._clean(launch.replica.name)
+            raise
+        except _Unreachable as error:
+            why = error or type(error).__name__
+            raise StartFailed(
+                "EngineUnavailable", f"the Docker Engine at {self._url} does not answer ({why})."
+            ) from None
+
+    async def _start(self, launch: Launch) -> Started:
+        running = await self._running(launch.replica.name, len(launch.revision.template.containers))
+        if running is not None:
+            return self._started(launch, running)
+        await self._remove(launch.replica.name)
+        await self._ensure_network()
+        template = launch.revision.template
+        for image in {
+            spec.image_of(c.image) for c in (*template.init_containers, *template.containers)
+        }:
+            await images.ensure(self._docker, image, launch)
+        await self._make_volumes(launch)
+        for init in template.init_containers:
+            await self._run_to_its_end(launch, init)
+        main, *others = template.containers
+        first = await self._create(launch, main, "main")
+        await first.start()
+        sides = [await self._create(launch, c, "side", first.id) for c in others]
+        for side in sides:
+            await side.start()
+        self._watch(launch.replica.name, [first, *sides])
+        return self._started(launch, await first.show())
+
+    async def _running(self, replica: str, wanted: int) -> dict[str, Any] | None:
+        """The main container when all of the replica's containers run already."""
+        found = await self._list(replica, states=["running"])
+        shown = [await container.show() for container in found]
+        mains = [s for s in shown if s["Config"]["Labels"].get(spec.ROLE) == "main"]
+        if len(shown) < wanted or not mains:
+            return None
+        if replica not in self._watched:
+            self._watch(replica, found)
+        return mains[0]
+
+    def _started(self, launch: Launch, shown: dict[str, Any]) -> Started:
+        networks = shown["NetworkSettings"]["Networks"]
+        ip = networks.get(self._owner.network, {}).get("IPAddress", "")
+        if not ip:  # it ended before it could be looked at; the watch tells why
+            return Started("127.0.0.1:1")
+        ports = {str(port): f"{ip}:{port}" for port in spec.probe_ports(launch)}
+        return Started(f"{ip}:{launch.target_port}", ports)
+
+    async def _create(
+        self, launch: Launch, container: InitContainer, role: str, main_id: str = ""
+    ) -> DockerContainer:
+        config = spec.config_of(launch, container, role, self._owner, main_id)
+        name = spec.container_name(launch.replica.name, container.name, is_main=role == "main")
+        made = await self._docker.containers.create(config, name=name)
+        volumes = {v.name: v for v in launch.revision.template.volumes}
+        for mount in container.volume_mounts:
+            volume = volumes[mount.volume_name]
+            if volume.storage_type == "Secret":
+                await made.put_archive(mount.mount_path, spec.secret_files(launch, volume))
+        return made
+
+    async def _run_to_its_end(self, launch: Launch, init: InitContainer) -> None:
+        container = await self._create(launch, init, "init")
+        await container.start()
+        code = (await container.wait())["StatusCode"]
+        if code:
+            tail = tuple(await self._tail(container, _EVIDENCE_LINES))
+            raise StartFailed("InitContainerFailed", Exit(code, tail).sentence(init.name))
+
+    async def _make_volumes(self, launch: Launch) -> None:
+        for volume in launch.revision.template.volumes:
+            if volume.storage_type != "HostPath":
+                name = spec.volume_name(launch.replica.name, volume)
+                labels = self._owner.labels(launch.replica.name)
+                await self._docker.volumes.create({"Name": name, "Labels": labels})
+
+    async def _ensure_network(self) -> None:
+        name = self._owner.network
+        try:
+            await self._docker.networks.get(name)
+        except aiodocker.DockerError as error:
+            if error.status != 404:
+                raise
+            with contextlib.suppress(aiodocker.DockerError):  # a sibling made it meanwhile
+                await self._docker.networks.create({"Name": name, "CheckDuplicate": True})
+
+    # --- watching
+
+    def _watch(self, replica: str, containers: list[DockerContainer]) -> None:
+        self._watched[replica] = asyncio.create_task(self._until_one_ends(replica, containers))
+
+    async def _until_one_ends(self, replica: str, containers: list[DockerContainer]) -> None:
+        """When one container ends the replica has: the others are ended too, and it is told."""
+        waits = {asyncio.create_task(self._ended(c)): c for c in containers}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            end = next(iter(done)).result()
+            for container in containers:
+                with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
+                    await container.kill()
+        finally:
+            for task in waits:
+                task.cancel()
+        if self._watched.get(replica) is asyncio.current_task():
+            del self._watched[replica]
+        self._on_exit(replica, end)
+
+    async def _ended(self, container: DockerContainer) -> Exit:
+        """How a container ended; an engine that is away for a while is waited for."""
+        while True:
+            try:
+                await container.wait()
+                shown = await container.show()
+                break
+            except aiodocker.DockerError as error:
+                if error.status in _GONE:
+                    return Exit(None)  # somebody removed it
+            except _Unreachable:
+                pass
+            await asyncio.sleep(_RETRY_S)
+        state, host = shown["State"], shown["HostConfig"]
+        return Exit(
+            state["ExitCode"],
+            tuple(await self._tail(container, _EVIDENCE_LINES)),
+            container=shown["Config"]["Labels"].get(spec.CONTAINER, ""),
+            is_out_of_memory=bool(state.get("OOMKilled")),
+            limit=f"{host['Memory'] >> 20}Mi" if host.get("Memory") else "",
+        )
+
+    async def hint(self, replica: Replica) -> str:
+        """What is likely wrong with a replica that does not answer."""
+        try:
+            shown = [await c.show() for c in await self._list(replica.name, states=["running"])]
+        except (aiodocker.DockerError, *_Unreachable):
+            return ""
+        pids = [s["State"]["Pid"] for s in shown if s["State"].get("Pid")]
+        target = int(replica.address.rpartition(":")[2])
+        return listening.mismatch(pids[0], target) if pids else ""
+
+    # --- ending
+
+    async def stop(self, replica: Replica, grace_s: float) -> None:
+        """TERM, wait, KILL, and nothing of it is left; waits for an engine that is away."""
+        watch = self._watched.pop(replica.name, None)
+        if watch is not None:
+            watch.cancel()
+        while True:
+            try:
+                for container in await self._list(replica.name, states=["running"]):
+                    await container.stop(t=int(grace_s))
+                await self._remove(replica.name)
+                return
+            except aiodocker.DockerError as error:
+                log.warning("event=stop_failed replica=%s reason=%r", replica.name, error.message)
+            except _Unreachable:
+                pass
+            await asyncio.sleep(_RETRY_S)
+
+    async def _clean(self, replica: str) -> None:
+        with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
+            await self._remove(replica)
+
+    async def _remove(self, replica: str) -> None:
+        """Its containers and volumes, running or not."""
+        for container in await self._list(replica):
+            await _unless_gone(container.delete(force=True, v=True))
+        filters = self._owner.filters(replica)
+        for volume in (await self._docker.volumes.list(filters=filters)).get("Volumes") or []:
+            found = await self._docker.volumes.get(volume["Name"])
+            await _unless_gone(found.delete())
+
+    # --- finding
+
+    async def survivors(self) -> dict[str, bool] | None:
+        """Replicas that have containers, and whether the main one runs."""
+        if self._is_absent:
+            return {}
+        try:
+            found = await self._list()
+            shown = [await container.show() for container in found]
+        except (aiodocker.DockerError, *_Unreachable) as error:
+            log.warning("event=engine_away url=%s reason=%r", self._url, str(error))
+            if self._waiting is None or self._waiting.done():
+                self._waiting = asyncio.create_task(self._wait_for_engine())
+            return None
+        running: dict[str, list[DockerContainer]] = {}
+        alive: dict[str, bool] = {}
+        for container, facts in zip(found, shown, strict=True):
+            labels, is_running = facts["Config"]["Labels"], facts["State"]["Running"]
+            name = labels[spec.REPLICA]
+            is_main = labels.get(spec.ROLE) == "main"
+            alive[name] = alive.get(name, False) or (is_main and is_running)
+            if is_running:
+                running.setdefault(name, []).append(container)
+        for name, is_alive in alive.items():
+            if is_alive and name not in self._watched:
+                self._watch(name, running[name])
+        return alive
+
+    async def _wait_for_engine(self) -> None:
+        while True:
+            await asyncio.sleep(_RETRY_S)
+            try:
+                await self._docker.version()
+                break
+            except (aiodocker.DockerError, *_Unreachable):
+                continue
+        self._waiting = None
+        await self._on_back()
+
+    async def _list(
+        self, replica: str = "", states: list[str] | None = None
+    ) -> list[DockerContainer]:
+        filters = self._owner.filters(replica) | ({"status": states} if states else {})
+        return await self._docker.containers.list(all=True, filters=filters)
+
+    # --- logs
+
+    async def logs(self, replica: str, tail: int) -> list[str]:
+        """The last lines of its main container."""
+        try:
+            container = await self._main(replica)
+            return await self._tail(container, tail) if container is not None else []
+        except (aiodocker.DockerError, *_Unreachable):
+            return []
+
+    async def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+        """Those, and what comes, until it ends."""
+        try:
+            container = await self._main(replica)
+            if container is None:
+                return
+            async for line in container.log(stdout=True, stderr=True, follow=True, tail=tail):
+                yield line.rstrip("\n")
+        except (aiodocker.DockerError, *_Unreachable):
+            return
+
+    async def _main(self, replica: str) -> DockerContainer | None:
+        for container in await self._list(replica):
+            if (await container.show())["Config"]["Labels"].get(spec.ROLE) == "main":
+                return container
+        return None
+
+    async def _tail(self, container: DockerContainer, tail: int) -> list[str]:
+        with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
+            lines = await container.log(stdout=True, stderr=True, tail=tail)
+            return "".join(lines).splitlines()
+        return []
+
+    def forget(self, replica: str) -> None:
+        """Nothing was kept but what `stop` has removed."""
+
+
+async def _unless_gone(call: Awaitable[object]) -> None:
+    try:
+        await call
+    except aiodocker.DockerError as error:
+        if error.status not in _GONE:
+            raise

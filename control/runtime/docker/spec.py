@@ -1,0 +1,128 @@
+"""From a replica to what the Docker Engine is asked to create. Pure.
+
+A replica is one container for each of the template's, all in the network namespace of the first.
+Labels say whose they are: nothing is ever found, stopped or removed by its name alone.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from control.runtime.base import Launch
+from control.template import InitContainer, Volume
+
+INSTANCE = "turnout.instance"  # id of the store whose replica it is
+REPLICA = "turnout.replica"
+CONTAINER = "turnout.container"  # its name in the template
+ROLE = "turnout.role"  # main, side or init
+_LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+
+
+def image_of(image: str) -> str:
+    """The image as the engine knows it; `docker:` only says who runs it."""
+    return image.removeprefix("docker:")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose containers these are, and where they live."""
+
+    instance: str
+    network: str
+
+    def labels(self, replica: str) -> dict[str, str]:
+        """What marks everything of one replica."""
+        return {INSTANCE: self.instance, REPLICA: replica}
+
+    def filters(self, replica: str = "") -> dict[str, list[str]]:
+        """To find what is ours, or what is one replica's."""
+        labels = [f"{INSTANCE}={self.instance}"]
+        return {"label": [*labels, f"{REPLICA}={replica}"] if replica else labels}
+
+
+def volume_name(replica: str, volume: Volume) -> str:
+    """Of the engine's volume behind an EmptyDir or Secret."""
+    return f"turnout.{replica}.{volume.name}"
+
+
+def container_name(replica: str, container: str, *, is_main: bool) -> str:
+    """What `docker ps` shows: the replica's name, and the container's for the others."""
+    return replica if is_main else f"{replica}.{container}"
+
+
+def config_of(
+    launch: Launch, container: InitContainer, role: str, owner: Owner, main_id: str = ""
+) -> dict[str, Any]:
+    """The body of a create; a side container joins the network of `main_id`."""
+    replica = launch.replica.name
+    host: dict[str, Any] = {
+        "LogConfig": _LOGS,
+        "RestartPolicy": {"Name": "no"},  # control decides, and knows why
+        "Mounts": list(_mounts(launch, container)),
+        "NetworkMode": f"container:{main_id}" if main_id else owner.network,
+        "Init": True,  # reaps zombies, and TERM reaches programs that are not made for pid 1
+    }
+    resources = container.resources
+    if resources is not None and resources.cpu is not None:
+        host["NanoCpus"] = int(resources.cpu * 1e9)
+    if resources is not None and resources.memory is not None:
+        host |= {"Memory": resources.memory_bytes, "MemorySwap": resources.memory_bytes}
+    variables = launch.variables(container.env, launch.target_port)
+    config: dict[str, Any] = {
+        "Image": image_of(container.image),
+        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Labels": owner.labels(replica) | {CONTAINER: container.name, ROLE: role},
+        "HostConfig": host,
+        "StopTimeout": launch.replica.grace_s,
+    }
+    if not main_id:
+        config["Hostname"] = replica[:63]
+    if container.command:
+        config["Entrypoint"] = list(container.command)
+    if container.args:
+        config["Cmd"] = list(container.args)
+    return config
+
+
+def _mounts(launch: Launch, container: InitContainer) -> Iterable[dict[str, Any]]:
+    volumes = {volume.name: volume for volume in launch.revision.template.volumes}
+    for mount in container.volume_mounts:
+        volume = volumes[mount.volume_name]
+        if volume.storage_type == "HostPath":
+            source = volume.storage_name or ""
+            if mount.sub_path:
+                source = f"{source.rstrip('/')}/{mount.sub_path}"
+            yield {"Type": "bind", "Source": source, "Target": mount.mount_path}
+        else:
+            name = volume_name(launch.replica.name, volume)
+            yield {"Type": "volume", "Source": name, "Target": mount.mount_path}
+
+
+def secret_files(launch: Launch, volume: Volume) -> bytes:
+    """The files of a Secret volume as a tar archive; without a choice, all secrets."""
+    chosen = {f.path or f.secret_ref: f.secret_ref for f in volume.secrets} or {
+        name: name for name in launch.secrets
+    }
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for path, name in chosen.items():
+            content = launch.secrets.get(name, "").encode()
+            info = tarfile.TarInfo(path)
+            info.size, info.mode = len(content), 0o444
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def probe_ports(launch: Launch) -> set[int]:
+    """Ports other than the target's that probes ask."""
+    found = set()
+    for container in launch.revision.template.containers:
+        for probe in container.probes:
+            asked = probe.http_get or probe.tcp_socket
+            if asked is not None:
+                found.add(asked.port)
+    return found - {launch.target_port}
