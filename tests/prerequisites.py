@@ -14,6 +14,8 @@ import sys
 PROGRAMS = {
     "promtool": ("prometheus", "that the metrics are valid"),
     "curl": ("curl", "the tour of the README"),
+    "dockerd": ("docker.io", "containers"),
+    "busybox": ("busybox-static", "containers"),
     "strace": ("strace", "kills at every commit"),
 }
 

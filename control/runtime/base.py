@@ -38,7 +38,7 @@ class Exit:
         elif self.code == _KILLED:
             text += " (killed, often out of memory)"
         text += "."
-        return f"{text} Last output: {' | '.join(self.tail)}" if self.tail else text
+        return f"{text} Last output: {' | '.join(self.tail).rstrip('.')}." if self.tail else text
 
 
 OnExit = Callable[[str, Exit], None]  # replica name
