@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -228,6 +229,7 @@ class _Watch:
             return
         await self._delay(probe)
         successes = failures = 0
+        phase = _phase() if is_ready else 1.0
         while True:
             wrong = await self._ask(probe)
             successes, failures = (0, failures + 1) if wrong else (successes + 1, 0)
@@ -239,10 +241,13 @@ class _Watch:
                 self._not_ready(number, wrong)
             # A replica that is expected to come is asked more often than its period says: the
             # period is how long a *change* may go unnoticed, not how long a deploy should wait.
-            await asyncio.sleep(probe.period_seconds if is_ready else min(1, probe.period_seconds))
+            pause = probe.period_seconds if is_ready else min(1, probe.period_seconds)
+            await asyncio.sleep(pause * phase)
+            phase = 1.0
 
     async def _liveness(self, probe: Probe) -> None:
         await self._delay(probe)
+        await asyncio.sleep(probe.period_seconds * _phase())
         failures = 0
         while True:
             wrong = await self._ask(probe)
@@ -251,3 +256,8 @@ class _Watch:
                 self._prober.tell(self._replica, Verdict.LIVENESS_FAILED, wrong)
                 return
             await asyncio.sleep(probe.period_seconds)
+
+
+def _phase() -> float:
+    """Where in its period a probe begins: a thousand at the same moment would be a stall."""
+    return random.random()

@@ -129,6 +129,7 @@ def _rules(model: _Snapshot) -> Iterator[Problem]:
     if fold(model.domain.encode()) != model.domain.encode():
         yield Problem(("domain",), "not a lower-case host name")
     owners: dict[str, str] = {}
+    names: set[str] = set()
     for i, app in enumerate(model.apps):
         at: Path = ("apps", i)
         if not APP_NAME.fullmatch(app.name):
@@ -137,15 +138,13 @@ def _rules(model: _Snapshot) -> Iterator[Problem]:
                 f"{app.name!r} is no app name: {NAME_RULE.format(32)}",
             )
         for key, what in [(app.name, "app"), *((h, "host") for h in app.hosts)]:
-            if owners.setdefault(key, app.name) != app.name or (what == "app" and _twice(model, i)):
+            is_known = what == "app" and app.name in names
+            if owners.setdefault(key, app.name) != app.name or is_known:
                 yield Problem((*at, "name" if what == "app" else "hosts"), f"{key} appears twice")
+        names.add(app.name)
         yield from _host_rules(app, at, model.domain)
         yield from _revision_rules(app, at)
         yield from _traffic_rules(app, at)
-
-
-def _twice(model: _Snapshot, i: int) -> bool:
-    return any(app.name == model.apps[i].name for app in model.apps[:i])
 
 
 def _host_rules(app: _App, at: Path, domain: str) -> Iterator[Problem]:
