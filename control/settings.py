@@ -31,7 +31,7 @@ class ControlSettings:
     azure_port: int = setting(
         -1, "Port on loopback that serves Azure's API over TLS, for az; 0 picks one, -1 is none."
     )
-    docker: str = setting(
+    docker_host: str = setting(
         "", "Docker Engine, unix:// or tcp://; by default DOCKER_HOST, then its usual socket."
     )
     docker_host_paths: tuple[str, ...] = setting(

@@ -24,6 +24,11 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
         if not path.is_file():
             raise BadSettings(f"routes: there is no file {path}")
         return FileSource(path, settings.domain)
+    if settings.docker:
+        from router.discovery import DockerSource  # aiodocker, for who uses it
+
+        state = settings.state / "router"
+        return DockerSource(settings.docker_host, settings.domain, state, settings.docker_resync_s)
     known = tokens.read(settings.token_file)
     return ControlSource(
         settings.control, settings.state / "router", known[0].value if known else ""

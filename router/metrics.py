@@ -88,6 +88,11 @@ class RouterCollector(Collector):
         reloads.add_metric(["failure"], s.reloads.failed)
         yield reloads
         yield _gauge(
+            "turnout_discovery_conflicts",
+            "Contradictions among container labels that were settled by rule.",
+            len(s.snapshot.problems),
+        )
+        yield _gauge(
             "turnout_table_last_reload_success_timestamp_seconds",
             "When a table was last taken, in Unix time.",
             s.reloads.last_success,

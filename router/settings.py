@@ -24,6 +24,15 @@ class RouterSettings:
     state: Path = setting(_STATE, "Directory of everything that survives a restart.")
     routes: str = setting("", "Routes file to follow (TOML).")
     control: str = setting("", "Control plane to follow: http://HOST:PORT or unix:PATH.")
+    docker: bool = setting(
+        False, "Follow the labelled containers of a Docker Engine (turnout.enable=true)."
+    )
+    docker_host: str = setting(
+        "", "Docker Engine, unix:// or tcp://; by default DOCKER_HOST, then its usual socket."
+    )
+    docker_resync_s: float = setting(
+        15.0, "Seconds between two looks at all containers, should an event be lost."
+    )
     token_file: str = setting(
         "", "File of NAME ROLE TOKEN lines; needed once the admin port leaves loopback."
     )
@@ -134,8 +143,8 @@ class RouterSettings:
             if getattr(self, name) <= 0:
                 raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
         check_log_level(self.log_level)
-        if bool(self.routes) == bool(self.control):
-            raise BadSettings("a router follows either --routes FILE or --control URL")
+        if sum(map(bool, (self.routes, self.control, self.docker))) != 1:
+            raise BadSettings("a router follows one of --routes FILE, --control URL, --docker")
         return self
 
 

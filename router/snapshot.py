@@ -47,6 +47,7 @@ class Snapshot:
     apps: tuple[App, ...] = ()
     version: int = 0
     epoch: str = ""
+    problems: tuple[str, ...] = ()  # contradictions that discovery settled by its rule
 
 
 def app_from(wire: dict[str, Any]) -> App:

@@ -91,6 +91,7 @@ class _Snapshot(_Model):
     version: Annotated[int, Field(ge=0)] = 0
     epoch: str = ""
     apps: list[_App] = []
+    problems: list[str] = []
 
 
 # In a file somebody writes by hand, an unknown key is a spelling mistake.
@@ -199,5 +200,6 @@ def _freeze(model: _Snapshot) -> snapshot.Snapshot:
         domain=model.domain,
         version=model.version,
         epoch=model.epoch,
+        problems=tuple(model.problems),
         apps=tuple(snapshot.app_from(app.model_dump()) for app in model.apps),
     )

@@ -50,6 +50,9 @@ def router(
     control: Annotated[
         str | None, typer.Option("--control", help="Control plane: http://HOST:PORT or unix:PATH.")
     ] = None,
+    docker: Annotated[
+        bool | None, typer.Option("--docker", help="Follow labelled containers.")
+    ] = None,
     listen: Listen = None,
     admin: Admin = None,
     workers: Workers = None,
@@ -58,7 +61,7 @@ def router(
     config: Config = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Run a router alone: on a routes file, or following a control plane."""
+    """Run a router alone: on a routes file, following a control plane, or containers' labels."""
     from router.__main__ import run
 
     flags = {**locals()}

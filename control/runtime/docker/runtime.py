@@ -49,7 +49,7 @@ class DockerRuntime:
         on_exit: OnExit,
         on_back: Callable[[], Awaitable[None]],
     ) -> None:
-        self._url = engine_url(settings.docker)
+        self._url = engine_url(settings.docker_host)
         self._host_paths = settings.docker_host_paths
         self._owner = spec.Owner(instance, "turnout")
         self._on_exit = on_exit

@@ -1,0 +1,5 @@
+"""Routes from the labels of containers that somebody else runs."""
+
+from router.discovery.source import DockerSource
+
+__all__ = ["DockerSource"]

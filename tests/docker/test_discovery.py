@@ -1,0 +1,89 @@
+"""Containers that somebody else runs: found by label, left in time, and no request is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docker.conftest import docker
+from tests.support.load import Load
+from tests.support.turnout import Turnout, until
+
+
+@pytest.fixture
+def router(state: Path, image: str) -> Iterator[Turnout]:
+    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
+    with Turnout("router", "--docker", state=state / "s", docker_resync_s=1, **flags) as router:
+        yield router
+
+
+def start(name: str, image: str, *args: str, **labels: str) -> str:
+    """A labelled container, as compose would start it; returns its id."""
+    given = {"app": "web", "port": "8080", "probe.path": "/", "probe.interval": "200ms"} | {
+        key.replace("_", "."): value for key, value in labels.items()
+    }
+    flags = [x for k, v in given.items() for x in ("--label", f"turnout.{k}={v}")]
+    env = ("-e", "PORT=8080", "-e", f"CONTAINER_APP_REVISION={name}")
+    return docker("run", "-d", "--name", name, "--label", "turnout.enable=true", *flags, *env,
+                  *args, image)  # fmt: skip
+
+
+def page(router: Turnout, host: str = "web.localhost") -> str:
+    status, _, text = router.get(host)
+    return text if status == 200 else ""
+
+
+def test_containers_come_and_go(router: Turnout, image: str) -> None:
+    assert router.get("web.localhost")[0] == 404
+    start("one", image, revision="v1")
+    until(lambda: "one" in page(router))
+    start("two", image, revision="v2", label="next")
+    until(lambda: "two" in page(router))  # the newest ready one serves
+    assert "one" in page(router, "web--v1.localhost")
+    assert "two" in page(router, "web---next.localhost")
+    start("wrong", image, revision="v3", weight="many")
+    problem = until(lambda: router.must("GET", "/table")["problems"])
+    assert "turnout.weight" in problem[0]
+    assert "turnout_discovery_conflicts 1.0" in router.call("GET", "/metrics")[1]
+    assert "two" in page(router)
+    docker("rm", "-f", "two")
+    until(lambda: "one" in page(router))
+    docker("rm", "-f", "one")
+    until(lambda: router.get("web.localhost")[0] == 404)
+
+
+def test_a_split_by_labels_is_kept(router: Turnout, image: str) -> None:
+    start("one", image, revision="v1", weight="80")
+    start("two", image, revision="v2", weight="20")
+    until(lambda: {page(router).partition(" ")[0] for _ in range(50)} == {"one", "two"})
+    (app,) = router.must("GET", "/table")["apps"]
+    assert {r["name"]: r["weight"] for r in app["revisions"]} == {"web--v1": 80, "web--v2": 20}
+
+
+def test_a_health_check_is_waited_for(router: Turnout, image: str) -> None:
+    check = ("--health-cmd", "test -e /tmp/well", "--health-interval", "1s",
+             "--health-retries", "1")  # fmt: skip
+    start("one", image, *check, revision="v1")
+    until(lambda: "unhealthy" in docker("ps", "--filter", "name=one", "--format", "{{.Status}}"))
+    assert page(router) == ""
+    docker("exec", "one", "/bin/touch", "/tmp/well")
+    until(lambda: "one" in page(router))
+
+
+async def test_a_rolling_update_loses_no_request(router: Turnout, image: str) -> None:
+    """New containers start, then old ones are stopped: as `compose up --scale` and others do."""
+    await asyncio.to_thread(start, "web-0", image, revision="v0")
+    await asyncio.to_thread(until, lambda: "web-0" in page(router))
+    load = Load(router.port, "web.localhost", 200)
+    running = asyncio.create_task(load.run())
+    for number in range(1, 21):
+        await asyncio.to_thread(start, f"web-{number}", image, revision=f"v{number}")
+        await asyncio.to_thread(until, lambda n=number: f"web-{n} " in page(router))
+        await asyncio.to_thread(docker, "stop", "-t", "1", f"web-{number - 1}")
+    load.stop()
+    outcome = await running
+    assert outcome.sent > 1000
+    assert not outcome.failures, outcome
