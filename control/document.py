@@ -21,6 +21,9 @@ This page is made from the code: `make docs`.
 |---|---|
 | [routes.toml](routes.toml) | a routes file for a router alone |
 | [turnout.toml](turnout.toml) | a settings file for `turnout up` |
+| [compose/](compose) | turnout in containers: [sidecar](compose/sidecar.yaml), [edge by labels](compose/edge.yaml), [control and router on the engine](compose/full.yaml) |
+| [systemd/](systemd) | units with socket activation and readiness |
+| [base-image.sh](base-image.sh) | a base for the Dockerfile where none can be pulled |
 """
 
 

@@ -16,6 +16,7 @@ PROGRAMS = {
     "curl": ("curl", "the tour of the README"),
     "dockerd": ("docker.io", "containers"),
     "busybox": ("busybox-static", "containers"),
+    "debootstrap": ("debootstrap", "turnout as a container"),
     "strace": ("strace", "kills at every commit"),
 }
 

@@ -10,19 +10,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 IO = {"asyncio", "socket", "ssl", "subprocess", "aiohttp", "uvloop", "sqlite3", "selectors"}
 PURE = [
-    "control/commands/configure.py", "control/commands/deploy.py",
-    "control/commands/life.py", "control/commands/split.py", "control/commands/steps.py",
-    "control/compiler.py", "control/dry_run.py", "control/explain.py",
-    "control/label_history.py",
-    "control/labels.py", "control/lifecycle.py", "control/planner.py", "control/resources.py",
-    "control/rollback.py", "control/runtime/docker/spec.py", "control/schema.py", "control/template.py", "control/traffic.py",
-    "control/vault.py", "router/attempts.py",
-    "router/budget.py", "router/chunked.py", "router/discovery/labels.py",
-    "router/discovery/rules.py", "router/errors.py", "router/exchange.py",
-    "router/fields.py", "router/hosts.py", "router/ingress/repeated.py", "router/merge.py",
-    "router/overload.py", "router/request_head.py", "router/response_head.py",
-    "router/routes_file.py", "router/selection.py", "router/snapshot.py", "router/stats.py",
-    "router/table.py", "router/validate.py", "router/websocket.py",
+    "control/commands/configure.py", "control/commands/deploy.py", "control/commands/life.py",
+    "control/commands/split.py", "control/commands/steps.py", "control/compiler.py",
+    "control/dry_run.py", "control/explain.py", "control/label_history.py", "control/labels.py",
+    "control/lifecycle.py", "control/planner.py", "control/resources.py", "control/rollback.py",
+    "control/runtime/docker/spec.py", "control/schema.py", "control/template.py",
+    "control/traffic.py", "control/vault.py", "router/attempts.py", "router/budget.py",
+    "router/chunked.py", "router/discovery/labels.py", "router/discovery/rules.py",
+    "router/errors.py", "router/exchange.py", "router/fields.py", "router/hosts.py",
+    "router/ingress/repeated.py", "router/merge.py", "router/overload.py",
+    "router/request_head.py", "router/response_head.py", "router/routes_file.py",
+    "router/selection.py", "router/snapshot.py", "router/stats.py", "router/table.py",
+    "router/validate.py", "router/websocket.py",
 ]  # fmt: skip
 # What a worker may not load: it would pay for it in memory and start-up, and never use it.
 NOT_IN_WORKERS = {"aiohttp", "pydantic", "prometheus_client", "typer", "rich"}
