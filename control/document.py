@@ -21,7 +21,9 @@ This page is made from the code: `make docs`.
 |---|---|
 | [routes.toml](routes.toml) | a routes file for a router alone |
 | [turnout.toml](turnout.toml) | a settings file for `turnout up` |
-| [compose/](compose) | turnout in containers: [sidecar](compose/sidecar.yaml), [edge by labels](compose/edge.yaml), [control and router on the engine](compose/full.yaml) |
+| [compose/sidecar.yaml](compose/sidecar.yaml) | turnout as a sidecar of one app |
+| [compose/edge.yaml](compose/edge.yaml) | routes by labels, scraped by Prometheus |
+| [compose/full.yaml](compose/full.yaml) | control and router, on the engine behind a socket proxy |
 | [systemd/](systemd) | units with socket activation and readiness |
 | [base-image.sh](base-image.sh) | a base for the Dockerfile where none can be pulled |
 """

@@ -53,15 +53,24 @@ class Api:
         try:
             status, answer = asyncio.run(self._send(method, path, body))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            fail(
-                f"no control plane answers at {self._server} ({error or type(error).__name__}); "
-                "start one with: turnout up, or name one with --server or TURNOUT_SERVER"
-            )
+            self._unreachable(error)
         if status == 404 and missing_is_none:
             return None
         if status >= 400:
             self._explain(status, answer)
         return answer
+
+    async def text(self, path: str) -> str:
+        """A page that is not of the API; leaves with a sentence when it fails."""
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
+                session.get(self._server + path) as response,
+            ):
+                return await response.text()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._unreachable(error)
 
     async def lines(self, *path: str) -> AsyncIterator[str]:
         """The lines of an answer that goes on."""
@@ -92,6 +101,12 @@ class Api:
                 return response.status, orjson.loads(raw) if raw else None
             except orjson.JSONDecodeError:
                 return response.status, {"error": {"message": raw.decode(errors="replace")}}
+
+    def _unreachable(self, error: Exception) -> NoReturn:
+        fail(
+            f"no control plane answers at {self._server} ({error or type(error).__name__}); "
+            "start one with: turnout up, or name one with --server or TURNOUT_SERVER"
+        )
 
     def _explain(self, status: int, answer: Any) -> NoReturn:
         error = answer.get("error", {}) if isinstance(answer, dict) else {}

@@ -18,6 +18,7 @@ from control.cli import (
     resources,
     secrets,
     servers,
+    top,
 )
 from router import __version__
 
@@ -54,6 +55,7 @@ app.command()(apply.plan)
 app.command()(apply.apply)
 app.command("azure-env")(azure_env.azure_env)
 app.command()(logs.logs)
+app.command()(top.top)
 app.command()(explain.explain)
 app.command()(journal.journal)
 app.command()(journal.rollback)

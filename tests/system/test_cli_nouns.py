@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,19 @@ def test_logs_are_followed_until_the_replica_ends(up: Turnout) -> None:
     assert run("app", "delete", "job", "--yes", server=up.server).returncode == 0
     assert following.wait(timeout=30) == 0
     following.stdout.close()
+
+
+def test_top_shows_what_each_revision_does(up: Turnout, cli: Cli) -> None:
+    top = subprocess.Popen(
+        [*TURNOUT, "top", "shop", "--interval", "2", "-o", "json"],
+        env=environment(server=up.server), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while top.poll() is None:
+        color(up)
+    assert top.stdout is not None
+    (row,) = json.loads(top.stdout.read())
+    top.stdout.close()
+    assert row["revision"] == "shop--v1"
+    assert row["requests"] > 1
+    assert row["errors"] == 0
+    assert row["p50"] <= row["p99"]
