@@ -23,6 +23,7 @@ def compile_app(view: AppView) -> snapshot.App | None:
                 endpoints=tuple(
                     snapshot.Endpoint(replica=r.name, address=r.address) for r in view.ready(name)
                 ),
+                fault=snapshot.Fault(**app.faults[name]) if name in app.faults else None,
             )
             for name in sorted(shares)
         )

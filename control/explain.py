@@ -86,6 +86,7 @@ def _revision(
         "weight": weight,
         "chance": round(chances.get(name, 0.0), 4),
         "why": _why(name, weight, ready, chances),
+        "fault": view.app.faults.get(name) if view.app is not None else None,
         "replicas": [
             {
                 "name": r.name,

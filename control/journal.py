@@ -99,6 +99,7 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
     if old.app.is_stopped != new.app.is_stopped:
         yield "app stopped" if new.app.is_stopped else "app started"
     yield from _pending(old.app, new.app)
+    yield from _faults(old.app, new.app)
     yield from vault.changes(old.app.configuration, new.app.configuration)
     yield from _tags(old.app, new.app)
     before, after = _settings(old.app), _settings(new.app)
@@ -112,6 +113,14 @@ def _pending(old: App, new: App) -> Iterator[str]:
     for label, name in new.pending.items():
         if old.pending.get(label) != name:
             yield f"label {label} goes to {name} once it is ready"
+
+
+def _faults(old: App, new: App) -> Iterator[str]:
+    for name in sorted(old.faults.keys() | new.faults.keys()):
+        was, now = old.faults.get(name), new.faults.get(name)
+        if was != now:
+            text = ", ".join(f"{key} {value:g}" for key, value in now.items()) if now else "none"
+            yield f"fault of revision {name}: {text}"
 
 
 def _tags(old: App, new: App) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from control import label_history, labels, traffic
-from control.commands import purge, rested, woken
+from control.commands import expire, purge, rested, woken
 from control.errors import Invalid
 from control.resources import (
     App,
@@ -60,7 +60,9 @@ def plan(
         for name in list(view.revisions):
             _judge(result, name, now, limits)
         _switch(result, now)
-        result.view = purge(labels.settle(restore(result.view, now), now))
+        settled = labels.settle(restore(result.view, now), now)
+        result.view, fault_ends_at = expire(purge(settled), now)
+        result.wake(fault_ends_at)
         for revision in result.view.revisions.values():
             _scale(result, revision, now, new_name)
     _leave(result, now)

@@ -52,6 +52,7 @@ class App:
     pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
     restoring: dict[str, Any] = field(default_factory=dict)  # a rollback waiting for revisions
     problem: str = ""  # what a caller should know of the last change: it was given up, and why
+    faults: dict[str, dict[str, Any]] = field(default_factory=dict)  # by revision: snapshot.Fault
     label_history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     resource_group: str = ""  # where an Azure client put it; empty for the native API

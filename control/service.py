@@ -19,6 +19,7 @@ from control.schema import AppBody, TrafficRule
 from control.store import Store
 from control.template import Template
 from router.hosts import fold
+from router.snapshot import Fault
 
 _NEWEST = 1 << 62  # above every record's number
 BodyOf = Callable[[AppView], AppBody]
@@ -199,6 +200,18 @@ class Service:
     def remove_secret(self, app: str, name: str) -> AppView:
         """Take a secret away. Raises Invalid while something needs it."""
         return self._change(app, lambda view, now: commands.remove_secret(view, name, now))
+
+    def set_fault(self, app: str, revision: str, fault: Fault) -> AppView:
+        """Let a fault act on a revision for a while."""
+        return self._change(
+            app, lambda view, now: commands.set_fault(view, revision.lower(), fault, now)
+        )
+
+    def clear_fault(self, app: str, revision: str) -> AppView:
+        """End it."""
+        return self._change(
+            app, lambda view, now: commands.clear_fault(view, revision.lower(), now)
+        )
 
     def forget_label(self, app: str, label: str) -> AppView:
         """Drop the history of a label."""

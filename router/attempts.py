@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from random import random
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from router import errors
@@ -18,7 +18,7 @@ from router.replicas import Replica
 from router.request_head import RequestHead
 from router.response_head import ResponseHead
 from router.selection import less_loaded, with_room
-from router.table import RevisionRoute, Route
+from router.table import FaultRoute, RevisionRoute, Route
 
 if TYPE_CHECKING:
     from router.edge import Edge
@@ -99,7 +99,25 @@ class Attempts(ABC):
         self.reason = found.reason
         self.revision = revision
         revision.stats.in_flight += 1
-        self._attempt(errors.NO_READY_REPLICA)
+        if revision.fault is None:
+            self._attempt(errors.NO_READY_REPLICA)
+        else:
+            self._suffer(revision.fault)
+
+    def _suffer(self, fault: FaultRoute) -> None:
+        """An injected fault: some requests are answered with an error, some wait first."""
+        if time() >= fault.until:
+            self._attempt(errors.NO_READY_REPLICA)
+        elif random() * 100 < fault.abort_percent:
+            self._refuse(fault.outcome)
+        elif random() * 100 < fault.delay_percent:
+            self.edge.loop.call_later(fault.delay_s, self._delayed)
+        else:
+            self._attempt(errors.NO_READY_REPLICA)
+
+    def _delayed(self) -> None:
+        if not self.is_over:
+            self._attempt(errors.NO_READY_REPLICA)
 
     def _attempt(self, otherwise: Outcome, *, retry_for: str = "") -> None:
         """Try one more replica, or give the answer that the last attempt earned."""

@@ -19,7 +19,7 @@ class Outcome:
         self.code = code
         self.message = message
         self.extra = extra
-        self.status_line = b"HTTP/1.1 %d %s\r\n" % (status, REASONS[status])
+        self.status_line = b"HTTP/1.1 %d %s\r\n" % (status, REASONS.get(status, b"Error"))
 
     def __repr__(self) -> str:
         return f"<Outcome {self.status} {self.code}>"

@@ -20,6 +20,20 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is done to a part of a revision's requests on purpose, until a moment of Unix time.
+
+    Percentages are of its requests; an abort comes before a delay.
+    """
+
+    until: float
+    delay_ms: int = 0
+    delay_percent: float = 0.0
+    abort_status: int = 503
+    abort_percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """One active revision: its weight on the app's host, its labels, its ready replicas."""
 
@@ -27,6 +41,7 @@ class Revision:
     weight: int = 0
     labels: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,7 @@ def app_from(wire: dict[str, Any]) -> App:
                 endpoints=tuple(
                     Endpoint(e["replica"], e["address"]) for e in r.get("endpoints", ())
                 ),
+                fault=Fault(**r["fault"]) if r.get("fault") else None,
             )
             for r in wire.get("revisions", ())
         ),

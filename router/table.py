@@ -14,14 +14,29 @@ from router.errors import Outcome
 from router.hosts import app_host, label_host, parse_name, revision_host
 from router.replicas import Replica, ReplicaRegistry
 from router.selection import AliasTable
-from router.snapshot import App, Revision
+from router.snapshot import App, Fault, Revision
 from router.stats import RevisionStats, WorkerStats
+
+
+class FaultRoute:
+    """A fault, ready to act; it ends by itself, whether or not a newer table comes."""
+
+    __slots__ = ("abort_percent", "delay_percent", "delay_s", "outcome", "until")
+
+    def __init__(self, fault: Fault) -> None:
+        self.until = fault.until
+        self.delay_s = fault.delay_ms / 1000
+        self.delay_percent = fault.delay_percent
+        self.abort_percent = fault.abort_percent
+        self.outcome = Outcome(
+            fault.abort_status, "FaultInjected", "A fault was injected into this revision."
+        )
 
 
 class RevisionRoute:
     """A revision that can be chosen: its ready replicas and its counters."""
 
-    __slots__ = ("app", "name", "replicas", "stats", "weight")
+    __slots__ = ("app", "fault", "name", "replicas", "stats", "weight")
 
     def __init__(
         self, app: str, revision: Revision, replicas: tuple[Replica, ...], stats: RevisionStats
@@ -31,6 +46,7 @@ class RevisionRoute:
         self.weight = revision.weight
         self.replicas = replicas
         self.stats = stats
+        self.fault = FaultRoute(revision.fault) if revision.fault is not None else None
 
     def __repr__(self) -> str:
         return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"

@@ -63,6 +63,10 @@ def _endpoint(value: Any) -> Any:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
+MAX_DELAY_MS = 60_000  # of an injected fault
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -72,11 +76,20 @@ class _Endpoint(_Model):
     replica: Name
 
 
+class _Fault(_Model):
+    until: float
+    delay_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] = 0
+    delay_percent: Percent = 0.0
+    abort_status: Annotated[int, Field(ge=400, le=599)] = 503
+    abort_percent: Percent = 0.0
+
+
 class _Revision(_Model):
     name: Name
     weight: int = 0
     labels: list[str] = []
     endpoints: list[Annotated[_Endpoint, BeforeValidator(_endpoint)]] = []
+    fault: _Fault | None = None
 
 
 class _App(_Model):

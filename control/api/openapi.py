@@ -24,6 +24,7 @@ _TEXT, _NUMBER, _BOOL = {"type": "string"}, {"type": "integer"}, {"type": "boole
 _MUTATING = ("PUT", "PATCH", "POST", "DELETE")
 _EXAMPLES = {"app": "shop", "revision": "shop--v1", "label": "blue", "secret": "db",
              "replica": "shop--v1-x2c4v"}  # fmt: skip
+_CHANGED = ("App", "Apps", "Names", "Revision", "")  # answers of what can be tried first
 _ERRORS = {400: "A rule is broken; nothing was changed.", 401: "A token is needed.",
            403: "The token may only read.", 404: "What was named does not exist.",
            409: "The present state forbids it.", 412: "If-Match named another version.",
@@ -52,6 +53,7 @@ _ANSWERS = {
         createdTime=_TEXT, replicas=_NUMBER, trafficWeight=_NUMBER, labels=_NAMES,
         lastActiveTime=_TEXT, fqdn=_TEXT, provisioningState=_TEXT, runningState=_TEXT,
         runningStateDetails=_TEXT, healthState=_TEXT, provisioningError=_TEXT, template=_OBJECT,
+        fault=_OBJECT,
     ),
     "Replica": _object(
         {"name": _TEXT, "createdTime": _TEXT, "runningState": _TEXT, "state": _TEXT,
@@ -113,7 +115,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         for name in names
     ]
     query = [*endpoint.query]
-    if endpoint.method in _MUTATING and endpoint.answer in ("App", "Apps", ""):
+    if endpoint.method in _MUTATING and endpoint.answer in _CHANGED:
         query.append(("dryRun", "boolean"))
     parameters += [
         {"name": name, "in": "query", "required": name == "url", "schema": {"type": kind}}
@@ -142,7 +144,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
         found[str(status)] = {"description": "Done."}
         if endpoint.answer and status != 204:
             found[str(status)] |= _content(endpoint.answer)
-    if endpoint.method in _MUTATING and endpoint.answer in ("App", "Apps", ""):
+    if endpoint.method in _MUTATING and endpoint.answer in _CHANGED:
         schema = [{"$ref": _REF.format(model=n)} for n in ("Preview", endpoint.answer) if n]
         found["200"] = {
             "description": "Done, or with dryRun what would be done.",

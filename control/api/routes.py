@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from control.api import (
     apps,
     explain,
+    faults,
     journal,
     revisions,
     secrets,
@@ -83,6 +84,8 @@ ENDPOINTS = (
     _E("POST", _REVISION + "/activate", revisions.activate, "Revision"),
     _E("POST", _REVISION + "/deactivate", revisions.deactivate, "Revision"),
     _E("POST", _REVISION + "/restart", revisions.restart, "Revision"),
+    _E("PUT", _REVISION + "/fault", faults.set_fault, "Revision", faults.FaultBody),
+    _E("DELETE", _REVISION + "/fault", faults.clear_fault, "Revision"),
     _E("GET", _REVISION + "/replicas", revisions.list_replicas, "Replicas"),
     _E("GET", _REPLICA, revisions.get_replica, "Replica"),
     _E("GET", _REPLICA + "/logs", revisions.get_logs, "Logs", query=_LOGS),

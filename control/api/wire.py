@@ -69,6 +69,14 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
             "runningStateDetails": details(revision, replicas),
             "healthState": health_state(app, revision, replicas),
         }
+    if fault := app.faults.get(revision.name):
+        wire["fault"] = {
+            "delayMs": fault["delay_ms"],
+            "delayPercent": fault["delay_percent"],
+            "abortStatus": fault["abort_status"],
+            "abortPercent": fault["abort_percent"],
+            "until": moment(fault["until"]),
+        }
     if revision.reason:  # of an inactive one too: a failed update that was undone says why
         wire["provisioningError"] = f"{revision.reason}: {revision.message}"
     return wire | {"template": revision.template.wire()}

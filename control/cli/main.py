@@ -11,6 +11,7 @@ from control.cli import (
     azure_env,
     deploy,
     explain,
+    faults,
     ingress,
     journal,
     labels,
@@ -64,5 +65,6 @@ app.add_typer(resources.revision_commands, name="revision")
 app.add_typer(resources.traffic_commands, name="traffic")
 app.add_typer(labels.label_commands, name="label")
 app.add_typer(ingress.ingress_commands, name="ingress")
+app.add_typer(faults.fault_commands, name="fault")
 app.add_typer(secrets.secret_commands, name="secret")
 app.add_typer(resources.replica_commands, name="replica")

@@ -13,6 +13,7 @@ from control.commands.deploy import (
     check_app_name,
     deploy,
 )
+from control.commands.faults import clear_fault, expire, set_fault
 from control.commands.life import (
     activate,
     deactivate,
@@ -36,7 +37,10 @@ __all__ = [
     "check_app_name",
     "configure",
     "deactivate",
+    "clear_fault",
     "deploy",
+    "expire",
+    "set_fault",
     "forget_label",
     "purge",
     "remove_secret",

@@ -7,6 +7,7 @@ import pytest
 from control import commands, traffic
 from control.errors import Conflict, ControlError, Invalid, NotFound
 from control.schema import TrafficRule
+from router.snapshot import Fault
 from tests.control.support import World
 from tests.support.builders import a_body
 
@@ -333,3 +334,23 @@ def test_a_purged_name_may_be_used_again() -> None:
         world.settle()
 
     assert world.deploy(suffix="v0", mode="single") == "shop--v0"
+
+
+def test_a_fault_ends_by_itself_and_with_its_revision() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    world.deploy(suffix="v2", image="process:")
+    world.settle()
+    for revision, until in (("shop--v1", world.now + 10), ("shop--v2", world.now + 99)):
+        fault = Fault(until=until, abort_percent=1)
+        world.view = commands.set_fault(world.view, revision, fault, world.now)
+    plan = world.plan()
+    assert set(world.app.faults) == {"shop--v1", "shop--v2"}
+    assert plan.wake_at == world.now + 10
+    world.now += 10
+    world.plan()
+    assert set(world.app.faults) == {"shop--v2"}
+    world.traffic(v1=100)
+    world.view = commands.deactivate(world.view, "shop--v2", world.now)
+    world.plan()
+    assert world.app.faults == {}

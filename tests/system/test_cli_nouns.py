@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,28 @@ def test_top_shows_what_each_revision_does(up: Turnout, cli: Cli) -> None:
     assert row["requests"] > 1
     assert row["errors"] == 0
     assert row["p50"] <= row["p99"]
+
+
+def test_a_fault_acts_is_shown_and_ends(up: Turnout, cli: Cli) -> None:
+    cli("fault", "set", "shop", "v1", "--abort", "503", "--for", "1h")
+    refused = until(lambda: (page := up.get("shop.localhost"))[0] == 503 and page)
+    assert refused[1]["X-Turnout-Error"] == "FaultInjected"
+    assert cli.json("fault", "list", "shop")[0]["fault"]["abortPercent"] == 100
+    assert "fault of revision shop--v1" in cli("journal")
+    assert 'reason="FaultInjected"' in up.call("GET", "/metrics")[1]
+    assert cli.json("explain", "http://shop.localhost/")["revisions"][0]["fault"]
+    cli("fault", "clear", "shop", "v1")
+    until(lambda: up.get("shop.localhost")[0] == 200)
+
+    cli("fault", "set", "shop", "v1", "--delay", "400ms", "--percent", "100", "--for", "2s")
+    until(lambda: seconds(up) >= 0.4)
+    until(lambda: seconds(up) < 0.2)  # by itself
+    until(lambda: cli.json("fault", "list", "shop") == [])
+    assert "duration" in cli.fails("fault", "set", "shop", "v1", "--delay", "long", code=2)
+    assert "abortStatus" in cli.fails("fault", "set", "shop", "v1", "--abort", "200")
+
+
+def seconds(up: Turnout) -> float:
+    began = time.monotonic()
+    up.get("shop.localhost")
+    return time.monotonic() - began

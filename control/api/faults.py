@@ -1,0 +1,56 @@
+"""Handlers of injected faults."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field, model_validator
+
+from control.api.keys import SERVICE
+from control.api.problems import body_of, decode, reply
+from control.api.wire import revision_wire
+from control.model import Model
+from router.snapshot import Fault
+from router.validate import MAX_DELAY_MS, Percent
+
+_MOST_S = 86400.0
+
+
+class FaultBody(Model):
+    """What to do to which part of a revision's requests, and for how many seconds."""
+
+    delay_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] = 0
+    delay_percent: Percent = 100.0
+    abort_status: Annotated[int, Field(ge=400, le=599)] = 503
+    abort_percent: Percent = 0.0
+    seconds: Annotated[float, Field(gt=0, le=_MOST_S)] = 300.0
+
+    @model_validator(mode="after")
+    def _does_something(self) -> FaultBody:
+        if not (self.delay_ms and self.delay_percent) and not self.abort_percent:
+            raise ValueError("give delayMs or abortPercent")
+        return self
+
+
+async def set_fault(request: web.Request) -> web.Response:
+    """PUT …/fault: some requests are delayed or refused, until the seconds are over."""
+    body, match = decode(FaultBody, await body_of(request)), request.match_info
+    fault = Fault(
+        time.time() + body.seconds,
+        body.delay_ms,
+        body.delay_percent if body.delay_ms else 0.0,
+        body.abort_status,
+        body.abort_percent,
+    )
+    service = request.app[SERVICE]
+    view = service.set_fault(match["app"], match["revision"], fault)
+    return reply(revision_wire(view, view.revisions[match["revision"].lower()], service.domain))
+
+
+async def clear_fault(request: web.Request) -> web.Response:
+    """DELETE …/fault: end it at once."""
+    service, match = request.app[SERVICE], request.match_info
+    view = service.clear_fault(match["app"], match["revision"])
+    return reply(revision_wire(view, view.revisions[match["revision"].lower()], service.domain))
