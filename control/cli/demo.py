@@ -149,6 +149,19 @@ def _reachable(address: str) -> str:
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "") else address  # noqa: S104
 
 
+def _print_targets(launcher: Launcher) -> None:
+    """What a load generator can ask for; the recipes are in benchmarks/targets/."""
+    url = f"http://{APP}.localhost:{launcher.ingress.rpartition(':')[2]}/"
+    for query, what in (
+        ("", "a small page"),
+        ("?delay=50ms&jitter=20ms", "50 to 70 ms late"),
+        ("?status=503", "an error of the app's own"),
+        ("?size=1MiB", "a large answer; with &chunked=1 of unknown length"),
+        ("?ws=1", "a WebSocket that says everything twice"),
+    ):
+        console.print(f"{url + query:<60} {what}", markup=False, soft_wrap=True)
+
+
 def _print_tour(launcher: Launcher) -> None:
     port = launcher.ingress.rpartition(":")[2]
     server = f"http://{launcher.admin}"
@@ -167,7 +180,7 @@ def _print_tour(launcher: Launcher) -> None:
     sys.stdout.flush()
 
 
-async def run(launcher: Launcher, stop: asyncio.Event, *, is_quiet: bool) -> None:
+async def run(launcher: Launcher, stop: asyncio.Event, *, is_quiet: bool, is_target: bool) -> None:
     """Run the demo on what has been launched, until `stop`."""
     async with aiohttp.ClientSession() as session:
         demo = Demo(launcher, session)
@@ -175,8 +188,11 @@ async def run(launcher: Launcher, stop: asyncio.Event, *, is_quiet: bool) -> Non
             return
         launcher.announce()
         _print_tour(launcher)
+        if is_target:
+            _print_targets(launcher)
+            sys.stdout.flush()
         tasks = []
-        if not is_quiet:
+        if not is_quiet and not is_target:
             tasks = [asyncio.create_task(demo.send()), asyncio.create_task(demo.show())]
         await stop.wait()
         for task in tasks:

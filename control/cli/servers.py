@@ -142,6 +142,9 @@ def demo(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No display and no traffic of its own.")
     ] = False,
+    target: Annotated[
+        bool, typer.Option("--target", help="For load generators: no traffic of its own.")
+    ] = False,
     listen: Listen = None,
     admin: Admin = None,
     workers: Workers = None,
@@ -153,7 +156,9 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="turnout-demo-") as scratch:
         environment = _environment({"listen": listen, "admin": admin, "workers": workers}, None)
         environment["TURNOUT_LOG_LEVEL"] = "warning"  # the display is the log
-        code = _launch(environment, state or Path(scratch), partial(run, is_quiet=quiet))
+        code = _launch(
+            environment, state or Path(scratch), partial(run, is_quiet=quiet, is_target=target)
+        )
     raise typer.Exit(code)
 
 
