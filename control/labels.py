@@ -109,7 +109,7 @@ def settle(view: AppView, now: float) -> AppView:
     app = replace(app, pending=pending)
     if rules != traffic.rules_of(app):
         app = _with_rules(app, rules)
-    wanted = {*pending.values(), *(rule.revision_name for rule in rules)}
+    wanted = {*pending.values(), *(rule.revision_name for rule in rules), *app.restored}
     revisions = {
         name: _rested(r, now) if r.is_active and not _stays(r, app, wanted) else r
         for name, r in view.revisions.items()

@@ -143,18 +143,20 @@ def _switch(plan: Plan, now: float) -> None:
     view.app = app
     if not app.serving and not app.candidate:
         return
-    recreates = app.configuration.update_strategy == "recreate"
-    wanted = {app.candidate or app.serving} if recreates else {app.serving, app.candidate}
+    wanted = {app.candidate or app.serving} if app.recreates else {app.serving, app.candidate}
+    wanted |= app.restored
     for name, revision in list(view.revisions.items()):
         is_wanted = name in wanted
         # Until the switch is made, what had traffic keeps it (contract §4.5, §5).
         is_needed = (
             not app.serving
-            and not recreates
+            and not app.recreates
             and traffic.shares(view).get(name, traffic.Share()).weight > 0
         )
         is_evidence = (
-            not recreates and name == app.latest and revision.provisioning is Provisioning.FAILED
+            not app.recreates
+            and name == app.latest
+            and revision.provisioning is Provisioning.FAILED
         )
         if revision.is_active and not (is_wanted or is_needed or is_evidence):
             view.revisions[name] = rested(revision, now)
@@ -195,8 +197,7 @@ def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName)
     assert app is not None
     if not revision.is_active or app.is_stopped:
         return
-    recreates = app.is_single and app.configuration.update_strategy == "recreate"
-    if recreates and any(r.revision != revision.name for r in view.replicas.values()):
+    if app.recreates and any(r.revision != revision.name for r in view.replicas.values()):
         return  # the other revision's replicas end first: two must never run
     wanted = _wanted(revision)
     staying = [r for r in view.of(revision.name) if not r.is_leaving]

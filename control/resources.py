@@ -65,6 +65,17 @@ class App:
         """Whether only one revision serves."""
         return self.configuration.active_revisions_mode == "single"
 
+    @property
+    def recreates(self) -> bool:
+        """Whether the old revision ends before the new one starts; never on the way to a split."""
+        strategy = self.configuration.update_strategy
+        return self.is_single and strategy == "recreate" and not self.restoring
+
+    @property
+    def restored(self) -> frozenset[str]:
+        """The revisions that a waiting rollback needs."""
+        return frozenset(self.restoring.get("needs", ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:

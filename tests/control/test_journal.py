@@ -176,3 +176,53 @@ def test_a_record_of_a_time_when_nobody_was_active_can_be_gone_back_to() -> None
     world.view = roll_back(world.view, record, world.now)
     world.settle()
     assert shares(world) == {"v1": 100}
+
+
+@pytest.mark.parametrize("mode", ["single", "labels"])
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_a_mode_that_keeps_one_revision_keeps_those_the_way_back_needs(
+    mode: str, is_settled: bool
+) -> None:
+    world = two()
+    world.traffic(v1=80, v2=20)
+    record = state(world)
+    world.traffic(v2=100)
+    world.view = commands.set_mode(world.view, mode, world.now, "prod" if mode == "labels" else "")
+    if is_settled:
+        world.settle()
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    assert not world.app.problem
+    assert shares(world) == {"v1": 80, "v2": 20}
+    assert world.app.configuration.active_revisions_mode == "multiple"
+
+
+def test_the_way_back_to_a_split_runs_both_although_updates_recreate() -> None:
+    world = two()
+    world.traffic(v1=80, v2=20)
+    record = state(world)
+    body = world.app.configuration.model_copy(
+        update={"active_revisions_mode": "single", "update_strategy": "recreate"}
+    )
+    world.view = commands.configure(world.view, body, world.now)
+    world.settle()
+    assert world.active() == ["v2"]
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    assert shares(world) == {"v1": 80, "v2": 20}
+
+
+def test_a_given_up_way_back_leaves_single_mode_with_one_revision() -> None:
+    world = two()
+    world.traffic(v1=80, v2=20)
+    record = state(world)
+    world.view = commands.set_mode(world.view, "single", world.now)
+    world.settle()
+    world.broken.add("shop--v1")
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    world.now += 601
+    world.settle()
+    assert "shop--v1 did not become ready" in world.app.problem
+    assert shares(world) == {"v2": 100}
+    assert world.active() == ["v2"]

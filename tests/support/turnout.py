@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -63,30 +64,34 @@ class Turnout:
         return [*TURNOUT, *self.args]
 
     def __enter__(self) -> Turnout:
-        return self.wait_ready()
+        try:
+            return self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def wait_ready(self) -> Turnout:
         """Until the ready line."""
-        self.read_until(b"ready ")
-        line = next(x for x in self.stderr.splitlines() if x.startswith(b"ready "))
+        line = self.read_until(b"^ready .*\n").group()
         self.facts = dict(word.split("=", 1) for word in line.decode().split()[1:])
         return self
 
-    def read_until(self, text: bytes) -> None:
-        """Read stderr until it holds a text."""
+    def read_until(self, pattern: bytes) -> re.Match[bytes]:
+        """Read stderr until a pattern is found in it; `^` is the beginning of a line."""
         ends_at = time.monotonic() + READY_S
         assert self.process.stderr is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stderr, selectors.EVENT_READ)
-            while text not in self.stderr or not self.stderr.endswith(b"\n"):
+            while not (found := re.search(pattern, self.stderr, re.MULTILINE)):
                 left = ends_at - time.monotonic()
-                assert selector.select(max(0.0, left)), f"no {text!r} in {self.stderr.decode()}"
+                assert selector.select(max(0.0, left)), f"no {pattern!r} in {self.stderr.decode()}"
                 read = os.read(self.process.stderr.fileno(), 65536)
                 assert read, f"ended with {self.process.wait()}: {self.stderr.decode()}"
                 self.stderr += read
+        return found
 
     @property
     def port(self) -> int:

@@ -34,7 +34,8 @@ class Cli:
 
 @pytest.fixture
 def up(state: Path) -> Iterator[Turnout]:
-    settings = {"state": state / "s", "restart_backoff_s": 0.1}
+    no_engine = f"unix://{state}/no-engine.sock"
+    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
     with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
         yield up
 
@@ -94,7 +95,7 @@ def test_mistakes_get_a_sentence_that_says_what_to_do(up: Turnout) -> None:
     assert "create it with --image" in cli.fails("deploy", "shop", code=2)
     assert "there is no app shop" in cli.fails("app", "show", "shop")
     assert "process: needs the command" in cli.fails("deploy", "shop", "--image", "process:")
-    assert "container runtime" in cli.fails("deploy", "shop", "--image", "nginx:1.27")
+    assert "there is no Docker Engine at" in cli.fails("deploy", "shop", "--image", "nginx:1.27")
     cli("deploy", "shop", "--image", "process:demo", "--revision-suffix", "v1", "--no-wait")
     said = cli.fails("traffic", "set", "shop", "--revision-weight", "v1=80")
     assert "turnout revision set-mode shop --mode multiple" in said
