@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control import labels, traffic, vault
-from control.resources import App, AppView
+from control.resources import App, AppView, Provisioning
 
 _NOTHING = AppView(None)
 _MOST_LINES = 50  # of one record's changes; a template may be long
@@ -92,7 +92,9 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
         elif known.is_active != revision.is_active:
             yield f"revision {name} {'activated' if revision.is_active else 'deactivated'}"
         elif known.generation != revision.generation:
-            yield f"revision {name} restarted"
+            was_failed = known.provisioning is Provisioning.FAILED
+            is_retry = was_failed and revision.provisioning is Provisioning.PROVISIONING
+            yield f"revision {name} {'tried again' if is_retry else 'restarted'}"
     yield from (f"revision {name} purged" for name in old.revisions if name not in new.revisions)
     if old.app is None:
         return

@@ -98,7 +98,9 @@ def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: L
     looping = [
         r
         for r in plan.view.of(revision.name)
-        if r.state is ReplicaState.BACKOFF and r.restarts >= limits.crash_loop_exits
+        if r.state is ReplicaState.BACKOFF
+        and r.restarts >= limits.crash_loop_exits
+        and r.generation == revision.generation
     ]
     if looping:
         worst = looping[0]

@@ -26,13 +26,15 @@ def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
 
 
 def activate(view: AppView, name: str, now: float) -> AppView:
-    """Bring a revision back; in single mode it takes over once it is ready."""
+    """Bring a revision back, or try a failed one again; in single mode it takes over once ready."""
     app, revision = steps.app_of(view), steps.revision_of(view, name)
     labels.refuse_by_hand(app, "put a label on the revision")
     if app.is_single and name != app.serving:
         app = replace(app, candidate=name, updated_at=now)
-    if revision.is_active:
+    if revision.is_active and revision.provisioning is not Provisioning.FAILED:
         return steps.replace_app(view, app)
+    if revision.is_active:  # with new replicas: those that failed pause for longer and longer
+        revision = replace(revision, generation=revision.generation + 1)
     return steps.with_revision(view, app, woken(revision, view, app, now))
 
 

@@ -116,6 +116,29 @@ def test_a_new_revision_that_fails_never_serves_and_says_why() -> None:
     assert serving(world) == {"v1": 100}
 
 
+def test_activating_a_failed_revision_is_a_new_attempt() -> None:
+    """What was in its way (a full disk, a registry, a database) may be gone."""
+    world = single()
+    world.broken = {"shop--v2"}
+    world.deploy(suffix="v2", mode="single", image="process:")
+    world.settle()
+    failing = world.view.of("shop--v2")[0]
+    world.set(failing.name, state=ReplicaState.BACKOFF, restarts=3, start_again_at=world.now + 60)
+    world.settle()
+    assert world.view.revisions["shop--v2"].provisioning is Provisioning.FAILED
+
+    world.broken = set()
+    world.now += LIMITS.progress_deadline_s
+    world.view = commands.activate(world.view, "shop--v2", world.now)
+    world.plan()
+    assert world.view.revisions["shop--v2"].provisioning is Provisioning.PROVISIONING
+    assert serving(world) == {"v1": 100}
+    world.settle()
+    assert serving(world) == {"v2": 100}
+    assert world.active() == ["v2"]
+    assert failing.name not in world.view.replicas  # its growing pause is not waited for
+
+
 def test_a_later_good_revision_replaces_both() -> None:
     world = single()
     world.broken = {"shop--v2"}

@@ -10,7 +10,7 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def image(engine: None) -> str:
     """A web server of two megabytes, imported once."""
+    return load_image(docker)
+
+
+def load_image(docker: Callable[..., str]) -> str:
+    """Import the image into an engine; `docker` is its command."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.add(BUSYBOX, "bin/busybox")

@@ -56,6 +56,7 @@ class DockerRuntime:
         self._on_back = on_back
         self._client: aiodocker.Docker | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
+        self._making_network = asyncio.Lock()
         self._waiting: asyncio.Task[None] | None = None  # for an engine that does not answer
 
     @property
@@ -194,14 +195,22 @@ class DockerRuntime:
                 await self._docker.volumes.create({"Name": name, "Labels": labels})
 
     async def _ensure_network(self) -> None:
+        """The network that replicas live in, once: of two with its name none can be used."""
+        async with self._making_network:
+            found = await self._networks()
+            if not found:
+                await self._docker.networks.create({"Name": self._owner.network})
+                found = await self._networks()
+            for double in found[1:]:  # another control plane made one at the same moment
+                with contextlib.suppress(aiodocker.DockerError):
+                    await (await self._docker.networks.get(double["Id"])).delete()
+
+    async def _networks(self) -> list[dict[str, Any]]:
+        """Those that have the name of ours, oldest first; the engine lets several have one."""
         name = self._owner.network
-        try:
-            await self._docker.networks.get(name)
-        except aiodocker.DockerError as error:
-            if error.status != 404:
-                raise
-            with contextlib.suppress(aiodocker.DockerError):  # a sibling made it meanwhile
-                await self._docker.networks.create({"Name": name, "CheckDuplicate": True})
+        listed = await self._docker.networks.list(filters={"name": [f"^{name}$"]})
+        exact = [network for network in listed if network["Name"] == name]
+        return sorted(exact, key=lambda network: (network["Created"], network["Id"]))
 
     # --- watching
 

@@ -1,0 +1,90 @@
+"""A Docker Engine of a test's own, beside any other: one that may be killed, or filled up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.support.turnout import children, until
+
+# No bridge and no rules of the firewall: replicas are reached at their addresses, and nothing
+# of the machine's other engine is in the way.
+_APART = ("--bridge=none", "--iptables=false", "--ip6tables=false",
+          "--default-address-pool", "base=10.213.0.0/16,size=24")  # fmt: skip
+
+
+class Engine:
+    """One dockerd; what it keeps is in `root`."""
+
+    def __init__(self, root: Path, *flags: str, data: Path | None = None) -> None:
+        self.root = root
+        self.host = f"unix://{root}/d.sock"
+        places = ("--data-root", str(data or root / "data"), "--exec-root", str(root / "exec"))
+        self._command = ["dockerd", "--host", self.host, *places,
+                         "--pidfile", str(root / "pid"), *_APART, *flags]  # fmt: skip
+        self._log = (root / "log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Engine:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            with contextlib.suppress(AssertionError):
+                if found := self.docker("ps", "-aq").split():
+                    self.docker("rm", "-f", "-v", *found)
+        finally:
+            if self._process is not None:
+                self._process.terminate()
+                self._process.wait(timeout=60)
+            self._log.close()
+            self._unmount()
+
+    def _unmount(self) -> None:
+        """What an engine leaves mounted: its own folder, and all of one that was killed."""
+        lines = Path("/proc/mounts").read_text().splitlines()
+        places = [place for line in lines if (place := line.split()[1]).startswith(f"{self.root}/")]
+        for place in reversed(places):
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+
+    def start(self) -> None:
+        """Start it, or again; returns when it answers."""
+        environment = {k: v for k, v in os.environ.items() if k != "TEST_MARK"}
+        self._process = subprocess.Popen(
+            self._command, env=environment, stdout=self._log, stderr=self._log,
+            start_new_session=True,
+        )  # fmt: skip
+        process = self._process
+        until(lambda: process.poll() is not None or self._answers(), timeout_s=60)
+        assert process.poll() is None, (self.root / "log").read_text()[-2000:]
+
+    def kill(self) -> None:
+        """SIGKILL, its containerd too; its containers run on."""
+        assert self._process is not None
+        helpers = children(self._process.pid)
+        self._process.kill()
+        self._process.wait(timeout=30)
+        for pid in helpers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # One that init has not reaped yet would be taken for a containerd that runs.
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in helpers))
+
+    def _answers(self) -> bool:
+        return self._run("version").returncode == 0
+
+    def docker(self, *args: str, data: bytes | None = None) -> str:
+        """The docker command, to its end."""
+        done = self._run(*args, data=data)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode().strip()
+
+    def _run(self, *args: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "DOCKER_HOST": self.host}
+        return subprocess.run(
+            ["docker", *args], input=data, env=environment, capture_output=True, check=False
+        )
