@@ -19,20 +19,29 @@ from router.supervisor import Supervisor
 
 def source_of(settings: RouterSettings) -> SnapshotSource:
     """The source that the settings name."""
+    told = _told(settings)
+    if not settings.docker:
+        assert told is not None  # RouterSettings.check
+        return told
+    from router.discovery import CombinedSource, DockerSource  # aiodocker, for who uses it
+
+    state = settings.state / "router"
+    found = DockerSource(settings.docker_host, settings.domain, state, settings.docker_resync_s)
+    return CombinedSource(told, found) if told is not None else found
+
+
+def _told(settings: RouterSettings) -> SnapshotSource | None:
+    """What is followed but found containers."""
     if settings.routes:
         path = Path(settings.routes)
         if not path.is_file():
             raise BadSettings(f"routes: there is no file {path}")
         return FileSource(path, settings.domain)
-    if settings.docker:
-        from router.discovery import DockerSource  # aiodocker, for who uses it
-
-        state = settings.state / "router"
-        return DockerSource(settings.docker_host, settings.domain, state, settings.docker_resync_s)
+    if not settings.control:
+        return None
     known = tokens.read(settings.token_file)
-    return ControlSource(
-        settings.control, settings.state / "router", known[0].value if known else ""
-    )
+    token = known[0].value if known else ""
+    return ControlSource(settings.control, settings.state / "router", token)
 
 
 def run(settings: RouterSettings) -> int:

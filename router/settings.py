@@ -25,7 +25,9 @@ class RouterSettings:
     routes: str = setting("", "Routes file to follow (TOML).")
     control: str = setting("", "Control plane to follow: http://HOST:PORT or unix:PATH.")
     docker: bool = setting(
-        False, "Follow the labelled containers of a Docker Engine (turnout.enable=true)."
+        False,
+        "Follow the labelled containers of a Docker Engine (turnout.enable=true); alone, or beside"
+        " a control plane or routes file, whose apps come first.",
     )
     docker_host: str = setting(
         "", "Docker Engine, unix:// or tcp://; by default DOCKER_HOST, then its usual socket."
@@ -143,8 +145,10 @@ class RouterSettings:
             if getattr(self, name) <= 0:
                 raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
         check_log_level(self.log_level)
-        if sum(map(bool, (self.routes, self.control, self.docker))) != 1:
-            raise BadSettings("a router follows one of --routes FILE, --control URL, --docker")
+        if self.routes and self.control:
+            raise BadSettings("a router follows --routes FILE or --control URL, not both")
+        if not (self.routes or self.control or self.docker):
+            raise BadSettings("a router follows --routes FILE, --control URL or --docker")
         return self
 
 

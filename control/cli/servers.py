@@ -45,14 +45,17 @@ AzurePort = Annotated[
 ]
 
 
+Docker = Annotated[
+    bool | None, typer.Option("--docker", help="Follow the labelled containers of the engine, too.")
+]
+
+
 def router(
     routes: Annotated[str | None, typer.Option("--routes", help="Routes file, TOML.")] = None,
     control: Annotated[
         str | None, typer.Option("--control", help="Control plane: http://HOST:PORT or unix:PATH.")
     ] = None,
-    docker: Annotated[
-        bool | None, typer.Option("--docker", help="Follow labelled containers.")
-    ] = None,
+    docker: Docker = None,
     listen: Listen = None,
     admin: Admin = None,
     workers: Workers = None,
@@ -92,6 +95,7 @@ def up(
     config: Config = None,
     token_file: TokenFile = None,
     azure_port: AzurePort = None,
+    docker: Docker = None,
 ) -> None:
     """Run a control plane and a router on this host."""
     flags = {**locals()}
@@ -207,7 +211,7 @@ def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: s
 
 def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
     """Flags as the environment of the processes that are started; checked here, at once."""
-    names = ("listen", "admin", "workers", "domain", "token_file", "azure_port")
+    names = ("listen", "admin", "workers", "domain", "token_file", "azure_port", "docker")
     given = {name: str(flags[name]) for name in names if flags.get(name) is not None}
     _settings(RouterSettings, {**given, "control": "unix:x", "routes": ""}, config)
     _settings(ControlSettings, given, config, CONTROL_TABLE)

@@ -9,15 +9,17 @@ the rule below decides, and says so.
 - A label or host that two want: the newest ready revision has the label, the app that came first
   the host.
 - A container whose labels cannot be read is left out.
+- What the control plane or the routes file names, app or host, is theirs.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 from router.discovery.labels import Replica
 from router.hosts import fold
-from router.snapshot import App, Endpoint, Revision
+from router.snapshot import App, Endpoint, Revision, Snapshot
 
 Problems = list[str]
 
@@ -150,5 +152,31 @@ def _hosts(
             problems.append(f"{app}: {host} lies under the domain {domain} itself")
         elif owners.setdefault(host, app) != app:
             problems.append(f"{app}: host {host} belongs to {owners[host]} already")
+        else:
+            yield host
+
+
+def combine(first: Snapshot, second: Snapshot) -> Snapshot:
+    """Apps of a control plane or a file beside those that were found: the first are right."""
+    problems = [*first.problems, *second.problems]
+    names = {app.name for app in first.apps}
+    hosts = {host: app.name for app in first.apps for host in app.hosts}
+    found = []
+    for app in second.apps:
+        if app.name in names:
+            problems.append(f"{app.name}: containers are left out, an app of this name is there")
+        else:
+            kept = tuple(_free(app, first.domain, hosts, problems))
+            found.append(dataclasses.replace(app, hosts=kept))
+    apps = sorted((*first.apps, *found), key=lambda app: app.name)
+    return Snapshot(first.domain, tuple(apps), problems=tuple(sorted(problems)))
+
+
+def _free(app: App, domain: str, hosts: dict[str, str], problems: list[str]) -> Iterator[str]:
+    for host in app.hosts:
+        if host in hosts:
+            problems.append(f"{app.name}: host {host} belongs to {hosts[host]} already")
+        elif host.removeprefix("*.") == domain or host.endswith(f".{domain}"):
+            problems.append(f"{app.name}: {host} lies under the domain {domain} itself")
         else:
             yield host

@@ -10,7 +10,9 @@ import pytest
 
 from tests.docker.conftest import docker
 from tests.support.load import Load
-from tests.support.turnout import Turnout, until
+from tests.support.turnout import Turnout, template, until
+
+INGRESS = {"ingress": {"targetPort": 80}}
 
 
 @pytest.fixture
@@ -87,3 +89,32 @@ async def test_a_rolling_update_loses_no_request(router: Turnout, image: str) ->
     outcome = await running
     assert outcome.sent > 1000
     assert not outcome.failures, outcome
+
+
+async def test_beside_a_control_plane(state: Path, image: str) -> None:
+    """Both kinds of app are served, and a deploy is acknowledged in control's own versions."""
+    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "drain_timeout_s": 600}
+    with Turnout("up", "--docker", state=state / "s", docker_resync_s=1, **flags) as up:
+        start("one", image, revision="v1")
+        start("theirs", image, app="shop", revision="v9")
+        up.must("PUT", "/v1/apps/shop", {"configuration": INGRESS, "template": template("v1")})
+        until(lambda: "shop--v1" in page(up, "shop.localhost"))
+        until(lambda: "one" in page(up))
+        load = Load(up.port, "web.localhost", 100)
+        flowing = asyncio.create_task(load.run())
+
+        def deploy_and_replace() -> None:
+            up.must("PATCH", "/v1/apps/shop", {"template": template("v2")})
+            until(lambda: "shop--v2" in page(up, "shop.localhost"))
+            old = "/v1/apps/shop/revisions/shop--v1/replicas"
+            until(lambda: not up.must("GET", old)["value"])  # no router uses it, one has said
+            start("two", image, revision="v2")
+            until(lambda: "two" in page(up))
+            docker("stop", "-t", "1", "one")
+
+        await asyncio.to_thread(deploy_and_replace)
+        load.stop()
+        outcome = await flowing
+        assert not outcome.failures, outcome
+        problems = up.must("GET", "/table")["problems"]
+        assert "shop: containers are left out" in str(problems), problems

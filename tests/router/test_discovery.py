@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from router.discovery.labels import Container, Probe, Replica, read
-from router.discovery.rules import table
+from router.discovery.rules import combine, table
 from router.snapshot import App, Snapshot
 from router.validate import check
 
@@ -160,3 +160,22 @@ def test_the_newest_container_of_a_revision_speaks_for_it() -> None:
     app, problems = app_of(old, a_replica("b", "v1", 2, label="green"))
     assert app.revisions[0].labels == ("green",)
     assert problems == ["shop--v1: its containers disagree; b, the newest, counts"]
+
+
+def test_beside_a_control_plane_its_apps_and_hosts_come_first() -> None:
+    told = Snapshot("localhost", (App("shop", hosts=("shop.example",)),))
+    found = Snapshot(
+        "localhost",
+        (App("blog", hosts=("blog.example", "shop.example", "x.localhost")), App("shop")),
+        problems=("one of its own",),
+    )
+    both = combine(told, found)
+    assert [(app.name, app.hosts) for app in both.apps] == [
+        ("blog", ("blog.example",)), ("shop", ("shop.example",)),
+    ]  # fmt: skip
+    assert both.problems == (
+        "blog: host shop.example belongs to shop already",
+        "blog: x.localhost lies under the domain localhost itself",
+        "one of its own",
+        "shop: containers are left out, an app of this name is there",
+    )

@@ -173,7 +173,7 @@ def test_sigterm_finishes_what_is_in_flight_and_exits_0(routed: Routed) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("router",), "one of --routes FILE, --control URL, --docker"),
+        (("router",), "--routes FILE, --control URL or --docker"),
         (("router", "--routes", "/nowhere.toml"), "there is no file /nowhere.toml"),
         (("router", "--routes", "x", "--listen", "nonsense"), "is not HOST:PORT"),
         (("up", "--admin", "0.0.0.0:0", "--listen", "127.0.0.1:0"), "--token-file"),
