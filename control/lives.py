@@ -21,6 +21,7 @@ from control.store import Store
 log = logging.getLogger("turnout.control")
 
 _S = ReplicaState
+_ON_ITS_WAY = (_S.PENDING, _S.STARTING, _S.BACKOFF)
 
 Act = Callable[[Replica, Coroutine[None, None, None]], None]
 
@@ -89,7 +90,7 @@ class Lives:
             self.move(name, replica.app, _S.READY, ready_at=time.time(), reason="", message="")
         elif verdict is Verdict.UNREADY:
             if replica.state is _S.STARTING:
-                self._act(replica, self._note(name, f"Not ready yet: {seen}."))
+                self._act(replica, self._guess(name, f"Not ready yet: {seen}."))
             else:
                 message = f"Readiness probe failed: {seen}."
                 self.move(name, replica.app, _S.UNREADY, reason="ProbeFailed", message=message)
@@ -99,7 +100,7 @@ class Lives:
             message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
             self._act(replica, self._restart(replica, message))
 
-    async def _note(self, name: str, message: str) -> None:
+    async def _guess(self, name: str, message: str) -> None:
         """Keep what was seen last, and why that may be, in case it never becomes ready."""
         replica = self.find(name)
         if replica is None or replica.message.endswith(message):
@@ -107,10 +108,17 @@ class Lives:
         hint = await self._runtimes[replica.runtime].hint(replica)
         replica = self.find(name)
         if replica is not None and replica.state is _S.STARTING:
-            view = self._store.view(replica.app)
-            noted = replace(replica, message=f"{hint} {message}".strip())
-            after = AppView(view.app, view.revisions, {**view.replicas, name: noted})
-            self.record(replica.app, view, after)
+            self.note(name, f"{hint} {message}".strip())
+
+    def note(self, name: str, message: str) -> None:
+        """What a replica that is on its way is waiting for."""
+        replica = self.find(name)
+        if replica is None or replica.state not in _ON_ITS_WAY or replica.message == message:
+            return
+        view = self._store.view(replica.app)
+        noted = replace(replica, message=message)
+        after = AppView(view.app, view.revisions, {**view.replicas, name: noted})
+        self.record(replica.app, view, after)
 
     def on_probe_failure(self, name: str, kind: str) -> None:
         """For the metric."""
@@ -119,7 +127,7 @@ class Lives:
             self._counters.count_probe_failure(replica.app, replica.revision, kind)
 
     async def _restart(self, replica: Replica, message: str) -> None:
-        if not self.back_off(replica.name, replica.app, "ProbeFailed", message, None):
+        if not self.back_off(replica.name, replica.app, "ProbeFailed", message):
             return
         await self._runtimes[replica.runtime].stop(replica, replica.grace_s)
 
@@ -135,11 +143,14 @@ class Lives:
             return
         if self.is_closing:  # we ended it; what is recorded is what should run next time
             return
-        message = end.sentence(end.container or self._container(replica))
+        end = replace(end, container=end.container or self._container(replica))
+        message = end.sentence(end.container)
         reason = "OOMKilled" if end.is_out_of_memory else "CrashLoopBackOff"
-        self.back_off(name, replica.app, reason, message, end.code)
+        self.back_off(name, replica.app, reason, message, end)
 
-    def back_off(self, name: str, app: str, reason: str, message: str, code: int | None) -> bool:
+    def back_off(
+        self, name: str, app: str, reason: str, message: str, end: Exit | None = None
+    ) -> bool:
         """It failed: again at once the first time, then after a growing pause (contract §7)."""
         self.prober.forget(name)
         replica = self.find(name)
@@ -158,5 +169,6 @@ class Lives:
             start_again_at=now + min(pause, self._settings.max_backoff_s),
             reason=reason,
             message=message,
-            exit_code=code,
+            exit_code=end.code if end is not None else None,
+            exited=end.container if end is not None else "",
         )

@@ -220,7 +220,7 @@ class _Watch:
             if failures >= probe.failure_threshold:
                 self._prober.tell(self._replica, Verdict.STARTUP_FAILED, wrong)
                 return False
-            self._prober.tell(self._replica, Verdict.UNREADY, wrong)
+            self._prober.tell(self._replica, Verdict.UNREADY, f"startup probe: {wrong}")
             await asyncio.sleep(probe.period_seconds)
 
     async def _readiness(self, number: int, probe: Probe | None, *, is_ready: bool) -> None:

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Coroutine, Mapping
+from functools import partial
 
 from control import traffic
 from control.commands import SUFFIX_ALPHABET
@@ -171,7 +172,7 @@ class Reconciler:
         try:
             started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
         except StartFailed as error:
-            self.lives.back_off(replica.name, replica.app, error.reason, str(error), None)
+            self.lives.back_off(replica.name, replica.app, error.reason, str(error))
             return
         self.lives.move(
             replica.name,
@@ -195,6 +196,7 @@ class Reconciler:
             target_port=configuration.ingress.target_port if configuration.ingress else 80,
             secrets=configuration.secret_values,
             registries=configuration.registries,
+            progress=partial(self.lives.note, replica.name),
         )
 
     async def _stop(self, replica: Replica) -> None:

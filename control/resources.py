@@ -119,6 +119,7 @@ class Replica:
     ready_at: float = 0.0
     restarts: int = 0
     exit_code: int | None = None
+    exited: str = ""  # which of its containers that was
     start_again_at: float = 0.0
     drain_since: float = 0.0
     reason: str = ""

@@ -76,13 +76,23 @@ class Service:
                 return replica
         raise NotFound(f"revision {revision} has no replica {name}")
 
-    async def logs(self, replica: Replica, tail: int) -> list[str]:
-        """The last lines of a replica's output."""
-        return await self._runtimes[replica.runtime].logs(replica.name, tail)
+    async def logs(self, replica: Replica, tail: int, container: str = "") -> list[str]:
+        """The last lines of a container's output; the main one's if none is named."""
+        self._check_container(replica, container)
+        return await self._runtimes[replica.runtime].logs(replica.name, tail, container)
 
-    def follow(self, replica: Replica, tail: int) -> AsyncIterator[str]:
+    def follow(self, replica: Replica, tail: int, container: str = "") -> AsyncIterator[str]:
         """Those, and what comes, until the replica has ended."""
-        return self._runtimes[replica.runtime].follow(replica.name, tail)
+        self._check_container(replica, container)
+        return self._runtimes[replica.runtime].follow(replica.name, tail, container)
+
+    def _check_container(self, replica: Replica, container: str) -> None:
+        _, revision = self.revision(replica.app, replica.revision)
+        template = revision.template
+        names = [c.name for c in (*template.containers, *template.init_containers)]
+        if container and container not in names:
+            known = ", ".join(names)
+            raise NotFound(f"revision {revision.name} has no container {container}; it has {known}")
 
     # --- changing
 

@@ -37,6 +37,11 @@ class ControlSettings:
     docker_host_paths: tuple[str, ...] = setting(
         (), "Directories of the host that HostPath volumes may lie in; none allows none."
     )
+    docker_publish: bool = setting(
+        False,
+        "Reach containers at published ports of 127.0.0.1, for an engine in a virtual machine"
+        " (Docker Desktop). Its proxy accepts for programs that do not listen yet: probe by HTTP.",
+    )
     on_exit: str = setting(
         "keep", "keep or stop the local processes when the control plane is told to leave."
     )

@@ -16,6 +16,7 @@ PROGRAMS = {
     "curl": ("curl", "the tour of the README"),
     "dockerd": ("docker.io", "containers"),
     "busybox": ("busybox-static", "containers"),
+    "docker-registry": ("docker-registry", "images from a registry"),
     "debootstrap": ("debootstrap", "turnout as a container"),
     "strace": ("strace", "kills at every commit"),
 }

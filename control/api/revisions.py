@@ -70,31 +70,30 @@ async def list_replicas(request: web.Request) -> web.Response:
     """GET …/replicas."""
     match = request.match_info
     view, revision = request.app[SERVICE].revision(match["app"], match["revision"])
-    return reply({"value": [replica_wire(r) for r in view.of(revision.name)]})
+    return reply({"value": [replica_wire(r, revision.template) for r in view.of(revision.name)]})
 
 
 async def get_replica(request: web.Request) -> web.Response:
     """GET …/replicas/{replica}."""
-    match = request.match_info
-    return reply(
-        replica_wire(
-            request.app[SERVICE].replica(match["app"], match["revision"], match["replica"])
-        )
-    )
+    service, match = request.app[SERVICE], request.match_info
+    _, revision = service.revision(match["app"], match["revision"])
+    replica = service.replica(match["app"], match["revision"], match["replica"])
+    return reply(replica_wire(replica, revision.template))
 
 
 async def get_logs(request: web.Request) -> web.StreamResponse:
-    """GET …/replicas/{replica}/logs?tail=N, with follow=true as a stream of text lines."""
+    """GET …/replicas/{replica}/logs?tail=N&container=C; follow=true streams lines of text."""
     service, match = request.app[SERVICE], request.match_info
     replica = service.replica(match["app"], match["revision"], match["replica"])
-    tail = request.query.get("tail", "20")
+    tail, container = request.query.get("tail", "20"), request.query.get("container", "")
     if not tail.isascii() or not tail.isdigit() or int(tail) > _MAX_TAIL:
         raise Invalid(f"tail: {tail!r} is not a number up to {_MAX_TAIL}")
     if request.query.get("follow", "").lower() != "true":
-        return reply({"lines": await service.logs(replica, int(tail))})
+        return reply({"lines": await service.logs(replica, int(tail), container)})
+    lines = service.follow(replica, int(tail), container)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):  # it reads until it has seen enough
-        async for line in service.follow(replica, int(tail)):
+        async for line in lines:
             await response.write(line.encode() + b"\n")
     return response

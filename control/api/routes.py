@@ -54,7 +54,7 @@ _REVISION = _APP + "/revisions/{revision}"
 _REPLICA = _REVISION + "/replicas/{replica}"
 _LABEL = _APP + "/labels/{label}"
 _JOURNAL = (("app", "string"), ("before", "integer"), ("limit", "integer"))
-_LOGS = (("tail", "integer"), ("follow", "boolean"))
+_LOGS = (("tail", "integer"), ("follow", "boolean"), ("container", "string"))
 _E = Endpoint
 
 ENDPOINTS = (

@@ -9,6 +9,7 @@ from control import traffic
 from control.errors import NotFound
 from control.lifecycle import app_provisioning, app_running, details, health_state, running_state
 from control.resources import AppView, Replica, ReplicaState, Revision
+from control.template import Template
 from router.hosts import app_host, revision_host
 
 
@@ -97,20 +98,9 @@ def history_wire(view: AppView, label: str) -> list[dict[str, Any]]:
 _WAITING = (ReplicaState.PENDING, ReplicaState.BACKOFF)
 
 
-def replica_wire(replica: Replica) -> dict[str, Any]:
-    """A replica with its one container."""
+def replica_wire(replica: Replica, template: Template) -> dict[str, Any]:
+    """A replica with its containers, which begin and end together."""
     is_running = replica.state not in _WAITING
-    container = {
-        "name": "main",
-        "ready": replica.is_ready,
-        "started": is_running and replica.state is not ReplicaState.STARTING,
-        "restartCount": replica.restarts,
-        "runningState": "Running" if is_running else "Waiting",
-    }
-    if replica.reason:
-        container["runningStateDetails"] = f"Container is waiting with reason: {replica.reason}"
-    if replica.exit_code is not None:
-        container["exitCode"] = replica.exit_code
     return {
         "name": replica.name,
         "createdTime": moment(replica.created_at),
@@ -119,5 +109,21 @@ def replica_wire(replica: Replica) -> dict[str, Any]:
         "state": replica.state.value,
         "address": replica.address,
         "node": replica.node,
-        "containers": [container],
+        "initContainers": [{"name": c.name} for c in template.init_containers],
+        "containers": [_container(replica, c.name, is_running) for c in template.containers],
     }
+
+
+def _container(replica: Replica, name: str, is_running: bool) -> dict[str, Any]:
+    wire = {
+        "name": name,
+        "ready": replica.is_ready,
+        "started": is_running and replica.state is not ReplicaState.STARTING,
+        "restartCount": replica.restarts,
+        "runningState": "Running" if is_running else "Waiting",
+    }
+    if replica.reason:
+        wire["runningStateDetails"] = f"Container is waiting with reason: {replica.reason}"
+    if replica.exit_code is not None and replica.exited in ("", name):
+        wire["exitCode"] = replica.exit_code
+    return wire

@@ -16,6 +16,7 @@ READY_S = 660.0  # a minute above the default progress deadline, which gives the
 def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
     """Show how a revision comes up; leaves with its reason when it fails."""
     ends_at = time.monotonic() + timeout_s
+    seen: dict[str, str] = {}
     with Status(f"{revision}: starting", console=errors) as status:
         while True:
             wire = api.get("apps", app, "revisions", revision)
@@ -24,6 +25,7 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
             if not wire["active"] and wire.get("provisioningError"):
                 fail(f"{revision} failed: {wire['provisioningError']}")
             if state == "Provisioned":
+                _tell_replicas(api, app, revision, seen)
                 return
             if state == "Failed":
                 fail(f"{revision} failed: {details}")
@@ -31,8 +33,19 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
                 fail(f"{revision} was deactivated before it was ready; a newer one took its place")
             if time.monotonic() > ends_at:
                 fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
+            seen = _tell_replicas(api, app, revision, seen)
             status.update(f"{revision}: {wire.get('runningState')}, {details}")
             time.sleep(_POLL_S)
+
+
+def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> dict[str, str]:
+    """A line for each replica that has something new to say; `seen` is what they said last."""
+    replicas = api.get("apps", app, "revisions", revision, "replicas")["value"]
+    said = {r["name"]: f"{r['state']} {r['runningStateDetails']}".strip() for r in replicas}
+    for name, words in said.items():
+        if seen.get(name) != words:
+            errors.print(f"{name}: {words}", markup=False, highlight=False)
+    return said
 
 
 def wait_settled(api: Api, app: str) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Launch:
     target_port: int  # where the app's containers listen
     secrets: Mapping[str, str] = field(repr=False)
     registries: tuple[Registry, ...] = ()
+    progress: Callable[[str], None] = field(default=lambda _: None, repr=False)  # a sentence
 
     def variables(self, given: Iterable[EnvironmentVariable], port: int) -> dict[str, str]:
         """The environment of one of its containers (product.md §5)."""
@@ -120,11 +121,11 @@ class Runtime(Protocol):
     async def hint(self, replica: Replica) -> str:
         """What is likely wrong with a replica that runs and does not answer; empty if unknown."""
 
-    async def logs(self, replica: str, tail: int) -> list[str]:
-        """The last lines of a replica's output."""
+    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
+        """The last lines of a replica's output; of its main container if none is named."""
 
-    def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
-        """The last lines of a replica's output, and those that come, until it has ended."""
+    def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
+        """Those, and what comes, until it has ended."""
 
     def forget(self, replica: str) -> None:
         """The replica is gone for good: drop what was kept for it."""

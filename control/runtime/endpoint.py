@@ -46,11 +46,11 @@ class EndpointRuntime:
         """Nothing that its probes do not say."""
         return ""
 
-    async def logs(self, replica: str, tail: int) -> list[str]:
+    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
         """None: its output goes elsewhere."""
         return []
 
-    async def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+    async def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
         """None either."""
         return
         yield

@@ -164,11 +164,11 @@ class ProcessRuntime:
         """Nothing that its probes do not say."""
         return ""
 
-    async def logs(self, replica: str, tail: int) -> list[str]:
+    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
         """The last lines of a replica's output."""
         return self._tail(replica, tail)
 
-    async def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+    async def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
         """Those, and what is written from now on."""
         log = self._log_file(replica)
         file, rest = log.open("rb") if log.exists() else io.BytesIO(), b""

@@ -177,12 +177,35 @@ def test_a_replica_is_all_of_its_containers_with_volumes_and_secrets(
     assert "prepared" in page
     (main,) = [name for name in containers("status=running") if "." not in name]
     assert f"{main}.side" in containers("status=running")
+    path = "/v1/apps/web/revisions/web--v1/replicas"
+    (replica,) = up.must("GET", path)["value"]
+    assert [c["name"] for c in replica["containers"]] == ["web", "side"]
+    assert [c["name"] for c in replica["initContainers"]] == ["prepare"]
+    cli = Cli(up.server)
+    assert "listening on 8080" in cli("logs", "web")
+    assert "listening on 9090" in cli("logs", "web", "--container", "side")
+    assert "done" in cli("logs", "web", "--container", "prepare", "--tail", "5")
+    wrong = cli.fails("logs", "web", "--container", "nope")
+    assert "no container nope; it has web, side, prepare" in wrong
 
     docker("kill", f"{main}.side")  # one container ends: the replica does, and comes back whole
     until(lambda: up.must("GET", "/v1/apps/web/revisions/web--v1/replicas")["value"][0]
           ["containers"][0]["restartCount"] == 1)  # fmt: skip
     until(lambda: f"{main}.side" in containers("status=running"))
     until(lambda: up.get("web.localhost")[0] == 200)
+
+
+def test_published_ports_instead_of_addresses(state: Path, image: str) -> None:
+    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "docker_publish": "yes"}
+    with Turnout("up", state=state / "s", **flags) as up:
+        up.must("PUT", "/v1/apps/web", body("v1", image))
+        provisioned(up, "web--v1")
+        until(lambda: "web--v1" in up.get("web.localhost")[2])
+        (replica,) = up.must("GET", "/v1/apps/web/revisions/web--v1/replicas")["value"]
+        assert replica["address"].startswith("127.0.0.1:")
+        assert replica["address"] in docker("port", replica["name"])
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not containers())
 
 
 def test_paths_of_the_host_are_refused_unless_allowed(up: Turnout, image: str) -> None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from control.api.azure.call import Call
 from control.api.problems import reply
 from control.api.wire import moment
-from control.errors import Invalid, NotFound
+from control.errors import Invalid
 
 _MAX_TAIL = 300  # az's own limit
 _VALID = timedelta(hours=1)
@@ -31,12 +31,11 @@ async def stream(call: Call) -> web.StreamResponse:
     """A container's output."""
     names = call.names
     _, revision = call.service.revision(call.app, names["revision"])
-    if names["container"] not in [c.name for c in revision.template.containers]:
-        raise NotFound(f"revision {revision.name} has no container {names['container']}")
     replica = call.service.replica(call.app, revision.name, names["replica"])
     if _is_followed(call):
-        return await _send(call, call.service.follow(replica, _tail(call)))
-    return await _send(call, _all(await call.service.logs(replica, _tail(call))))
+        return await _send(call, call.service.follow(replica, _tail(call), names["container"]))
+    lines = await call.service.logs(replica, _tail(call), names["container"])
+    return await _send(call, _all(lines))
 
 
 async def events(call: Call) -> web.StreamResponse:

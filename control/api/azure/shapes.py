@@ -133,11 +133,12 @@ def replica_resource(
 ) -> dict[str, Any]:
     """A replica as ARM shows it."""
     assert view.app is not None
-    place, wire = place.of(view.app), replica_wire(replica)
+    place, wire = place.of(view.app), replica_wire(replica, revision.template)
     base = f"{place.log_url(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}"
-    name = revision.template.containers[0].name
-    logged = {"name": name, "logStreamEndpoint": f"{base}/containers/{name}/logstream"}
-    containers = [container | logged for container in wire["containers"]]
+    containers, inits = (
+        [c | {"logStreamEndpoint": f"{base}/containers/{c['name']}/logstream"} for c in wire[kind]]
+        for kind in ("containers", "initContainers")
+    )
     return {
         "id": f"{place.app_id(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}",
         "name": replica.name,
@@ -146,7 +147,7 @@ def replica_resource(
             "createdTime": wire["createdTime"],
             "runningState": wire["runningState"],
             "runningStateDetails": wire["runningStateDetails"],
-            "initContainers": [],
+            "initContainers": inits,
             "containers": containers,
         },
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import aiodocker
@@ -10,6 +12,8 @@ from control.runtime.base import Launch, StartFailed
 from control.schema import Registry
 
 _DOCKER_HUB = "docker.io"
+_TELL_S = 1.0  # between two reports: each is a write
+_MIB = 1 << 20
 
 
 async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> None:
@@ -22,11 +26,42 @@ async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> None:
             raise
     auth = _auth(image, launch)
     try:
+        progress = Progress(image, launch.progress)
         async for line in docker.images.pull(_tagged(image), auth=auth, stream=True):
             if "error" in line:
                 raise _failed(image, str(line["error"]), launch)
+            progress.see(line)
+        launch.progress("")
     except aiodocker.DockerError as error:
         raise _failed(image, error.message, launch) from None
+
+
+class Progress:
+    """Tells now and then how much of an image is here."""
+
+    def __init__(self, image: str, tell: Callable[[str], None]) -> None:
+        self._image = image
+        self._tell = tell
+        self._layers: dict[str, tuple[int, int]] = {}  # to bytes here, and bytes of it
+        self._told_at = 0.0
+
+    def see(self, line: dict[str, Any]) -> None:
+        """One line of the engine's stream."""
+        detail = line.get("progressDetail") or {}
+        if line.get("status") == "Downloading" and detail.get("total"):
+            self._layers[line["id"]] = (detail["current"], detail["total"])
+        elif line.get("status") == "Download complete" and line.get("id") in self._layers:
+            total = self._layers[line["id"]][1]
+            self._layers[line["id"]] = (total, total)
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_S:
+            self._told_at = now
+            self._tell(f"Pulling image {self._image}{self._share()}.")
+
+    def _share(self) -> str:
+        here = sum(current for current, _ in self._layers.values()) / _MIB
+        total = sum(total for _, total in self._layers.values()) / _MIB
+        return f": {here:.1f} of {total:.1f} MiB" if total else ""
 
 
 def _tagged(image: str) -> str:

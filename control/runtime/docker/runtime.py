@@ -51,7 +51,7 @@ class DockerRuntime:
     ) -> None:
         self._url = engine_url(settings.docker_host)
         self._host_paths = settings.docker_host_paths
-        self._owner = spec.Owner(instance, "turnout")
+        self._owner = spec.Owner(instance, "turnout", settings.docker_publish)
         self._on_exit = on_exit
         self._on_back = on_back
         self._client: aiodocker.Docker | None = None
@@ -159,12 +159,13 @@ class DockerRuntime:
         return mains[0]
 
     def _started(self, launch: Launch, shown: dict[str, Any]) -> Started:
-        networks = shown["NetworkSettings"]["Networks"]
-        ip = networks.get(self._owner.network, {}).get("IPAddress", "")
-        if not ip:  # it ended before it could be looked at; the watch tells why
+        target, *others = (launch.target_port, *spec.probe_ports(launch))
+        try:
+            address = spec.address_of(shown, target, self._owner)
+            ports = {str(port): spec.address_of(shown, port, self._owner) for port in others}
+        except LookupError:  # it ended before it could be looked at; the watch tells why
             return Started("127.0.0.1:1")
-        ports = {str(port): f"{ip}:{port}" for port in spec.probe_ports(launch)}
-        return Started(f"{ip}:{launch.target_port}", ports)
+        return Started(address, ports)
 
     async def _create(
         self, launch: Launch, container: InitContainer, role: str, main_id: str = ""
@@ -344,28 +345,29 @@ class DockerRuntime:
 
     # --- logs
 
-    async def logs(self, replica: str, tail: int) -> list[str]:
-        """The last lines of its main container."""
+    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
+        """The last lines of one of its containers; of the main one if none is named."""
         try:
-            container = await self._main(replica)
-            return await self._tail(container, tail) if container is not None else []
+            found = await self._find(replica, container)
+            return await self._tail(found, tail) if found is not None else []
         except (aiodocker.DockerError, *_Unreachable):
             return []
 
-    async def follow(self, replica: str, tail: int) -> AsyncIterator[str]:
+    async def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
         """Those, and what comes, until it ends."""
         try:
-            container = await self._main(replica)
-            if container is None:
+            found = await self._find(replica, container)
+            if found is None:
                 return
-            async for line in container.log(stdout=True, stderr=True, follow=True, tail=tail):
+            async for line in found.log(stdout=True, stderr=True, follow=True, tail=tail):
                 yield line.rstrip("\n")
         except (aiodocker.DockerError, *_Unreachable):
             return
 
-    async def _main(self, replica: str) -> DockerContainer | None:
+    async def _find(self, replica: str, name: str) -> DockerContainer | None:
+        key, wanted = (spec.CONTAINER, name) if name else (spec.ROLE, "main")
         for container in await self._list(replica):
-            if (await container.show())["Config"]["Labels"].get(spec.ROLE) == "main":
+            if (await container.show())["Config"]["Labels"].get(key) == wanted:
                 return container
         return None
 

@@ -33,6 +33,7 @@ class Owner:
 
     instance: str
     network: str
+    is_published: bool = False  # reached at ports of 127.0.0.1, not at addresses of the network
 
     def labels(self, replica: str) -> dict[str, str]:
         """What marks everything of one replica."""
@@ -81,6 +82,10 @@ def config_of(
     }
     if not main_id:
         config["Hostname"] = replica[:63]
+    if role == "main" and owner.is_published:
+        ports = [f"{port}/tcp" for port in {launch.target_port, *probe_ports(launch)}]
+        config["ExposedPorts"] = {port: {} for port in ports}
+        host["PortBindings"] = {port: [{"HostIp": "127.0.0.1"}] for port in ports}
     if container.command:
         config["Entrypoint"] = list(container.command)
     if container.args:
@@ -115,6 +120,21 @@ def secret_files(launch: Launch, volume: Volume) -> bytes:
             info.size, info.mode = len(content), 0o444
             tar.addfile(info, io.BytesIO(content))
     return out.getvalue()
+
+
+def address_of(shown: dict[str, Any], port: int, owner: Owner) -> str:
+    """HOST:PORT that a port of a container is reached at. Raises LookupError while there is none.
+
+    `shown` is what the engine says of it.
+    """
+    settings = shown["NetworkSettings"]
+    if owner.is_published:
+        binding = (settings["Ports"].get(f"{port}/tcp") or [])[0]
+        return f"{binding['HostIp']}:{binding['HostPort']}"
+    ip = settings["Networks"][owner.network]["IPAddress"]
+    if not ip:
+        raise LookupError(f"{shown['Name']} has no address")
+    return f"{ip}:{port}"
 
 
 def probe_ports(launch: Launch) -> set[int]:
