@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.turnout import Turnout, marked, provisioned, run, template, until
+from tests.support.turnout import Turnout, run, until
 
 asked_slowly = threading.Event()
 
@@ -195,28 +195,6 @@ def test_a_port_in_use_exits_1_with_a_sentence(routed: Routed) -> None:
     assert done.returncode == 1
     assert f"cannot listen on {router.facts['admin']}: " in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_router_serves_from_its_last_good_table_when_control_is_gone(state: Path) -> None:
-    settings = {"admin": "127.0.0.1:0", "state": state / "c", "drain_timeout_s": 0.2}
-    with Turnout("control", **settings) as control:
-        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
-        control.must("PUT", "/v1/apps/shop", body)
-        provisioned(control, "shop--v1")
-        flags = ("--control", control.server, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-        router = Turnout("router", *flags, state=state / "r").wait_ready()
-        until(lambda: router.get("shop.localhost")[0] == 200)
-        control.kill()
-        assert router.get("shop.localhost")[0] == 200
-        router.stop()
-
-        with Turnout("router", *flags, state=state / "r") as again:  # control is still gone
-            assert again.get("shop.localhost")[0] == 200
-            again.stop()
-
-        with Turnout("control", **settings) as control:
-            control.must("DELETE", "/v1/apps/shop")
-            until(lambda: len(marked(state)) == 1)  # only the control plane itself
 
 
 def test_check_names_every_problem_with_its_line(state: Path) -> None:
