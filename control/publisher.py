@@ -1,14 +1,15 @@
 """The table in force, who waits for the next one, and who has applied which.
 
 The version rises only when the table changes, and is recorded before anybody sees it. A router
-that falls silent counts until its lease ends; then its replicas are not waited for any more.
+counts as long as it is connected; its lease begins when it is not, and when that ends nothing is
+waited for on its behalf any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import orjson
@@ -29,6 +30,13 @@ class Router:
     applied: int = 0  # version, of our epoch
     in_flight: dict[str, int] = field(default_factory=dict)  # by departed replica
     seen_at: float = 0.0  # loop-independent, monotonic seconds
+    is_connected: Callable[[], bool] = lambda: False
+
+    def is_known_since(self, moment: float) -> bool:
+        """Whether it is there, or was after that moment."""
+        if self.is_connected():
+            self.seen_at = time.monotonic()
+        return self.seen_at >= moment
 
 
 class Publisher:
@@ -54,9 +62,9 @@ class Publisher:
 
     @property
     def routers(self) -> dict[str, Router]:
-        """The routers whose lease runs."""
+        """The routers that are connected, or whose lease runs."""
         since = time.monotonic() - self._lease_s
-        return {name: r for name, r in self._routers.items() if r.seen_at >= since}
+        return {name: r for name, r in self._routers.items() if r.is_known_since(since)}
 
     def snapshot(self) -> bytes:
         """The table in force, as JSON."""
@@ -108,12 +116,19 @@ class Publisher:
 
     # --- the routers' side
 
-    def hear(self, name: str, epoch: str, applied: int, in_flight: dict[str, int]) -> None:
+    def hear(
+        self,
+        name: str,
+        epoch: str,
+        applied: int,
+        in_flight: dict[str, int],
+        is_connected: Callable[[], bool] = lambda: False,
+    ) -> None:
         """A router's report: the full truth each time, so losing one is harmless."""
         known = set(self._routers)
         self._routers = self.routers
         applied = applied if epoch == self._store.epoch else 0
-        self._routers[name] = Router(applied, in_flight, time.monotonic())
+        self._routers[name] = Router(applied, in_flight, time.monotonic(), is_connected)
         if set(self._routers) != known:
             self._store.put_meta(_ROUTERS, orjson.dumps(sorted(self._routers)).decode())
 

@@ -63,7 +63,8 @@ class ControlSettings:
         " tunnel_drain_s and tunnel_spread_s, or WebSockets would be cut.",
     )
     router_lease_s: float = setting(
-        60.0, "Seconds a silent router is waited for before its replicas are stopped."
+        60.0,
+        "Seconds a router that went away is waited for before replicas it may use are stopped.",
     )
     conflate_ms: float = setting(20.0, "Milliseconds in which changes become one table version.")
     tick_s: float = setting(

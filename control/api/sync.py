@@ -35,7 +35,12 @@ async def sync(request: web.Request) -> web.Response:
     """POST /v1/sync: 200 with the table when it is another than the router knows, else 204."""
     report = decode(Report, await body_of(request))
     publisher = request.app[PUBLISHER]
-    publisher.hear(report.router, report.epoch, report.applied, report.in_flight)
+    connection = request.transport
+
+    def is_connected() -> bool:
+        return connection is not None and not connection.is_closing()
+
+    publisher.hear(report.router, report.epoch, report.applied, report.in_flight, is_connected)
     request.app[RECONCILER].routers_reported()
     body = await publisher.newer_than(report.known.epoch, report.known.version, report.wait_s)
     if body is None:

@@ -116,3 +116,5 @@ def test_a_silent_router_is_waited_for_until_its_lease_ends(store: Store) -> Non
     publisher.hear("gone", store.epoch, 0, {})
 
     assert publisher.can_stop(leave(publisher, world))
+    publisher.hear("there", store.epoch, 0, {}, is_connected=lambda: True)
+    assert not publisher.can_stop(leave(publisher, world))
