@@ -64,7 +64,8 @@ class ControlSettings:
     )
     router_lease_s: float = setting(
         60.0,
-        "Seconds a router that went away is waited for before replicas it may use are stopped.",
+        "Seconds a router that went away is waited for before replicas it may use are stopped;"
+        " above its orphan_grace_s, as its workers serve on for that long.",
     )
     conflate_ms: float = setting(20.0, "Milliseconds in which changes become one table version.")
     tick_s: float = setting(
