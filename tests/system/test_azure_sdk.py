@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.serialization import NULL
 from azure.mgmt.appcontainers import ContainerAppsAPIClient
@@ -25,6 +30,7 @@ from azure.mgmt.appcontainers.models import (
     EnvironmentVar,
     Ingress,
     Scale,
+    Secret,
     Template,
     TrafficWeight,
 )
@@ -172,6 +178,40 @@ def _split(client: ContainerAppsAPIClient, up: Turnout) -> None:
     apps.begin_update("rg", "shop", split).result()
 
 
+def test_secrets_are_written_read_only_on_request_and_taken_by_restarts(
+    client: ContainerAppsAPIClient, up: Turnout
+) -> None:
+    apps, revisions = client.container_apps, client.container_apps_revisions
+    wanted = an_app("v1")
+    wanted.configuration.secrets = [Secret(name="greeting", value="red")]
+    wanted.template.containers[0].env = [EnvironmentVar(name="COLOR", secret_ref="greeting")]
+    made = apps.begin_create_or_update("rg", "shop", wanted).result()
+    assert [(s.name, s.value) for s in made.configuration.secrets] == [("greeting", None)]
+    assert [(s.name, s.value) for s in apps.list_secrets("rg", "shop").value] == [
+        ("greeting", "red")
+    ]
+    assert "red" in up.get("shop.localhost")[2]
+
+    # what was read has no values, and put back it takes none away
+    again = apps.get("rg", "shop")
+    again.configuration.secrets.append(Secret(name="other", value="x"))
+    apps.begin_create_or_update("rg", "shop", again).result()
+    found = {s.name: s.value for s in apps.list_secrets("rg", "shop").value}
+    assert found == {"greeting": "red", "other": "x"}
+
+    changed = [Secret(name="greeting", value="blue"), Secret(name="other", value="x")]
+    patch = ContainerApp(location="local", configuration=Configuration(secrets=changed))
+    apps.begin_update("rg", "shop", patch).result()
+    assert [r.name for r in revisions.list_revisions("rg", "shop")] == ["shop--v1"]
+    revisions.restart_revision("rg", "shop", "shop--v1")
+    until(lambda: "blue" in up.get("shop.localhost")[2])
+
+    still_used = Configuration(secrets=[Secret(name="other", value="x")])
+    with pytest.raises(HttpResponseError, match="greeting") as refused:
+        apps.begin_update("rg", "shop", ContainerApp(location="local", configuration=still_used))
+    assert refused.value.status_code == 400
+
+
 def test_what_the_sdk_read_may_be_put_back(client: ContainerAppsAPIClient) -> None:
     apps = client.container_apps
     apps.begin_create_or_update("rg", "shop", an_app("v1")).result()
@@ -216,6 +256,27 @@ def test_errors_have_azures_classes_and_codes(client: ContainerAppsAPIClient) ->
     wrong.configuration.ingress.transport = "http2"
     with pytest.raises(HttpResponseError, match="transport"):
         apps.begin_create_or_update("rg", "shop", wrong)
+
+
+def test_a_conflict_and_a_missing_token_have_classes_of_their_own(
+    client: ContainerAppsAPIClient, tmp_path: Path, state: Path
+) -> None:
+    for suffix in ("v1", "v2"):
+        client.container_apps.begin_create_or_update("rg", "shop", an_app(suffix)).result()
+    with pytest.raises(ResourceExistsError, match="shop--v2 has 100 %") as conflict:
+        client.container_apps_revisions.deactivate_revision("rg", "shop", "shop--v2")
+    assert conflict.value.status_code == 409
+
+    (tmp_path / "tokens").write_text("ci write another-token-of-some-length\n")
+    flags = {"admin": "127.0.0.1:0", "state": state / "other", "token_file": tmp_path / "tokens"}
+    with (
+        Turnout("control", **flags) as guarded,
+        ContainerAppsAPIClient(
+            Credential(), SUBSCRIPTION, base_url=guarded.server, authentication_policy=LocalAuth()
+        ) as stranger,
+        pytest.raises(ClientAuthenticationError),
+    ):
+        stranger.container_apps.get("rg", "shop")
 
 
 def test_paths_are_read_as_az_writes_them(up: Turnout) -> None:
