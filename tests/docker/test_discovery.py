@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docker.compose import Compose
 from tests.docker.conftest import docker
 from tests.support.load import Load
 from tests.support.turnout import Turnout, template, until
@@ -118,3 +120,57 @@ async def test_beside_a_control_plane(state: Path, image: str) -> None:
         assert not outcome.failures, outcome
         problems = up.must("GET", "/table")["problems"]
         assert "shop: containers are left out" in str(problems), problems
+
+
+COMPOSE = """
+services:
+  web:
+    image: $APP_IMAGE
+    environment: { PORT: "8080", CONTAINER_APP_REVISION: $APP_IMAGE }
+    stop_grace_period: 1s
+    labels:
+      turnout.enable: "true"
+      turnout.probe.path: /
+      turnout.probe.interval: 200ms
+"""
+
+
+async def test_compose_scales_and_updates_without_a_lost_request(
+    router: Turnout, image: str, tmp_path: Path
+) -> None:
+    """Start first, stop after: compose itself would stop a container before its successor runs."""
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    docker("tag", image, "turnout-test:2")
+
+    def replicas(revision: str) -> int:
+        (app,) = router.must("GET", "/table")["apps"]
+        return sum(len(r["endpoints"]) for r in app["revisions"] if r["name"] == revision)
+
+    with Compose(tmp_path / "compose.yaml", APP_IMAGE=image) as compose:
+
+        def scale(number: int, *flags: str) -> None:
+            compose("up", "-d", "--scale", f"web={number}", *flags)
+
+        def scale_and_update() -> None:
+            scale(3)
+            until(lambda: replicas("web--v1") == 3)
+            scale(2)
+            until(lambda: replicas("web--v1") == 2)
+            old = compose("ps", "-q", "web").split()
+            compose.variables["APP_IMAGE"] = "turnout-test:2"
+            scale(4, "--no-recreate")
+            until(lambda: replicas("web--v2") == 2 and "test:2" in page(router))
+            docker("stop", *old)
+            until(lambda: replicas("web--v1") == 0)
+
+        await asyncio.to_thread(scale, 1)
+        await asyncio.to_thread(until, lambda: "test:1" in page(router))
+        load = Load(router.port, "web.localhost", 200)
+        flowing = asyncio.create_task(load.run())
+        await asyncio.to_thread(scale_and_update)
+        load.stop()
+        outcome = await flowing
+    assert outcome.sent > 500
+    assert not outcome.failures, outcome

@@ -1,7 +1,6 @@
 """turnout as a container: the image builds here, and the compose files' services do what they say.
 
-The base is made by debootstrap from this machine's mirror, as the Dockerfile's head says. There is
-no compose on the machine: what the files ask of the engine is asked of it directly.
+The base is made by debootstrap from this machine's mirror, as the Dockerfile's head says.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.docker.compose import Compose
 from tests.docker.conftest import docker
-from tests.support.turnout import until
+from tests.support.turnout import run, until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "config" / "compose"
@@ -49,31 +48,14 @@ def turnout(engine: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     return IMAGE
 
 
-Run = Callable[..., str]
+@pytest.fixture(autouse=True)
+def has_compose() -> None:
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
 
 
-@pytest.fixture
-def run(turnout: str) -> Iterator[Run]:
-    """Start containers, which do not outlive the test."""
-    started: list[str] = []
-
-    def start(*args: str) -> str:
-        started.append(docker("run", "-d", *args))
-        return started[-1]
-
-    yield start
-    if started:
-        docker("rm", "-f", "-v", *started)
-
-
-def service(file: str, name: str = "turnout") -> Any:
-    """A service of a compose file, its variables left as they are."""
-    return yaml.safe_load((COMPOSE / file).read_text())["services"][name]
-
-
-def address(container: str) -> str:
-    shown = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"]
-    return str(next(iter(shown.values()))["IPAddress"])
+def facts(container: str) -> Any:
+    return json.loads(docker("inspect", container))[0]
 
 
 def get(url: str, host: str = "") -> str:
@@ -85,55 +67,108 @@ def get(url: str, host: str = "") -> str:
         return ""
 
 
-def test_a_sidecar_routes_to_the_app_beside_it(run: Run, image: str, tmp_path: Path) -> None:
-    asked = service("sidecar.yaml")
-    assert asked["read_only"]
-    flags = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
-             "--sysctl", "net.ipv4.ip_unprivileged_port_start=0",
-             "-v", f"{COMPOSE / 'sidecar'}:/routes:ro")  # fmt: skip
-    edge = run(*flags, IMAGE, *asked["command"])
-    run("--network", f"container:{edge}", "-e", "PORT=8080",
-        "-e", "CONTAINER_APP_REVISION=album-api--v1", image)  # fmt: skip
-    until(lambda: "album-api--v1" in get(f"http://{address(edge)}/", "album-api.localhost"))
-    until(lambda: json.loads(docker("inspect", edge))[0]["State"]["Health"]["Status"] == "healthy")
-    facts = json.loads(docker("inspect", edge))[0]
-    assert facts["Config"]["User"] == "10001:10001"
-    assert docker("stop", "-t", "30", edge) == edge
-    assert json.loads(docker("inspect", edge))[0]["State"]["ExitCode"] == 0
+def test_a_sidecar_routes_to_the_app_beside_it(turnout: str, image: str) -> None:
+    given = {"TURNOUT_IMAGE": turnout, "APP_IMAGE": image, "PORT": "0"}
+    with Compose(COMPOSE / "sidecar.yaml", **given) as compose:
+        compose("up", "-d")
+        url = compose.url("turnout", 80)
+        until(lambda: "album-api--v1" in get(url, "album-api.localhost"))
+        edge = compose.container("turnout")
+        until(lambda: facts(edge)["State"]["Health"]["Status"] == "healthy")
+        assert facts(edge)["Config"]["User"] == "10001:10001"
+        assert facts(edge)["HostConfig"]["ReadonlyRootfs"]
+        docker("stop", "-t", "30", edge)
+        assert facts(edge)["State"]["ExitCode"] == 0
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 def test_an_edge_splits_by_labels_and_prometheus_sees_it(
-    run: Run, image: str, tmp_path: Path
+    turnout: str, image: str, tmp_path: Path
 ) -> None:
-    asked = service("edge.yaml")
-    (tmp_path / "tokens").write_text("ops write secret\n")
-    (tmp_path / "tokens").chmod(0o644)
-    flags = ("--read-only", "--tmpfs", "/tmp", "-v", f"{SOCKET}:{SOCKET}:ro",
-             "--group-add", str(SOCKET.stat().st_gid),
-             "-v", f"{tmp_path / 'tokens'}:/run/secrets/tokens:ro")  # fmt: skip
-    edge = run(*flags, IMAGE, *asked["command"])
-    for name in ("v1", "v2"):
-        given = service("edge.yaml", name)
-        labels = [x for k, v in given["labels"].items() for x in ("--label", f"{k}={v}")]
-        env = [x for k, v in given["environment"].items() for x in ("-e", f"{k}={v}")]
-        run(*labels, *env, image)
-    url = f"http://{address(edge)}:8080/"
-    until(lambda: {get(url, "album-api.localhost").partition(" ")[0] for _ in range(40)}
-          >= {"album-api--v1", "album-api--v2"})  # fmt: skip
-    prometheus, server = prometheus_for(f"{address(edge)}:8081", tmp_path)
-    try:
-        until(lambda: observed(server).keys() >= {"album-api--v1", "album-api--v2"})
+    given = variables(turnout, tmp_path) | {"APP_IMAGE": image}
+    with Compose(COMPOSE / "edge.yaml", **given) as compose:
+        compose("up", "-d", "v1", "v2", "turnout")
+        url = compose.url("turnout", 8080)
+        until(lambda: {get(url, "album-api.localhost").partition(" ")[0] for _ in range(40)}
+              >= {"album-api--v1", "album-api--v2"})  # fmt: skip
+        networks = facts(compose.container("turnout"))["NetworkSettings"]["Networks"]
+        (address,) = (network["IPAddress"] for network in networks.values())
+        prometheus, server = prometheus_for(f"{address}:8081", tmp_path)
+        try:
+            until(lambda: observed(server).keys() >= {"album-api--v1", "album-api--v2"})
 
-        def split() -> dict[str, float]:
-            for _ in range(50):
-                get(url, "album-api.localhost")
-            return observed(server)
+            def split() -> dict[str, float]:
+                for _ in range(50):
+                    get(url, "album-api.localhost")
+                return observed(server)
 
-        until(lambda: abs(split()["album-api--v1"] - 0.8) < 0.1, timeout_s=60)
-    finally:
-        prometheus.terminate()
-        prometheus.wait(timeout=30)
+            until(lambda: abs(split()["album-api--v1"] - 0.8) < 0.1, timeout_s=60)
+        finally:
+            prometheus.terminate()
+            prometheus.wait(timeout=30)
+
+
+# In place of the socket proxy, which cannot be pulled here: everything is let through.
+FORWARD = """
+import asyncio
+async def copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def serve(reader, writer):
+    other = await asyncio.open_unix_connection("/var/run/docker.sock")
+    await asyncio.gather(copy(reader, other[1]), copy(other[0], writer))
+async def main():
+    await (await asyncio.start_server(serve, port=2375)).serve_forever()
+asyncio.run(main())
+"""
+
+
+def test_control_and_router_in_a_container_start_others(
+    turnout: str, image: str, tmp_path: Path
+) -> None:
+    engine = {"image": turnout, "user": "root", "entrypoint": ["python", "-c", FORWARD],
+              "healthcheck": {"disable": True}}  # fmt: skip
+    override = tmp_path / "override.yaml"
+    override.write_text(yaml.safe_dump({"services": {"engine": engine}}))
+    if "turnout" not in docker("network", "ls", "--format", "{{.Name}}").splitlines():
+        docker("network", "create", "turnout")
+    with Compose(COMPOSE / "full.yaml", override, **variables(turnout, tmp_path)) as compose:
+        compose("up", "-d")
+        url, server = compose.url("turnout", 8080), compose.url("turnout", 8081)
+        until(lambda: get(f"{server}/readyz"))
+
+        def cli(*args: str) -> str:
+            done = run(*args, server=server, token=TOKEN)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        probe = ("--target-port", "8080", "--probe-path", "/")
+        cli("deploy", "web", "--image", image, "--revision-suffix", "v1", *probe)
+        until(lambda: "web--v1" in get(url, "web.localhost"))
+        before = docker("ps", "-q", "--filter", "label=turnout.replica")
+        compose("kill", "-s", "SIGKILL", "turnout")
+        compose("up", "-d")
+        url, server = compose.url("turnout", 8080), compose.url("turnout", 8081)
+        until(lambda: "web--v1" in get(url, "web.localhost"))
+        assert docker("ps", "-q", "--filter", "label=turnout.replica") == before
+        until(lambda: get(f"{server}/readyz"))
+        cli("app", "delete", "web", "--yes")
+        until(lambda: not docker("ps", "-aq", "--filter", "label=turnout.replica"))
+
+
+TOKEN = "a-token-for-this-test-only"
+
+
+def variables(turnout: str, folder: Path) -> dict[str, str]:
+    """What the compose files ask for; ports are chosen by the engine."""
+    tokens = folder / "tokens"
+    tokens.write_text(f"ops write {TOKEN}\n")
+    tokens.chmod(0o644)
+    group = str(SOCKET.stat().st_gid)
+    return {"TURNOUT_IMAGE": turnout, "PORT": "0", "ADMIN_PORT": "0", "TOKENS": str(tokens),
+            "DOCKER_GID": group}  # fmt: skip
 
 
 def prometheus_for(target: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
