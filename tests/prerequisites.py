@@ -15,6 +15,7 @@ PROGRAMS = {
     "promtool": ("prometheus", "that the metrics are valid"),
     "curl": ("curl", "the tour of the README"),
     "dockerd": ("docker.io", "containers"),
+    "ip": ("iproute2", "engines that are killed"),
     "docker-compose": ("docker-compose", "the compose files"),
     "busybox": ("busybox-static", "containers"),
     "docker-registry": ("docker-registry", "images from a registry"),

@@ -4,31 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.turnout import children, until
 
-# No bridge and no rules of the firewall: replicas are reached at their addresses, and nothing
-# of the machine's other engine is in the way.
-_APART = ("--bridge=none", "--iptables=false", "--ip6tables=false",
+# Nothing has to be translated: replicas are reached at their addresses, over the veth pair.
+_APART = ("--iptables=false", "--ip6tables=false",
           "--default-address-pool", "base=10.213.0.0/16,size=24")  # fmt: skip
+_NETWORK = """
+netns add {name}
+link add {name} type veth peer name {name} netns {name}
+addr add 10.212.0.1/30 dev {name}
+link set {name} up
+-n {name} addr add 10.212.0.2/30 dev {name}
+-n {name} link set {name} up
+-n {name} link set lo up
+-n {name} route add default via 10.212.0.1
+route add 10.213.0.0/16 via 10.212.0.2
+"""
 
 
 class Engine:
-    """One dockerd; what it keeps is in `root`."""
+    """One dockerd; what it keeps is in `root`.
+
+    It has a network namespace of its own: two engines in one delete each other's docker0.
+    """
 
     def __init__(self, root: Path, *flags: str, data: Path | None = None) -> None:
         self.root = root
         self.host = f"unix://{root}/d.sock"
+        self._name = f"test{secrets.token_hex(4)}"
         places = ("--data-root", str(data or root / "data"), "--exec-root", str(root / "exec"))
-        self._command = ["dockerd", "--host", self.host, *places,
-                         "--pidfile", str(root / "pid"), *_APART, *flags]  # fmt: skip
+        self._command = ["nsenter", f"--net=/run/netns/{self._name}", "dockerd",
+                         "--host", self.host, *places, "--pidfile", str(root / "pid"),
+                         *_APART, *flags]  # fmt: skip
         self._log = (root / "log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Engine:
+        for program in ("dockerd", "ip"):
+            if shutil.which(program) is None:
+                pytest.skip(f"{program} is not installed")
+        for line in _NETWORK.format(name=self._name).strip().splitlines():
+            subprocess.run(["ip", *line.split()], check=True)
         self.start()
         return self
 
@@ -43,6 +67,8 @@ class Engine:
                 self._process.wait(timeout=60)
             self._log.close()
             self._unmount()
+            for kind in ("link", "netns"):
+                subprocess.run(["ip", kind, "del", self._name], check=True)
 
     def _unmount(self) -> None:
         """What an engine leaves mounted: its own folder, and all of one that was killed."""

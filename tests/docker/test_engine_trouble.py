@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,8 +71,6 @@ def test_a_full_disk_is_named_and_one_call_tries_again(
 async def test_discovery_keeps_its_table_while_the_engine_restarts(
     engine: None, tmp_path: Path, state: Path
 ) -> None:
-    if shutil.which("dockerd") is None:
-        pytest.skip("dockerd is not installed")
     with Engine(tmp_path, "--live-restore") as own:
         load_image(own.docker)
         own.docker("network", "create", "apps")

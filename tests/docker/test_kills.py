@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -27,8 +26,6 @@ FLAGS = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "restart
 @pytest.fixture
 def own(engine: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine that may be killed, with the image in it."""
-    if shutil.which("dockerd") is None:
-        pytest.skip("dockerd is not installed")
     with Engine(tmp_path, *getattr(request, "param", ())) as own:
         load_image(own.docker)
         yield own

@@ -161,6 +161,29 @@ async def test_a_killed_router_is_replaced_while_its_workers_serve_on(state: Pat
         assert outcome.failures == []
 
 
+DEPLOYS, DEPLOY_RATE, BAD_EVERY = 20, 500.0, 5
+
+
+def deploy_good_and_bad(up: Turnout) -> None:
+    """Twenty in a row; every fifth never becomes ready."""
+    for n in range(1, DEPLOYS + 1):
+        given = template(f"v{n}", N=str(n))
+        is_bad = n % BAD_EVERY == 0
+        if is_bad:
+            command = ["sh", "-c", "echo no; exit 3"]
+            given["containers"][0] |= {"image": "process:", "command": command}
+        up.must("PATCH", f"/v1/apps/{APP}", {"template": given})
+        if not is_bad:
+            provisioned(up, f"{APP}--v{n}")
+            continue
+        path = f"/v1/apps/{APP}/revisions/{APP}--v{n}"
+        failed = until(
+            lambda p=path: (w := up.must("GET", p)).get("provisioningState") == "Failed" and w
+        )
+        assert "exit code '3'" in failed["runningStateDetails"]
+        assert "Last output: no" in failed["runningStateDetails"]
+
+
 async def test_single_mode_deploys_lose_no_request_and_a_bad_one_never_serves(
     state: Path,
 ) -> None:
@@ -170,32 +193,14 @@ async def test_single_mode_deploys_lose_no_request_and_a_bad_one_never_serves(
         up.must("PUT", f"/v1/apps/{APP}", {"configuration": configuration, "template": template()})
         first = up.must("GET", f"/v1/apps/{APP}")["latestRevisionName"]
         await asyncio.to_thread(provisioned, up, first)
-        load = Load(up.port, f"{APP}.localhost", RATE)
+        load = Load(up.port, f"{APP}.localhost", DEPLOY_RATE)
         running = asyncio.create_task(load.run())
-
-        def deploys() -> None:
-            for n in range(3):
-                body = {"template": template(f"good{n}", N=str(n))}
-                up.must("PATCH", f"/v1/apps/{APP}", body)
-                provisioned(up, f"{APP}--good{n}")
-            bad = template("bad")
-            bad["containers"][0] |= {
-                "image": "process:",
-                "command": ["sh", "-c", "echo no; exit 3"],
-            }
-            up.must("PATCH", f"/v1/apps/{APP}", {"template": bad})
-            path = f"/v1/apps/{APP}/revisions/{APP}--bad"
-            failed = until(
-                lambda: (w := up.must("GET", path)).get("provisioningState") == "Failed" and w
-            )
-            assert "exit code '3'" in failed["runningStateDetails"]
-            assert "Last output: no" in failed["runningStateDetails"]
-
-        await asyncio.to_thread(deploys)
+        await asyncio.to_thread(deploy_good_and_bad, up)
         load.stop()
         outcome = await running
         print(outcome)
+        assert outcome.sent > 10 * DEPLOY_RATE
         assert outcome.failures == []
         app = up.must("GET", f"/v1/apps/{APP}")
-        assert app["latestReadyRevisionName"] == f"{APP}--good2"
+        assert app["latestReadyRevisionName"] == f"{APP}--v{DEPLOYS - 1}"
         assert app["provisioningState"] == "Failed"
