@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.turnout import children, until
+from tests.support.turnout import until
 
 # Nothing has to be translated: replicas are reached at their addresses, over the veth pair.
 _APART = ("--iptables=false", "--ip6tables=false",
@@ -91,7 +91,8 @@ class Engine:
     def kill(self) -> None:
         """SIGKILL, its containerd too; its containers run on."""
         assert self._process is not None
-        helpers = children(self._process.pid)
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()  # Go forks from any thread
+        helpers = [int(pid) for t in tasks for pid in (t / "children").read_text().split()]
         self._process.kill()
         self._process.wait(timeout=30)
         for pid in helpers:
