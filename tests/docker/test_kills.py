@@ -123,7 +123,7 @@ async def test_kills_in_turn(own: Engine, state: Path, request: pytest.FixtureRe
         for what, (a, b) in kills.windows.items()
     }
     print(outcome.sent, failed)
-    assert outcome.sent > 1000
+    assert outcome.sent > 500
     assert failed["control"] == failed["router"] == failed["engine away"] == 0, failed
     assert failed["worker"] <= 20, outcome  # one per connection: what was in flight on it
     assert is_live <= (failed["engine back"] == 0), failed

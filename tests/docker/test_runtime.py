@@ -220,8 +220,9 @@ def test_paths_of_the_host_are_refused_unless_allowed(up: Turnout, image: str) -
 def test_containers_survive_a_kill_of_control_and_strangers_are_not_touched(
     up: Turnout, image: str, state: Path
 ) -> None:
-    stranger = docker("run", "-d", "--name", "web--v1-imposter", image, "/bin/sleep", "600")
+    imposter = "web--v1-imposter"
     try:
+        stranger = docker("run", "-d", "--name", imposter, image, "/bin/sleep", "600")
         up.must("PUT", "/v1/apps/web", body("v1", image, replicas=2))
         provisioned(up, "web--v1")
         before = running_ids()
@@ -239,7 +240,7 @@ def test_containers_survive_a_kill_of_control_and_strangers_are_not_touched(
         facts = json.loads(docker("inspect", stranger))[0]
         assert facts["State"]["Running"]
     finally:
-        docker("rm", "-f", stranger)
+        docker("rm", "-f", imposter)
 
 
 async def test_twenty_deploys_in_a_row_lose_no_request(up: Turnout, image: str) -> None:
