@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from router.request_head import user_agent
+
 if TYPE_CHECKING:
     from router.errors import Outcome
     from router.exchange import Exchange
@@ -72,7 +74,7 @@ class AccessLog:
                 "request_bytes": exchange.bytes_in,
                 "response_bytes": exchange.bytes_out,
                 "request_id": head.request_id.decode("latin-1"),
-                "user_agent": exchange.client.user_agent,
+                "user_agent": user_agent(head.block),
             }
         )
 

@@ -21,6 +21,8 @@ from router.selection import less_loaded, with_room
 from router.table import FaultRoute, RevisionRoute, Route
 
 if TYPE_CHECKING:
+    import asyncio
+
     from router.edge import Edge
     from router.ports import ClientSide, Queued
     from router.upstream.http1 import UpstreamConnection
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 # A pooled connection idle for longer than this is not used for a request that cannot be sent
 # twice: the replica may be closing it this very moment, and the loss would be the client's.
 _FRESH_ENOUGH_S = 1.0
+_DELAY_GRACE_S = 5.0  # an injected delay is the timer's to end, never the sweeper's
 
 
 class Attempts(ABC):
@@ -48,6 +51,7 @@ class Attempts(ABC):
         "_tried",
         "_fresh",
         "_queue",
+        "_connecting",
         "_held",
         "_held_bytes",
         "request_ended",
@@ -70,6 +74,7 @@ class Attempts(ABC):
         self._tried: tuple[Replica, ...] = ()
         self._fresh = False
         self._queue: deque[Queued] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._held: list[bytes] | None = []
         self._held_bytes = 0
         self.request_ended = not head.has_body
@@ -86,7 +91,7 @@ class Attempts(ABC):
             self._refuse(found)
             return
         self.route = found
-        if edge.shed_ratio and random() < edge.shed_ratio:
+        if edge.shedding and random() < edge.shedding.get(found.app, 0.0):
             self._refuse(errors.ROUTER_OVERLOADED)
             return
         if not self.request_ended and 0 < edge.settings.max_body_bytes < self.head.length:
@@ -111,6 +116,7 @@ class Attempts(ABC):
         elif random() * 100 < fault.abort_percent:
             self._refuse(fault.outcome)
         elif random() * 100 < fault.delay_percent:
+            self.client.arm(fault.delay_s + _DELAY_GRACE_S)
             self.edge.loop.call_later(fault.delay_s, self._delayed)
         else:
             self._attempt(errors.NO_READY_REPLICA)
@@ -132,7 +138,9 @@ class Attempts(ABC):
         if retry_for and failed is not None:
             failed.stats.retries[retry_for] += 1
             self.reason = "retry"
-        if replica.in_flight < self.edge.replica_limit:
+        if self.head.upgrade and replica.tunnels >= self.edge.tunnel_limit:
+            self._refuse(errors.REPLICA_OVERLOADED)
+        elif replica.in_flight < replica.limit:
             self._use(replica)
         else:
             self._find_room(replica)
@@ -170,7 +178,7 @@ class Attempts(ABC):
         """Another replica of the revision that has room, else a place in the queue."""
         assert self.revision is not None
         edge = self.edge
-        roomy = with_room(self.revision.replicas, edge.now, edge.replica_limit, self._tried)
+        roomy = with_room(self.revision.replicas, edge.now, self._tried)
         if roomy is not None:
             self._use(roomy)
         elif len(full.queue) >= edge.queue_limit:
@@ -208,23 +216,29 @@ class Attempts(ABC):
             is_safe = self.head.is_idempotent
             connection = replica.take_idle(0.0 if is_safe else self.edge.now - _FRESH_ENOUGH_S)
         if connection is not None:
-            self.connected(connection)
+            self._send(connection)
         else:
             self.client.arm(self.edge.settings.connect_timeout_s + 1.0)
-            self.edge.connect(replica, self)
+            self._connecting = self.edge.connector.connect(replica, self)
 
     def connected(self, connection: UpstreamConnection) -> None:
-        """A connection is there: send the head and what has arrived of the body."""
+        """The connection that was asked for is open."""
+        self._connecting = None
         if self.is_over:
             connection.release()
             return
+        self._send(connection)
+        if self.client.is_blocked:  # by the answer before, while we connected
+            connection.hold()
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        """Send the head and what has arrived of the body."""
         self.upstream = connection
         self.sent_at = perf_counter()
         held = self._held or ()
         wire = self.head.wire if not held else b"".join((self.head.wire, *held))
         is_head = self.head.method == b"HEAD"
         connection.begin(self, wire, is_head=is_head)  # type: ignore[arg-type] # an Exchange
-        self._forget_unreplayable()
         settings = self.edge.settings
         if self.request_ended:
             self.client.arm(settings.response_timeout_s)
@@ -232,26 +246,37 @@ class Attempts(ABC):
             self.client.arm(settings.body_idle_timeout_s)
             self.client.resume_body()
 
-    def _forget_unreplayable(self) -> None:
-        if not self.head.is_idempotent or self._held_bytes > self.edge.settings.replay_bytes:
+    def _forget_unreplayable(self, connection: UpstreamConnection) -> None:
+        """Let go of a body that will not be sent twice, once the replica may have seen it."""
+        is_long = self._held_bytes > self.edge.settings.replay_bytes
+        if is_long or (not self.head.is_idempotent and connection.has_sent):
             self._held = None
 
     # --- losing
 
     def connect_failed(self, outcome: Outcome) -> None:
         """No connection: nothing was sent, so any request may go to another replica."""
-        if not self.is_over:
-            self._lose_replica()
-            self._attempt(outcome, retry_for="connect")
+        self._connecting = None
+        if self.is_over:
+            return
+        if outcome is errors.OUT_OF_SOCKETS:
+            # The router's own trouble. Ejecting the replica for it would send the load, and the
+            # same trouble, to the next one.
+            self._refuse(outcome)
+            return
+        self._lose_replica()
+        self._attempt(outcome, retry_for="connect")
 
     def upstream_lost(self) -> None:
         """The connection broke before the response was complete."""
         connection, self.upstream = self.upstream, None
+        assert connection is not None
+        is_replayable = self.head.is_idempotent or not connection.has_sent
         if self.response is not None:
             self._cut()
-        elif self._held is None:
+        elif self._held is None or not is_replayable:
             self._refuse(errors.UPSTREAM_RESET)
-        elif connection is not None and connection.used > 1:
+        elif connection.used > 1:
             # The replica closed an idle connection as we used it: its right (RFC 9112 §9.3.1).
             self._fresh = True
             self._leave_replica()
@@ -263,7 +288,9 @@ class Attempts(ABC):
     def _lose_replica(self) -> None:
         replica = self.replica
         assert replica is not None
-        self._eject(replica)  # before who waits for room is called to it
+        # Eject first: leaving hands this slot to the next queued request, which must not go to a
+        # replica that just failed.
+        self._eject(replica)
         self._leave_replica()
         self._tried = (*self._tried, replica)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING
 
 from router import errors, table
 from router.access_log import AccessLog
+from router.connector import Connector
 from router.errors import Outcome
+from router.outbox import Outbox
 from router.overload import Shedding
-from router.ports import Deadlined, Waiting
+from router.ports import Deadlined
 from router.replicas import Replica, ReplicaRegistry
 from router.request_head import Ingress
 from router.settings import RouterSettings
@@ -25,7 +29,10 @@ from router.upstream.http1 import UpstreamConnection
 if TYPE_CHECKING:
     from router.tunnel import Tunnel
 
+log = logging.getLogger("turnout.router")
+
 _IDS_AT_ONCE = 256
+_MOST_TURNED_AWAY = 256  # connections above the limit that are told so at once
 
 
 class Edge:
@@ -36,24 +43,29 @@ class Edge:
         self.loop = loop
         self.table: RoutingTable = table.EMPTY
         self.stats = WorkerStats()
-        self.registry = ReplicaRegistry()
+        self.registry = ReplicaRegistry(settings.share(settings.max_in_flight_per_replica))
+        self.outbox = Outbox(loop)
+        self.connector = Connector(
+            loop, settings.connect_timeout_s, partial(UpstreamConnection, self)
+        )
         self.clients: set[Deadlined] = set()
         self.tunnels: set[Tunnel] = set()
-        self.is_draining = False
-        self.replica_limit = settings.share(settings.max_in_flight_per_replica)
+        self.stalled = 0  # clients that read slower than they are sent to
+        self.is_draining = False  # every answer from now on ends its connection
+        self.is_leaving = False  # and so does the end of one that has begun
         self.queue_limit = settings.share(settings.max_queue_per_revision)
-        self.shed_ratio = 0.0  # of the requests, while the loop is late
+        self.tunnel_limit = settings.share(settings.max_tunnels_per_replica)
+        self.shedding: dict[str, float] = {}  # by app, of its requests, while the loop is late
         self.access_log: AccessLog | None = None
         self.now = time.monotonic()  # as of the last tick; good to `tick_s`
         self._shedding = Shedding(settings.overload_lag_s)
         self._connection_limit = settings.share(settings.max_connections)
+        self._turned_away: set[Deadlined] = set()
         self._per_client: dict[str, int] = {}
         self.date_line = b""
         self._trusted = [ipaddress.ip_network(n) for n in settings.trusted_proxies]
         self._ids = b""
         self._id_at = 0
-        self._writes: list[tuple[asyncio.Transport, bytes]] = []
-        self._connecting: set[asyncio.Task[None]] = set()
         self.tick()
 
     def tick(self) -> None:
@@ -63,27 +75,31 @@ class Edge:
 
     def note_lag(self, late_s: float) -> None:
         """How late the last tick came: what every request waits for a busy loop."""
-        self.shed_ratio = self._shedding.ratio_after(late_s)
+        if self._shedding.is_due(late_s):
+            self.shedding = self._shedding.shares(self.stats.requests_by_app())
+        else:
+            self.shedding = {}
 
     def sweep(self) -> None:
         """End what is late. One pass over plain floats costs less than a timer per request."""
-        late = [c for c in self.clients if c.deadline < self.now]
-        for client in late:
-            client.on_deadline()
+        now = self.now
+        for group in (self.clients, self._turned_away):
+            for client in [c for c in group if c.deadline < now]:
+                _guarded(client.on_deadline)
         for tunnel in list(self.tunnels):
-            tunnel.look(self.now)
-        oldest = self.now - self.settings.upstream_idle_s
+            _guarded(partial(tunnel.look, now))
+        oldest = now - self.settings.upstream_idle_s
         for replica in self.registry:
             while replica.idle and replica.idle[0].idle_since < oldest:
                 replica.idle.pop(0).close()
             while replica.queue and self._has_room(replica):  # it came back, or is new
-                replica.queue.popleft().admitted(replica)
+                _guarded(partial(replica.queue.popleft().admitted, replica))
         if self.access_log is not None:
             self.access_log.flush()
 
     def _has_room(self, replica: Replica) -> bool:
         is_usable = not replica.departed and replica.ejected_until <= self.now
-        return is_usable and replica.in_flight < self.replica_limit
+        return is_usable and replica.in_flight < replica.limit
 
     # --- clients
 
@@ -100,8 +116,26 @@ class Edge:
         self.clients.add(client)
         return None
 
-    def left(self, peer: str) -> None:
-        """A connection that was admitted is gone."""
+    def turn_away(self, client: Deadlined) -> bool:
+        """Whether there is room to tell a client that it may not come in.
+
+        A flood beyond the limit is not told: answering it would hold as many descriptors again.
+        """
+        if len(self._turned_away) >= _MOST_TURNED_AWAY:
+            return False
+        self._turned_away.add(client)
+        return True
+
+    def left(self, client: Deadlined, peer: str) -> None:
+        """A connection is gone, whether or not it was admitted."""
+        if client in self.clients:
+            self.clients.discard(client)
+            self.forget_peer(peer)
+        else:
+            self._turned_away.discard(client)
+
+    def forget_peer(self, peer: str) -> None:
+        """One connection less of a client's address."""
         if self._per_client:
             n = self._per_client.pop(peer, 0) - 1
             if n > 0:
@@ -133,33 +167,6 @@ class Edge:
             return False
         return any(ip in network for network in self._trusted)
 
-    def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Send bytes at the end of this turn of the loop, in order with all others.
-
-        Sending wakes the receiver, and waking a sleeping core is what a send costs most. Sent one
-        after the other, the writes of a turn find it awake; see benchmarks/README.md.
-        """
-        if not self._writes:
-            self.loop.call_soon(self.flush)
-        self._writes.append((transport, data))
-
-    def write_more(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Send bytes that follow others: with them in one call if those have not left yet.
-
-        A request's head and its body come in one read; apart they cost a second system call.
-        """
-        if self._writes and self._writes[-1][0] is transport:
-            _, before = self._writes[-1]
-            self._writes[-1] = (transport, before + data)
-        else:
-            self.write(transport, data)
-
-    def flush(self) -> None:
-        """Send what was written in this turn."""
-        writes, self._writes = self._writes, []
-        for transport, data in writes:
-            transport.write(data)
-
     def new_id(self) -> bytes:
         """A fresh request id: 128 random bits in hexadecimal."""
         at = self._id_at
@@ -169,21 +176,10 @@ class Edge:
         self._id_at = at + 32
         return self._ids[at : at + 32]
 
-    def connect(self, replica: Replica, waiting: Waiting) -> None:
-        """Open a connection to a replica; `waiting` hears how it went."""
-        task = self.loop.create_task(self._connect(replica, waiting))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, replica: Replica, waiting: Waiting) -> None:
-        try:
-            async with asyncio.timeout(self.settings.connect_timeout_s):
-                _, connection = await self.loop.create_connection(
-                    partial(UpstreamConnection, self, replica), replica.host, replica.port
-                )
-        except TimeoutError:
-            waiting.connect_failed(errors.CONNECT_TIMEOUT)
-        except OSError:
-            waiting.connect_failed(errors.CONNECT_FAILED)
-        else:
-            waiting.connected(connection)
+def _guarded(act: Callable[[], None]) -> None:
+    """Do it for one connection; a mistake of ours about it must not stop the clock of all."""
+    try:
+        act()
+    except Exception:
+        log.exception("event=sweep_failed")

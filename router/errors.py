@@ -109,6 +109,9 @@ TOO_MANY_CONNECTIONS = Outcome(
 TOO_MANY_OF_CLIENT = Outcome(
     429, "TooManyClientConnections", "Your address has as many connections as it may have.", _RETRY
 )
+OUT_OF_SOCKETS = Outcome(
+    503, "RouterOutOfSockets", "This router has no descriptor or port left; try again.", _RETRY
+)
 CONTENT_TOO_LARGE = Outcome(413, "ContentTooLarge", "The request's body is larger than allowed.")
 CONNECT_FAILED = Outcome(502, "UpstreamConnectFailed", "The replica refused the connection.")
 CONNECT_TIMEOUT = Outcome(504, "UpstreamConnectTimeout", "The replica did not accept in time.")

@@ -6,6 +6,7 @@ through narrow methods, and tests drive it with recorded sides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from router.attempts import Attempts
 from router.chunked import chunk, last_chunk
 from router.errors import CLIENT_CLOSED, Outcome
 from router.request_head import RequestHead
-from router.response_head import CHUNKED, UNTIL_CLOSE, Fields, ResponseHead, compose
+from router.response_head import CHUNKED, Fields, ResponseHead, compose
 
 if TYPE_CHECKING:
     from router.edge import Edge
@@ -77,10 +78,10 @@ class Exchange(Attempts):
                 self.client.hold_body()
             return
         if self._held is not None:
-            self._forget_unreplayable()
+            self._forget_unreplayable(self.upstream)
         self.upstream.write(data)
 
-    def request_finished(self, trailers: Fields) -> None:
+    def request_finished(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
         """The request is complete."""
         self.request_ended = True
         if self.head.is_chunked:
@@ -149,6 +150,20 @@ class Exchange(Attempts):
             self.client.write(out)
         self.client.arm(self.edge.settings.response_idle_s)
 
+    def hold_response(self) -> None:
+        """The client takes no more: the replica must not send more."""
+        if self.upstream is not None:
+            self.upstream.hold()
+
+    def resume_response(self) -> None:
+        """The client reads again."""
+        settings = self.edge.settings
+        if self.upstream is None:
+            return
+        self.upstream.resume()
+        has_begun = self.response is not None
+        self.client.arm(settings.response_idle_s if has_begun else settings.response_timeout_s)
+
     def response_ended(self, trailers: Fields, *, is_reusable: bool) -> None:
         """The response is complete, and whether its connection may carry another."""
         if self._rechunks:
@@ -182,13 +197,23 @@ class Exchange(Attempts):
         self._drop_upstream()
         self.account(self.response.status if self.response is not None else CLIENT_CLOSED)
 
+    def client_stalled(self) -> None:
+        """The client took nothing of its answer for too long, and is given up."""
+        self.error = "ClientStalled"
+        app = self.route.app if self.route is not None else UNKNOWN_APP
+        self.edge.stats.errors[app, self.error] += 1
+        self.client_lost()
+
     def timed_out(self) -> None:
-        """Nothing moved for as long as may be."""
+        """The armed timeout expired: answer 503, 408 or 504, depending on what we waited for."""
+        upstream = self.upstream
         if self._queue is not None:
             self._fail(errors.REPLICA_OVERLOADED)
-        elif not self.request_ended:
+        elif upstream is not None and not self.request_ended and not upstream.is_blocked:
             self._fail(errors.REQUEST_TIMEOUT)
         else:
+            if self.replica is not None and self.response is None:
+                self._note_fault(self.replica)
             self._fail(errors.UPSTREAM_TIMEOUT)
 
     def body_refused(self, outcome: Outcome) -> None:
@@ -205,6 +230,9 @@ class Exchange(Attempts):
             self._refuse(outcome)
 
     def _drop_upstream(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.close()
@@ -218,7 +246,8 @@ class Exchange(Attempts):
         if self._out:
             self.client.write(self._out)
         self.account(response.status)
-        self.client.cut(is_framed=self._rechunks or response.framing != UNTIL_CLOSE)
+        # To HTTP/1.0 a chunked answer has no frame of its own: only the end of the connection.
+        self.client.cut(is_framed=self._rechunks or response.framing < CHUNKED)
 
     def _refuse(self, outcome: Outcome) -> None:
         app = self.route.app if self.route is not None else UNKNOWN_APP
@@ -241,7 +270,7 @@ class Exchange(Attempts):
         else:
             replica.in_flight -= 1
             if replica.queue:
-                replica.queue.popleft().admitted(replica)
+                replica.admit_next()
         revision = self.revision
         now = perf_counter()
         if self.edge.access_log is not None:

@@ -41,9 +41,10 @@ class WorkerHandle:
         self.applied: tuple[str, int] = ("", 0)
         self.stats: dict[str, Any] | None = None
         self.connections = 0
-        self.upstream: dict[str, tuple[int, int]] = {}
+        self.upstream: dict[str, tuple[int, int, int]] = {}  # active, idle, connecting
         self.departed: dict[str, int] = {}
         self.queued: dict[str, int] = {}
+        self.stalled = 0
         self.heard_at = 0.0  # monotonic; 0 until its first word
         self.answered = 0  # the number of the last stats request it answered
         self._on_message_seen = on_message
@@ -104,9 +105,10 @@ class WorkerHandle:
         elif message["type"] == "stats":
             self.stats = message["stats"]
             self.connections = message["connections"]
-            self.upstream = {k: (v[0], v[1]) for k, v in message["upstream"].items()}
+            self.upstream = {k: (v[0], v[1], v[2]) for k, v in message["upstream"].items()}
             self.departed = message["departed"]
             self.queued = message["queued"]
+            self.stalled = message["stalled"]
             self.answered = message["asked"] or self.answered
         self._on_message_seen(self)
 

@@ -66,10 +66,11 @@ class RouterCollector(Collector):
             "Connections to replicas.",
             labels=[*_REVISION, "state"],
         )
-        for name, (busy, idle) in supervisor.upstream_connections().items():
+        for name, (busy, idle, connecting) in supervisor.upstream_connections().items():
             app_name = name.partition("--")[0]
             pool.add_metric([app_name, name, "active"], busy)
             pool.add_metric([app_name, name, "idle"], idle)
+            pool.add_metric([app_name, name, "connecting"], connecting)
         queued = GaugeMetricFamily(
             "turnout_requests_queued", "Requests waiting for room at a replica.", labels=_REVISION
         )
@@ -80,6 +81,11 @@ class RouterCollector(Collector):
     def _process(self, totals: Totals) -> Iterable[Metric]:
         s = self._supervisor
         yield _gauge("turnout_connections_open", "Open client connections.", s.connections_open())
+        yield _gauge(
+            "turnout_clients_stalled",
+            "Clients that read slower than they are sent to.",
+            s.clients_stalled(),
+        )
         yield _gauge("turnout_table_version", "Version of the table in force.", s.snapshot.version)
         reloads = CounterMetricFamily(
             "turnout_table_reloads", "Tables taken or refused.", labels=["result"]

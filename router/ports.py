@@ -18,12 +18,12 @@ class ClientSide(Protocol):
     """What an exchange asks of the connection its request came on."""
 
     @property
-    def peer(self) -> str:
-        """The client's address."""
+    def is_blocked(self) -> bool:
+        """Whether the client reads slower than it is sent to."""
 
     @property
-    def user_agent(self) -> str:
-        """The request's User-Agent, or nothing."""
+    def peer(self) -> str:
+        """The client's address."""
 
     def write(self, pieces: list[bytes]) -> None:
         """Send bytes of the answer."""
@@ -60,17 +60,17 @@ class Deadlined(Protocol):
 
 
 class Waiting(Protocol):
-    """Who asked for a connection to a replica."""
+    """The asker for a connection to a replica."""
 
     def connected(self, connection: UpstreamConnection) -> None:
-        """The connection that was asked for; the asker may be done already."""
+        """The connection is open; the asker may be done already."""
 
     def connect_failed(self, outcome: Outcome) -> None:
-        """There will be none."""
+        """The connection could not be opened; `outcome` is the answer if no retry is left."""
 
 
 class Queued(Protocol):
-    """Who waits for room at a replica."""
+    """A request that waits for room at a replica."""
 
     def admitted(self, replica: Replica) -> None:
-        """This one has room now."""
+        """The replica has room for this one now."""

@@ -31,6 +31,7 @@ class Replica:
     """
 
     __slots__ = (
+        "connecting",
         "connections",
         "departed",
         "ejected_until",
@@ -40,17 +41,24 @@ class Replica:
         "id",
         "idle",
         "in_flight",
+        "limit",
         "port",
         "queue",
         "settled_at",
+        "tunnels",
     )
 
-    def __init__(self, replica: str, address: str, queue: deque[Queued] | None = None) -> None:
+    def __init__(
+        self, replica: str, address: str, queue: deque[Queued] | None = None, limit: int = 1024
+    ) -> None:
         host, _, port = address.rpartition(":")
         self.id = replica
         self.host = host.strip("[]")
         self.port = int(port)
         self.in_flight = 0
+        self.limit = limit  # of `in_flight`; a tunnel raises it, having a limit of its own
+        self.tunnels = 0
+        self.connecting = 0  # connections on their way
         self.connections = 0  # open ones, idle or not
         self.idle: list[UpstreamConnection] = []  # newest last: it is reused first
         self.ejected_until = 0.0
@@ -89,7 +97,28 @@ class Replica:
         """One exchange less; the first in the queue takes its place."""
         self.in_flight -= 1
         if self.queue:
+            self.admit_next()
+
+    def admit_next(self) -> None:
+        """Hand a free slot to the first of the queue."""
+        if self.in_flight < self.limit:
             self.queue.popleft().admitted(self)
+
+    def tunnel_began(self) -> None:
+        """One of its requests became a tunnel: it counts for load, not against the limit."""
+        self.tunnels += 1
+        self.limit += 1
+        if self.queue:
+            self.admit_next()
+
+    def tunnel_ended(self) -> None:
+        """A tunnel is over; `leave` follows, and has no slot to hand on."""
+        self.tunnels -= 1
+        self.limit -= 1
+
+    def connection_settled(self) -> None:
+        """A connection that was on its way is open, or will never be."""
+        self.connecting -= 1
 
     def take_idle(self, since: float) -> UpstreamConnection | None:
         """The newest idle connection, which is the least likely to be closed by the replica.
@@ -111,9 +140,10 @@ class Replica:
 class ReplicaRegistry:
     """Every replica this worker knows, by revision and replica id and address."""
 
-    __slots__ = ("_queues", "_replicas")
+    __slots__ = ("_limit", "_queues", "_replicas")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 1024) -> None:
+        self._limit = limit  # requests in flight at one replica
         self._replicas: dict[tuple[str, str, str], Replica] = {}
         self._queues: dict[str, deque[Queued]] = {}
 
@@ -126,18 +156,22 @@ class ReplicaRegistry:
         known = self._replicas.get(key)
         if known is None:
             queue = self._queues.setdefault(revision, deque())
-            known = self._replicas[key] = Replica(replica, address, queue)
+            known = self._replicas[key] = Replica(replica, address, queue, self._limit)
         known.departed = False
         return known
 
-    def connections(self) -> dict[str, tuple[int, int]]:
-        """Open connections by revision, `(active, idle)`; revisions without any are left out."""
-        found: dict[str, tuple[int, int]] = {}
+    def connections(self) -> dict[str, tuple[int, int, int]]:
+        """Connections by revision, `(active, idle, connecting)`; none without any."""
+        found: dict[str, tuple[int, int, int]] = {}
         for (revision, _, _), replica in self._replicas.items():
-            if replica.connections:
-                active, idle = found.get(revision, (0, 0))
+            if replica.connections or replica.connecting:
+                active, idle, connecting = found.get(revision, (0, 0, 0))
                 n = len(replica.idle)
-                found[revision] = (active + replica.connections - n, idle + n)
+                found[revision] = (
+                    active + replica.connections - n,
+                    idle + n,
+                    connecting + replica.connecting,
+                )
         return found
 
     def queued(self) -> dict[str, int]:

@@ -64,6 +64,7 @@ class Loaded(Protocol):
     """What a choice between replicas looks at."""
 
     in_flight: int
+    limit: int
     ejected_until: float
     settled_at: float
 
@@ -97,9 +98,9 @@ def less_loaded(replicas: Sequence[R], now: float, tried: Sequence[R] = ()) -> R
     return min(left, key=lambda r: (max(r.ejected_until, now), r.in_flight), default=None)
 
 
-def with_room(replicas: Sequence[R], now: float, limit: int, tried: Sequence[R]) -> R | None:
-    """The least loaded replica with less than `limit` in flight that is not ejected."""
+def with_room(replicas: Sequence[R], now: float, tried: Sequence[R]) -> R | None:
+    """The least loaded replica with room that is not ejected."""
     left = [
-        r for r in replicas if r.in_flight < limit and r.ejected_until <= now and r not in tried
+        r for r in replicas if r.in_flight < r.limit and r.ejected_until <= now and r not in tried
     ]
     return min(left, key=lambda r: r.in_flight, default=None)

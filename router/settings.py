@@ -71,8 +71,16 @@ class RouterSettings:
     connect_timeout_s: float = setting(5.0, "Seconds for a replica to accept a connection.")
     response_timeout_s: float = setting(240.0, "Seconds to the response's head; ACA's limit.")
     response_idle_s: float = setting(240.0, "Seconds between two reads of a response's body.")
+    write_timeout_s: float = setting(
+        30.0,
+        "Seconds in which a client has to take some of what it is owed; looked at once in that"
+        " time, so a client that reads nothing is given up after one to two of them.",
+    )
     max_in_flight_per_replica: int = setting(
         1024, "Requests at a replica at once; Envoy's number. Each worker takes its share."
+    )
+    max_tunnels_per_replica: int = setting(
+        4096, "WebSockets and other tunnels at a replica at once, apart from its requests."
     )
     max_queue_per_revision: int = setting(
         1024, "Requests that wait for room at a revision's replicas; one more gets 503 at once."
@@ -155,7 +163,8 @@ class RouterSettings:
 # Zero or less would refuse every request, or never end one.
 _POSITIVE = (
     "max_head_bytes", "max_target_bytes", "max_fields", "max_connections",
-    "max_requests_per_connection", "max_in_flight_per_replica", "head_timeout_s",
+    "max_requests_per_connection", "max_in_flight_per_replica", "max_tunnels_per_replica",
+    "head_timeout_s", "write_timeout_s",
     "keepalive_timeout_s", "body_idle_timeout_s", "connect_timeout_s", "response_timeout_s",
     "response_idle_s", "queue_timeout_s", "overload_lag_s", "tunnel_idle_s", "worker_silence_s",
     "tick_s",

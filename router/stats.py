@@ -131,6 +131,13 @@ class WorkerStats:
             stats = self.revisions[app, revision] = RevisionStats()
         return stats
 
+    def requests_by_app(self) -> dict[str, int]:
+        """Requests begun so far, answered or not; looked at only while the loop is late."""
+        made: dict[str, int] = {}
+        for (app, _), stats in self.revisions.items():
+            made[app] = made.get(app, 0) + stats.requests + stats.in_flight
+        return made
+
     def second_passed(self, now: float, lifetime_s: float) -> None:
         """Move the budgets on, and drop revisions that left the table `lifetime_s` seconds ago.
 

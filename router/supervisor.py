@@ -344,13 +344,17 @@ class Supervisor:
                 total[name] = total.get(name, 0) + n
         return total
 
-    def upstream_connections(self) -> dict[str, tuple[int, int]]:
-        """Connections to replicas by revision, `(active, idle)`."""
-        total: dict[str, tuple[int, int]] = {}
+    def clients_stalled(self) -> int:
+        """Clients of all workers that read slower than they are sent to."""
+        return sum(w.stalled for w in (*self._workers, *self._old) if w.stats is not None)
+
+    def upstream_connections(self) -> dict[str, tuple[int, int, int]]:
+        """Connections to replicas by revision, `(active, idle, connecting)`."""
+        total: dict[str, tuple[int, int, int]] = {}
         for worker in (*self._workers, *self._old):
-            for name, (active, idle) in worker.upstream.items():
-                seen = total.get(name, (0, 0))
-                total[name] = (seen[0] + active, seen[1] + idle)
+            for name, (active, idle, connecting) in worker.upstream.items():
+                seen = total.get(name, (0, 0, 0))
+                total[name] = (seen[0] + active, seen[1] + idle, seen[2] + connecting)
         return total
 
     async def _sample(self) -> None:

@@ -160,6 +160,7 @@ class Worker:
                 "upstream": edge.registry.connections(),
                 "departed": edge.registry.departed(),
                 "queued": edge.registry.queued(),
+                "stalled": edge.stalled,
             }
         )
 
@@ -195,6 +196,7 @@ class Worker:
         tunnels_end = began + tunnels_s + settings.tunnel_spread_s + _FAREWELL_S
         while edge.clients and time.monotonic() < began + idle_s:
             await asyncio.sleep(_DRAIN_POLL_S)
+        edge.is_leaving = True
         for client in list(edge.clients):
             if isinstance(client, ClientConnection):
                 client.drain()

@@ -41,6 +41,7 @@ class Repeated:
             return None
         known = self.head
         head = RequestHead()
+        head.block = self.block
         head.method = method
         head.target = target
         head.host_key = known.host_key

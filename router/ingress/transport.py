@@ -1,20 +1,18 @@
 """A client's connection, whatever is spoken on it: writing, pausing, deadlines, its end.
 
-Invariant: nothing is written after the connection was cut, and an answer is never lost to a
-reset that our own close provoked.
+Invariant: nothing is written after the connection was cut, and an answer is never lost to an end
+that we made: the client has the time it needs as long as it takes bytes at all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING, cast
+
+from router.ingress.unsent import reset, unsent_bytes
 
 if TYPE_CHECKING:
     from router.edge import Edge
-
-_LINGER_NONE = struct.pack("ii", 1, 0)
 
 
 class ClientTransport(asyncio.Protocol):
@@ -26,33 +24,57 @@ class ClientTransport(asyncio.Protocol):
         # per connection
         "transport",
         "deadline",
+        "is_blocked",
         "_pauses",
-        "_is_blocked",
         "_has_ended",
         "_is_closing",
-        "_buffer",
+        "_unsent",
+        "_moved_at",
     )
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.deadline = edge.now + edge.settings.head_timeout_s
+        self.is_blocked = False  # the client reads slower than we write
         self._pauses = 0  # why the socket is not read: bits, as several reasons can hold
-        self._is_blocked = False  # the client reads slower than we write
         self._has_ended = False  # the client has closed its direction
         self._is_closing = False
-        self._buffer = b""  # received, and not yet acted upon
+        self._unsent = 0  # bytes that the client had not taken when that was last looked at
+        self._moved_at = 0.0  # when that number had changed
 
     def write(self, pieces: list[bytes]) -> None:
         """Send bytes."""
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self.edge.write(self.transport, data)
+        self.edge.outbox.write(self.transport, data)
 
     def arm(self, seconds: float) -> None:
-        """Something is expected within `seconds`."""
+        """Something is expected within `seconds`; from a blocked client, that it reads."""
+        if self.is_blocked:
+            return
         if self._has_ended:
             seconds = min(seconds, self.edge.settings.half_close_s)
         self.deadline = self.edge.now + seconds
+
+    # --- a client that does not read
+
+    def _block(self) -> None:
+        self.is_blocked = True
+        self.edge.stalled += 1
+        self._unsent = -1  # counted at the first look: it costs a system call
+        self.deadline = self.edge.now + self.edge.settings.write_timeout_s
+
+    def _unblock(self) -> None:
+        if self.is_blocked:
+            self.is_blocked = False
+            self.edge.stalled -= 1
+
+    def _has_moved(self) -> bool:
+        """Whether the client took some of what it is owed since the last look."""
+        before, self._unsent = self._unsent, unsent_bytes(self.transport)
+        return before != self._unsent
+
+    # --- the end
 
     def cut(self, *, is_framed: bool) -> None:
         """End so that the client sees the answer was cut short.
@@ -60,23 +82,17 @@ class ClientTransport(asyncio.Protocol):
         A framed one just ends. One that ends with the connection must not end properly: a reset
         is the only thing that tells it from a complete one.
         """
-        self._is_closing = True
-        self.edge.flush()
+        self._begin_end()
         if is_framed:
             self.transport.close()
-            return
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        self.transport.abort()
+        else:
+            reset(self.transport)
 
     def _close(self) -> None:
         """Send what is owed, then close; unread bytes must not turn that into a reset."""
         if self.transport.is_closing():
             return
-        self._is_closing = True
-        self._buffer = b""
-        self.edge.flush()
+        self._begin_end()
         if self._has_ended or not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -85,7 +101,29 @@ class ClientTransport(asyncio.Protocol):
         self.transport.write_eof()
         self._pauses = 0
         self.transport.resume_reading()
-        self.arm(self.edge.settings.linger_s)
+
+    def _begin_end(self) -> None:
+        """No request is read any more; what was written is sent."""
+        self._is_closing = True
+        self.edge.outbox.flush()
+        self._unsent = 0
+        self._moved_at = self.edge.now
+        self.deadline = self.edge.now + self.edge.settings.linger_s
+
+    def _look_at_end(self) -> None:
+        """Called every `linger_s` until the connection is gone.
+
+        A client that has everything had its time to read it. One that takes bytes gets more time,
+        one that takes none for `write_timeout_s` is given up, and sees that it was.
+        """
+        edge = self.edge
+        if self._has_moved():
+            self._moved_at = edge.now
+        elif not self._unsent:
+            self.transport.abort()
+        elif edge.now - self._moved_at >= edge.settings.write_timeout_s:
+            reset(self.transport)
+        self.deadline = edge.now + edge.settings.linger_s
 
     def _pause(self, why: int) -> None:
         if not self._pauses and not self.transport.is_closing():

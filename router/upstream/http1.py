@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to a replica.
 
-Invariant: it is offered for reuse only after a complete, well-framed response to a completely
-sent request; a byte that arrives when nothing is owed ends it.
+Invariants: it is offered for reuse only after a complete, well-framed response to a completely
+sent request; a byte that arrives when nothing is owed ends it; what one turn of the loop does
+with the bytes of one replica is bounded.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from router.replicas import Replica
 
 _LONGEST_REPEATED = 2048  # bytes that an idle connection may keep
+_INTERIM_PER_TURN = 32  # 1xx answers passed on at once
+
+# Why the replica's socket is not read: bits, because both reasons can hold at once.
+_CLIENT = 1  # the client takes no more
+_TURN = 2  # this turn's work is done, and more has been received
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -40,12 +46,16 @@ class UpstreamConnection(asyncio.Protocol):
         "transport",
         "used",
         "idle_since",
+        "is_blocked",
+        "_pauses",
         # per exchange
         "exchange",
+        "_turn",
         "_is_head",
         "_known",
         "_known_wire",
         "_buffer",
+        "_searched",
         "_fields",
         "_head",
         "_left",
@@ -58,11 +68,15 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.used = 0  # requests sent on it
         self.idle_since = 0.0
+        self.is_blocked = False  # the replica reads slower than it is sent to
+        self._pauses = 0
         self.exchange: Exchange | None = None
+        self._turn = 0  # of the outbox, in which the request's head was written
         self._is_head = False
         self._known: ResponseHead | None = None  # the last head that was read, and its bytes
         self._known_wire = b""
-        self._buffer = b""
+        self._buffer = b""  # received, and not yet acted upon: an unfinished head, or too much
+        self._searched = 0  # bytes of it that hold no end of a head
         self._fields: list[tuple[bytes, bytes]] = []
         self._head: ResponseHead | None = None
         self._left = 0
@@ -82,17 +96,39 @@ class UpstreamConnection(asyncio.Protocol):
             self._known = None  # an answer to HEAD has no body, whatever its head says
         self._is_head = is_head
         self._head = None
-        self.edge.write(self.transport, wire)
+        outbox = self.edge.outbox
+        self._turn = outbox.turn
+        outbox.write(self.transport, wire)
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether the replica may have seen anything of the request; writes leave in turns."""
+        outbox = self.edge.outbox
+        return self._turn != outbox.turn and self.transport not in outbox.unsent
 
     def write(self, data: bytes) -> None:
         """Send more of the request's body."""
-        self.edge.write_more(self.transport, data)
+        self.edge.outbox.write_more(self.transport, data)
+
+    def hold(self) -> None:
+        """Stop reading the response: the client takes no more."""
+        self._pause(_CLIENT)
+
+    def resume(self) -> None:
+        """Read on."""
+        self._resume(_CLIENT)
 
     def release(self) -> None:
         """The exchange is over and the connection good: keep it for the next."""
         self.exchange = None
         replica = self.replica
-        if replica.departed or len(replica.idle) >= self.edge.settings.upstream_idle_connections:
+        # One that is blocked or paused would begin the next exchange without back-pressure.
+        if (
+            self.is_blocked
+            or self._pauses
+            or replica.departed
+            or len(replica.idle) >= self.edge.settings.upstream_idle_connections
+        ):
             self.close()
             return
         self.idle_since = self.edge.now
@@ -118,13 +154,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.replica.connections -= 1
         self._leave_pool()
         exchange, self.exchange = self.exchange, None
-        if exchange is None:
-            return
-        head = self._head
-        if head is not None and head.framing == UNTIL_CLOSE and exc is None:
-            exchange.response_ended([], is_reusable=False)
-        else:
-            exchange.upstream_lost()
+        if exchange is not None:
+            head = self._head
+            if head is not None and head.framing == UNTIL_CLOSE and exc is None:
+                exchange.response_ended([], is_reusable=False)
+            else:
+                exchange.upstream_lost()
 
     def eof_received(self) -> bool:
         self._leave_pool()
@@ -135,14 +170,48 @@ class UpstreamConnection(asyncio.Protocol):
             self.replica.idle.remove(self)
 
     def pause_writing(self) -> None:
+        self.is_blocked = True
         if self.exchange is not None:
             self.exchange.client.hold_body()
 
     def resume_writing(self) -> None:
+        self.is_blocked = False
         if self.exchange is not None:
             self.exchange.client.resume_body()
 
     def data_received(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        self._read(data)
+
+    # --- turns
+
+    def _go_on_later(self, rest: bytes) -> None:
+        """Take the rest up in the next turn, when everybody else has had theirs."""
+        self._buffer = rest
+        self._pause(_TURN)
+        self.edge.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        data, self._buffer = self._buffer, b""
+        if self.exchange is not None:
+            self._resume(_TURN)
+            self._read(data)
+
+    def _pause(self, why: int) -> None:
+        if not self._pauses:
+            self.transport.pause_reading()
+        self._pauses |= why
+
+    def _resume(self, why: int) -> None:
+        was, self._pauses = self._pauses, self._pauses & ~why
+        if was and not self._pauses and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # --- reading a response
+
+    def _read(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:  # a byte nobody asked for: what else would it answer wrongly?
             self._leave_pool()
@@ -150,7 +219,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         head = self._head
         if head is None:
-            self._read_head(data)
+            self._read_head(exchange, data)
         elif head.framing == LENGTH:
             self._read_length(exchange, data)
         elif head.framing == CHUNKED:
@@ -159,42 +228,53 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.response_body([data])
             exchange.flush()
 
-    # --- reading a response
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by llhttp for each field."""
         self._fields.append((name, value))
 
-    def _read_head(self, data: bytes) -> None:
+    def _read_head(self, exchange: Exchange, data: bytes) -> None:
         known = self._known
         # A busy replica repeats itself, down to the second of its Date: what was read from the
-        # same bytes need not be read again. An unfinished head is in `_buffer`.
-        if known is not None and data.startswith(self._known_wire) and not self._buffer:
+        # same bytes need not be read again.
+        if known is not None and data.startswith(self._known_wire):
+            self._searched = 0
             self._respond(known, data[len(self._known_wire) :])
             return
-        if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end > self.edge.settings.max_head_bytes:
-            if len(data) > self.edge.settings.max_head_bytes or not _may_be_head(data):
+        at, searched, self._searched = 0, self._searched, 0
+        for _ in range(_INTERIM_PER_TURN):
+            end = data.find(b"\r\n\r\n", max(at, searched - 3)) + 4
+            if end < 4 or end - at > self.edge.settings.max_head_bytes:
+                self._await_head(data[at:], searched)
+                return
+            head = self._parse(data[at:end])
+            if head is None:
                 self._broken()
+            elif head.status >= 200:
+                self._remember(head, data[at:end])
+                self._respond(head, data[end:])
+            elif head.status == 101:
+                exchange.switching(head, data[end:])
             else:
-                self._buffer = data
+                exchange.interim(head)
+                at, searched = end, 0
+                if self.exchange is exchange and at < len(data):
+                    continue
             return
-        wire = data[: end + 4]
-        head = self._parse(wire)
-        exchange = self.exchange
-        if head is None or exchange is None:
+        self._go_on_later(data[at:])
+
+    def _await_head(self, data: bytes, searched: int) -> None:
+        """Keep an unfinished head, unless it cannot become one."""
+        is_head = data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data[:7])
+        is_sane = data.find(b"\n\n", max(0, searched - 1)) < 0
+        if is_head and is_sane and len(data) <= self.edge.settings.max_head_bytes:
+            self._buffer = data
+            self._searched = len(data)
+        else:
             self._broken()
-            return
-        rest = data[end + 4 :]
-        if head.status < 200:
-            self._interim(exchange, head, rest)
-            return
+
+    def _remember(self, head: ResponseHead, wire: bytes) -> None:
         is_kept = not self._is_head and len(wire) <= _LONGEST_REPEATED
         self._known, self._known_wire = (head, wire) if is_kept else (None, b"")
-        self._respond(head, rest)
 
     def _respond(self, head: ResponseHead, rest: bytes) -> None:
         exchange = self.exchange
@@ -223,18 +303,10 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             HttpResponseParser(self).feed_data(data)
         except HttpParserUpgrade:
-            pass  # raised behind a complete head; `interim` decides about 101
+            pass  # raised behind a complete head; `switching` decides about 101
         except HttpParserError:
             return None
         return read_response(status_line, self._fields, is_head=self._is_head)
-
-    def _interim(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
-        if head.status == 101:
-            exchange.switching(head, rest)
-            return
-        exchange.interim(head)
-        if rest and self.exchange is exchange:
-            self._read_head(rest)
 
     def _read_length(self, exchange: Exchange, data: bytes) -> None:
         extra = len(data) - self._left
@@ -263,12 +335,14 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if pieces:
             exchange.response_body(pieces)
+        at = decoder.at
         if decoder.done:
-            exchange.response_ended(
-                decoder.trailers, is_reusable=head.keeps_alive and not decoder.rest
-            )
-        else:
-            exchange.flush()
+            is_reusable = head.keeps_alive and at == len(data)
+            exchange.response_ended(decoder.trailers, is_reusable=is_reusable)
+            return
+        exchange.flush()
+        if at < len(data):
+            self._go_on_later(data[at:])
 
     def _broken(self) -> None:
         """The answer cannot be read: nothing more of this connection is believed."""
@@ -276,8 +350,3 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.abort()
         if exchange is not None:
             exchange.upstream_broken()
-
-
-def _may_be_head(data: bytes) -> bool:
-    """Whether bytes without an empty line may still become a head, so that it pays to wait."""
-    return (b"HTTP/1.".startswith(data[:7]) or data.startswith(b"HTTP/1.")) and b"\n\n" not in data

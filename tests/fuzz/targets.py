@@ -45,6 +45,9 @@ class Transport:
     def is_closing(self) -> bool:
         return self.is_closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def can_write_eof(self) -> bool:
         return True
 
@@ -77,9 +80,11 @@ class Loop:
         self._soon.append(call)
 
     def turn(self) -> None:
-        soon, self._soon = self._soon, []
-        for call in soon:
-            call()
+        """Run until nothing is left to do: long input is taken up over several turns."""
+        while self._soon:
+            soon, self._soon = self._soon, []
+            for call in soon:
+                call()
 
 
 class Rig:

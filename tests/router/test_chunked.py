@@ -9,10 +9,19 @@ from router.chunked import ChunkedDecoder, FramingError, chunk, last_chunk
 
 
 def decode(data: bytes, cut: int = 1 << 20) -> tuple[bytes, ChunkedDecoder]:
-    decoder, body = ChunkedDecoder(), b""
-    for at in range(0, len(data), cut):
-        body += b"".join(decoder.feed(data[at : at + cut]))
+    body, decoder, _ = decode_and_rest(data, cut)
     return body, decoder
+
+
+def decode_and_rest(data: bytes, cut: int = 1 << 20) -> tuple[bytes, ChunkedDecoder, bytes]:
+    decoder, body, rest = ChunkedDecoder(), b"", b""
+    for begin in range(0, len(data), cut):
+        piece, at = data[begin : begin + cut], 0
+        while at < len(piece) and not decoder.done:
+            body += b"".join(decoder.feed(piece, at, most=2))
+            at = decoder.at
+        rest += piece[at:]
+    return body, decoder, rest
 
 
 @given(st.lists(st.binary(min_size=1, max_size=60), max_size=6), st.integers(1, 40))
@@ -27,9 +36,9 @@ def test_what_is_encoded_decodes_the_same_however_it_is_cut(pieces: list[bytes],
 
 
 def test_what_lies_behind_the_body_is_handed_back() -> None:
-    _, decoder = decode(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n")
+    _, _, rest = decode_and_rest(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n")
 
-    assert decoder.rest == b"GET / HTTP/1.1\r\n"
+    assert rest == b"GET / HTTP/1.1\r\n"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_forbidden_trailers_are_dropped() -> None:
 @given(st.binary(max_size=60) | st.text("0123af;\r\n x=", max_size=60).map(str.encode))
 def test_what_we_accept_llhttp_reads_the_same(wire: bytes) -> None:
     try:
-        body, decoder = decode(wire)
+        body, _, rest = decode_and_rest(wire)
     except FramingError:
         return
 
@@ -98,7 +107,7 @@ def test_what_we_accept_llhttp_reads_the_same(wire: bytes) -> None:
     told = Told()
     parser = httptools.HttpRequestParser(told)
     parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-    upto = wire[: len(wire) - len(decoder.rest)]
+    upto = wire[: len(wire) - len(rest)]
     try:
         parser.feed_data(upto)
     except httptools.HttpParserError:

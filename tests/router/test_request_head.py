@@ -197,4 +197,4 @@ def test_too_much_is_refused_with_its_own_status() -> None:
     [(b"application/json", True), (b"text/html, application/json", False), (b"*/*", False)],
 )
 def test_json_is_for_who_prefers_it(accept: bytes, expected: bool) -> None:
-    assert prefers_json([(b"Accept", accept)]) is expected
+    assert prefers_json(b"\r\nAccept: %b\r\n\r\n" % accept) is expected

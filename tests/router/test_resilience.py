@@ -237,11 +237,11 @@ async def test_who_waits_for_a_replica_that_fails_goes_to_another() -> None:
 async def test_an_overloaded_worker_refuses_some_quickly() -> None:
     async with Origin() as origin, in_front_of(origin) as edge:
         client = await edge.client()
-        edge.edge.shed_ratio = 1.0
+        edge.edge.shedding = {"shop": 1.0}
         head, _ = await client.get()
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"X-Turnout-Error: RouterOverloaded" in head
-        edge.edge.shed_ratio = 0.0
+        edge.edge.shedding = {}
         assert (await client.get())[1] == b"ok"
 
 

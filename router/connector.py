@@ -1,0 +1,52 @@
+"""Opens connections to replicas, and tells a failure of the router from one of the replica."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+from router import errors
+from router.ports import Waiting
+from router.replicas import Replica
+from router.upstream.http1 import UpstreamConnection
+
+# The router has run out of something: the replica was not even asked.
+_OURS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
+
+
+class Connector:
+    """Connects to replicas; each attempt can be given up by cancelling its task."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeout_s: float,
+        make: Callable[[Replica], UpstreamConnection],
+    ) -> None:
+        self._loop = loop
+        self._timeout_s = timeout_s
+        self._make = make
+
+    def connect(self, replica: Replica, waiting: Waiting) -> asyncio.Task[None]:
+        """Open a connection; `waiting` hears how it went, unless the task is cancelled."""
+        replica.connecting += 1
+        task = self._loop.create_task(self._connect(replica, waiting))
+        task.add_done_callback(lambda _: replica.connection_settled())
+        return task
+
+    async def _connect(self, replica: Replica, waiting: Waiting) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                _, connection = await self._loop.create_connection(
+                    lambda: self._make(replica), replica.host, replica.port
+                )
+        except TimeoutError:
+            waiting.connect_failed(errors.CONNECT_TIMEOUT)
+        except OSError as error:
+            is_ours = error.errno in _OURS
+            waiting.connect_failed(errors.OUT_OF_SOCKETS if is_ours else errors.CONNECT_FAILED)
+        else:
+            waiting.connected(connection)
