@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from router import handover, tokens
-from router.access_log import open_target
 from router.admin import Admin
 from router.config import BadSettings, load
+from router.log_file import check_target
 from router.serving import serve
 from router.settings import RouterSettings
 from router.source import ControlSource, FileSource, SnapshotSource
@@ -53,7 +53,7 @@ def run(settings: RouterSettings) -> int:
 
     async def main() -> None:
         if settings.access_log:
-            os.close(open_target(settings.access_log))  # or the workers would fail, one by one
+            check_target(settings.access_log)  # or the workers would fail, one by one
         supervisor = Supervisor(settings, source_of(settings))
         await supervisor.run(Admin(supervisor))
 

@@ -1,22 +1,18 @@
 """One JSON line per request, written beside the loop.
 
-Lines are made on the loop and written by a thread, so a disk that stalls holds no request up:
-what would pile up behind it is dropped and counted. Field names are fixed in README.md. Only
-these fields are logged, so no Authorization or Cookie can ever be.
+Lines are made on the loop and written by a thread (`log_file.py`), so a disk that stalls holds no
+request up: what would pile up behind it is dropped and counted. Field names are fixed in
+README.md. Only these fields are logged, so no Authorization or Cookie can ever be.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
-import stat
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import orjson
 
+from router.log_file import LogWriter
 from router.request_head import user_agent
 
 if TYPE_CHECKING:
@@ -24,16 +20,7 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
 
 _BATCH_BYTES = 65536
-_MOST_WAITING_BYTES = 8 << 20  # some 25,000 lines; a second's worth at full speed
 _LEAVE_S = 2.0
-STDOUT = "-"
-
-
-def open_target(target: str) -> int:
-    """A descriptor to write to. Raises OSError."""
-    if target == STDOUT:
-        return os.dup(1)
-    return os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 
 class AccessLog:
@@ -48,7 +35,7 @@ class AccessLog:
         self._bytes = 0
         self._second = 0
         self._prefix = ""
-        self._writer = _Writer(target)
+        self._writer = LogWriter(target)
 
     def add(self, exchange: Exchange, status: int, end: float) -> None:
         """Log a request that is over; `end` is on the clock of `perf_counter`."""
@@ -125,70 +112,3 @@ class AccessLog:
         """Write what is left, but wait no longer than a moment."""
         self.flush()
         self._writer.close(_LEAVE_S)
-
-
-class _Writer:
-    """The thread that may block."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._fd = open_target(target)
-        self._queue: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
-        self._offered = 0  # bytes; each of the two is written by one thread only
-        self._written = 0
-        self._lost = 0
-        self._lost_told = 0
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-        self._thread.start()
-
-    def offer(self, lines: list[bytes]) -> bool:
-        """Take lines, unless too much waits already."""
-        if self._offered - self._written > _MOST_WAITING_BYTES:
-            return False
-        self._offered += sum(map(len, lines))
-        self._queue.put(lines)
-        return True
-
-    def lost(self) -> int:
-        """Lines that could not be written since it was last asked."""
-        lost, self._lost_told = self._lost - self._lost_told, self._lost
-        return lost
-
-    def close(self, wait_s: float) -> None:
-        """End after what was offered."""
-        self._queue.put(None)
-        self._thread.join(wait_s)
-
-    def _run(self) -> None:
-        while (lines := self._queue.get()) is not None:
-            try:
-                self._follow_rename()
-                for piece in self._pieces(lines):
-                    _write_all(self._fd, piece)
-            except OSError:  # a full disk: the next batch may fit
-                self._lost += len(lines)
-            self._written += sum(map(len, lines))
-        os.close(self._fd)
-
-    def _follow_rename(self) -> None:
-        """A log that was moved away (logrotate) goes on in a new file of the old name."""
-        if self._target == STDOUT:
-            return
-        ours = os.fstat(self._fd)
-        with contextlib.suppress(FileNotFoundError):
-            theirs = os.stat(self._target)
-            if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
-                return
-        os.close(self._fd)
-        self._fd = open_target(self._target)
-
-    def _pieces(self, lines: list[bytes]) -> list[bytes]:
-        """Workers share the file: appends to a file are whole, but a pipe mixes long writes."""
-        if stat.S_ISFIFO(os.fstat(self._fd).st_mode):
-            return lines
-        return [b"".join(lines)]
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ class Checked(Protocol):
 
 def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run `main`; 0 after a drain, 2 for bad settings, 1 for any other failure (product.md §1)."""
+    _reserve_standard_descriptors()
     try:
         settings.check()
         logging.basicConfig(
@@ -40,3 +42,15 @@ def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> i
         print(f"turnout: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _reserve_standard_descriptors() -> None:
+    """Without this, a server started with one of them closed has a socket in its place.
+
+    What is printed would reach a client, and libuv aborts the process when it closes such a one.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is taken
