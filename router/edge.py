@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import time
@@ -18,6 +17,7 @@ from router.connector import Connector
 from router.errors import Outcome
 from router.outbox import Outbox
 from router.overload import Shedding
+from router.peers import is_in, network, plain_address
 from router.ports import Deadlined
 from router.replicas import Replica, ReplicaRegistry
 from router.request_head import Ingress
@@ -63,7 +63,7 @@ class Edge:
         self._turned_away: set[Deadlined] = set()
         self._per_client: dict[str, int] = {}
         self.date_line = b""
-        self._trusted = [ipaddress.ip_network(n) for n in settings.trusted_proxies]
+        self._trusted = [network(n) for n in settings.trusted_proxies]
         self._ids = b""
         self._id_at = 0
         self.tick()
@@ -145,7 +145,7 @@ class Edge:
         """What all requests on a client's connection have in common."""
         peer = transport.get_extra_info("peername")
         sock = transport.get_extra_info("sockname")
-        address = peer[0] if isinstance(peer, tuple) else "unknown"
+        address = plain_address(peer[0]) if isinstance(peer, tuple) else "unknown"
         port = sock[1] if isinstance(sock, tuple) else 80
         lines = (
             f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\n"
@@ -154,18 +154,11 @@ class Edge:
         return Ingress(
             forwarded=lines.encode(),
             peer=address.encode(),
-            is_trusted=bool(settings.trusted_proxies) and self._trusts(address),
+            is_trusted=is_in(address, self._trusted),
             via=b"Via: 1.1 turnout\r\n" if settings.via else b"",
             max_target_bytes=settings.max_target_bytes,
             max_fields=settings.max_fields,
         )
-
-    def _trusts(self, address: str) -> bool:
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(ip in network for network in self._trusted)
 
     def new_id(self) -> bytes:
         """A fresh request id: 128 random bits in hexadecimal."""

@@ -103,7 +103,7 @@ def for_workers(listeners: Sequence[socket.socket], workers: int) -> list[socket
 def address_of(listener: socket.socket) -> str:
     """HOST:PORT as bound."""
     host, port = listener.getsockname()[:2]
-    return f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:

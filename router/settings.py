@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.config import BadSettings, setting
+from router.peers import network
 
 _STATE = Path(".turnout")
 
@@ -153,11 +154,19 @@ class RouterSettings:
             if getattr(self, name) <= 0:
                 raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
         check_log_level(self.log_level)
+        self._check_trust()
         if self.routes and self.control:
             raise BadSettings("a router follows --routes FILE or --control URL, not both")
         if not (self.routes or self.control or self.docker):
             raise BadSettings("a router follows --routes FILE, --control URL or --docker")
         return self
+
+    def _check_trust(self) -> None:
+        for text in self.trusted_proxies:
+            try:
+                network(text)
+            except ValueError as error:
+                raise BadSettings(f"trusted_proxies: {error}; 10.0.0.0/8 is one") from None
 
 
 # Zero or less would refuse every request, or never end one.

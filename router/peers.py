@@ -1,0 +1,43 @@
+"""The address of a peer, in the one form that settings, limits, headers and logs use.
+
+Pure. On a socket for IPv6 and IPv4, IPv4 peers are called ::ffff:192.0.2.1 (RFC 4291 §2.5.5.2).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+_MAPPED = 96  # bits in front of the IPv4 address
+
+
+def plain_address(address: str) -> str:
+    """An address as the socket names it, as IPv4 where it is IPv4, and without a scope.
+
+    A scope (fe80::1%eth0) means something on this host only, and is no part of the address that
+    X-Forwarded-For carries (RFC 4007 §11.2).
+    """
+    if ":" not in address:
+        return address
+    address = address.partition("%")[0]
+    mapped = IPv6Address(address).ipv4_mapped
+    return str(mapped) if mapped is not None else address
+
+
+def network(text: str) -> Network:
+    """A network of peers, in CIDR notation or a single address. Raises ValueError."""
+    found = ip_network(text)
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    if mapped is None or found.prefixlen < _MAPPED:
+        return found
+    return IPv4Network((mapped, found.prefixlen - _MAPPED))
+
+
+def is_in(address: str, networks: list[Network]) -> bool:
+    """Whether a peer's plain address is in one of some networks."""
+    try:
+        ip = ip_address(address)
+    except ValueError:  # a peer without one: it was gone before we asked
+        return False
+    return any(ip in one for one in networks)
