@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from router.memo import Memo
+
 PLAIN = 0
 HOST = 1
 CONTENT_LENGTH = 2
@@ -49,32 +51,26 @@ _SPECIAL = {
     b"trailer": TRAILER,
 }
 
-_MAX_REMEMBERED = 4096
-KNOWN: dict[bytes, int] = {}  # spellings seen so far; loops look here before they call `kind_of`
+# Spellings that were seen; at most 200 KB.
+_kinds: Memo[int] = Memo(most=1024, longest=64)
+KNOWN = _kinds.known  # loops look here before they call `kind_of`
 
 
 def kind_of(name: bytes) -> int:
     """The constant above that `name` stands for, in any spelling."""
-    try:
-        return KNOWN[name]
-    except KeyError:
-        pass
-    kind = _classify(name.lower())
-    if len(KNOWN) >= _MAX_REMEMBERED:
-        KNOWN.clear()
-    KNOWN[name] = kind
-    return kind
+    kind = KNOWN.get(name)
+    return kind if kind is not None else _kinds.keep(name, _classify(name.lower()))
 
 
 def _classify(name: bytes) -> int:
+    kind = _SPECIAL.get(name)
+    if kind is not None:
+        return kind
     if name.startswith(b"x-turnout-"):
         return OURS
-    if b"_" in name:
-        # CGI and WSGI fold "_" and "-" into one name, so a twin would pass for the real field.
-        twin = _SPECIAL.get(name.replace(b"_", b"-"), PLAIN)
-        is_ours = name.replace(b"_", b"-").startswith(b"x-turnout-")
-        return OURS if twin != PLAIN or is_ours else PLAIN
-    return _SPECIAL.get(name, PLAIN)
+    if b"_" in name and _classify(name.replace(b"_", b"-")) != PLAIN:
+        return OURS  # CGI and WSGI fold "_" and "-" into one: a twin would pass for the real field
+    return PLAIN
 
 
 # A field that Connection may not take away: it routes, frames, authorises, or is ours (RFC 9110
@@ -88,13 +84,29 @@ _KEPT = frozenset(
 )
 
 
+# RFC 9110 §5.6.1.2 asks to read lists with some empty elements, but not with so many that they
+# could be used to deny service. Connection has two or three options in practice.
+MAX_ELEMENTS = 32
+
+
+def elements(value: bytes) -> list[bytes] | None:
+    """The elements of a comma-separated value, in lower case; None when there are too many."""
+    if value.count(b",") >= MAX_ELEMENTS:
+        return None
+    return [found for e in value.split(b",") if (found := e.strip(b" \t").lower())]
+
+
+def joined(before: bytes, value: bytes) -> bytes:
+    """Two lists as one; the second is left out when the first will be refused as too long."""
+    return before if before.count(b",") >= MAX_ELEMENTS else b"%b,%b" % (before, value)
+
+
 class ConnectionOptions:
     """What a Connection field says: does the sender stay, and which fields end here."""
 
     __slots__ = ("closes", "keeps_alive", "removes", "upgrades")
 
-    def __init__(self, value: bytes) -> None:
-        options = {o.strip(b" \t").lower() for o in value.split(b",")} - {b""}
+    def __init__(self, options: set[bytes]) -> None:
         self.closes = b"close" in options
         self.keeps_alive = b"keep-alive" in options and not self.closes
         self.upgrades = b"upgrade" in options
@@ -103,19 +115,20 @@ class ConnectionOptions:
         )
 
 
-_connections: dict[bytes, ConnectionOptions] = {}
+# Few are ever sent; at most 1 MB, as a short value has few options.
+_connections: Memo[ConnectionOptions] = Memo(most=256, longest=64)
+_KNOWN_CONNECTIONS = _connections.known
 
 
-def connection_options(value: bytes) -> ConnectionOptions:
-    """A Connection field value, read (RFC 9110 §7.6.1); remembered, as few are ever sent."""
-    known = _connections.get(value)
+def connection_options(value: bytes) -> ConnectionOptions | None:
+    """A Connection field value, read (RFC 9110 §7.6.1); None when it has too many options."""
+    known = _KNOWN_CONNECTIONS.get(value)
     if known is not None:
         return known
-    options = ConnectionOptions(value)
-    if len(_connections) >= _MAX_REMEMBERED:
-        _connections.clear()
-    _connections[value] = options
-    return options
+    options = elements(value)
+    if options is None:
+        return None
+    return _connections.keep(value, ConnectionOptions(set(options)))
 
 
 # Fields that change framing, routing, authority or the meaning of the message may not arrive

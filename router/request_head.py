@@ -21,6 +21,7 @@ from router.fields import (
     FORWARDED,
     HOST,
     KNOWN,
+    MAX_ELEMENTS,
     MAX_FORWARDS,
     PLAIN,
     REQUEST_ID,
@@ -28,6 +29,8 @@ from router.fields import (
     TRANSFER_ENCODING,
     UPGRADE,
     connection_options,
+    elements,
+    joined,
     kind_of,
 )
 from router.hosts import fold
@@ -118,8 +121,8 @@ class _Reading:
         self.connection = b""
         self.upgrade = b""
         self.expect = b""
-        self.request_ids: list[bytes] = []
-        self.forwarded: Fields = []
+        self.request_ids: tuple[bytes, ...] = ()  # few have any, and a list would be made for all
+        self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
         self.max_forwards: bytes | None = None
 
 
@@ -153,10 +156,16 @@ def read_request(
         head.expects_continue = False
     if refusal is not None:
         return refusal
-    _take_connection(head, read, fields)
+    if read.connection:
+        refusal = _take_connection(head, read, fields)
+        if refusal is not None:
+            return refusal
+    else:
+        head.upgrade = b""
+        head.keeps_alive = head.is_http11
     ids = read.request_ids
-    sane = len(ids) == 1 and _SANE_REQUEST_ID.fullmatch(ids[0])
-    head.request_id = ids[0] if sane else new_id
+    is_sane = ids and len(ids) == 1 and _SANE_REQUEST_ID.fullmatch(ids[0])
+    head.request_id = ids[0] if is_sane else new_id
     head.is_idempotent = method in IDEMPOTENT
     head.wire = _wire(head, read, ingress)
     return head
@@ -174,7 +183,7 @@ def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
         elif kind == HOST:
             read.hosts.append(value.rstrip(b" \t"))
         elif kind == CONNECTION:
-            read.connection = read.connection + b"," + value if read.connection else value
+            read.connection = joined(read.connection, value) if read.connection else value
         elif kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
             refusal = _read_framing(read, kind, value.strip(b" \t"))
             if refusal is not None:
@@ -184,13 +193,13 @@ def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
         elif kind == EXPECT:
             read.expect += b", " + value if read.expect else value
         elif kind == REQUEST_ID:
-            read.request_ids.append(value.strip(b" \t"))
+            read.request_ids += (value.strip(b" \t"),)
         elif kind == FORWARDED:
-            read.forwarded.append((name, value))
-        elif kind == MAX_FORWARDS:
-            read.max_forwards = value.strip(b" \t")
+            read.forwarded += ((name, value),)
         elif kind in (DATE, TRAILER):
             lines += (name, b": ", value, b"\r\n")
+        elif kind == MAX_FORWARDS:
+            read.max_forwards = value.strip(b" \t")
         # HOP and OURS are dropped
     return None
 
@@ -207,7 +216,7 @@ def _read_framing(read: _Reading, kind: int, value: bytes) -> Outcome | None:
     if value.lower() == b"chunked":
         read.is_chunked = True
         return None
-    codings = [c.strip(b" \t").lower() for c in value.split(b",")]
+    codings = [c.strip(b" \t").lower() for c in value.split(b",", MAX_ELEMENTS)]
     if codings[-1] == b"chunked" and all(codings) and codings.count(b"chunked") == 1:
         return errors.CODING_UNKNOWN
     return bad_request("Transfer-Encoding does not end in chunked.")
@@ -268,20 +277,22 @@ def _take_expectations(head: RequestHead, read: _Reading) -> Outcome | None:
     return None
 
 
-def _take_connection(head: RequestHead, read: _Reading, fields: Fields) -> None:
+def _take_connection(head: RequestHead, read: _Reading, fields: Fields) -> Outcome | None:
     head.upgrade = b""
-    if not read.connection:
-        head.keeps_alive = head.is_http11
-        return
     options = connection_options(read.connection)
+    if options is None:
+        return bad_request("Connection has too many options.")
     head.keeps_alive = not options.closes if head.is_http11 else options.keeps_alive
     if read.upgrade and options.upgrades and head.is_http11 and not head.has_body:
-        protocols = {p.strip(b" \t").lower() for p in read.upgrade.split(b",")}
+        protocols = elements(read.upgrade)
+        if protocols is None:
+            return bad_request("Upgrade has too many protocols.")
         if b"h2c" not in protocols:  # RFC 9113 §3.1: h2c by upgrade is obsolete; ignored
             head.upgrade = read.upgrade
     if options.removes:
         kept = [f for f in fields if f[0].lower() not in options.removes and _passes(f[0])]
         read.lines = [part for n, v in kept for part in (n, b": ", v, b"\r\n")]
+    return None
 
 
 def _passes(name: bytes) -> bool:
@@ -311,7 +322,9 @@ def _wire(head: RequestHead, read: _Reading, ingress: Ingress) -> bytes:
     return b"".join(parts)
 
 
-def _forwarded_of_proxy(forwarded: Fields, host: bytes, ingress: Ingress) -> bytes:
+def _forwarded_of_proxy(
+    forwarded: Iterable[tuple[bytes, bytes]], host: bytes, ingress: Ingress
+) -> bytes:
     """The trusted proxy's word, with its own address appended to X-Forwarded-For."""
     chain: list[bytes] = []
     lines: list[bytes] = []

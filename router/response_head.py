@@ -18,10 +18,11 @@ from router.fields import (
     REQUEST_ID,
     TRANSFER_ENCODING,
     UPGRADE,
-    ConnectionOptions,
     connection_options,
+    joined,
     kind_of,
 )
+from router.memo import Memo
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -33,24 +34,22 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _PASSING = frozenset(range(32)) - {
     CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, OURS, REQUEST_ID
 }  # fmt: skip
-_MAX_REMEMBERED = 512
-_status_lines: dict[bytes, tuple[int, bool, bytes]] = {}
+StatusLine = tuple[int, bool, bytes]  # the status, whether HTTP/1.1, and the line to send on
+_status_lines: Memo[StatusLine] = Memo(most=256, longest=64)  # at most 100 KB
+_KNOWN_STATUS_LINES = _status_lines.known
 
 
-def read_status_line(line: bytes) -> tuple[int, bool, bytes] | None:
-    """`(status, is HTTP/1.1, line to send on)`, or None when it is no status line."""
+def read_status_line(line: bytes) -> StatusLine | None:
+    """A status line, read; None when it is not one."""
     try:
-        return _status_lines[line]
+        return _KNOWN_STATUS_LINES[line]
     except KeyError:
         pass
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         return None
     sent = b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b"")
-    if len(_status_lines) >= _MAX_REMEMBERED:
-        _status_lines.clear()
-    read = _status_lines[line] = (int(match[2]), match[1] == b"1", sent)
-    return read
+    return _status_lines.keep(line, (int(match[2]), match[1] == b"1", sent))
 
 
 class ResponseHead:
@@ -81,9 +80,7 @@ class ResponseHead:
         return f"<ResponseHead {self.status} framing={self.framing} length={self.length}>"
 
 
-def read_response(
-    status_line: tuple[int, bool, bytes], fields: Fields, *, is_head: bool
-) -> ResponseHead | None:
+def read_response(status_line: StatusLine, fields: Fields, *, is_head: bool) -> ResponseHead | None:
     """The one reading of a response head, or None: it may not be passed on (502)."""
     status, is_http11, line = status_line
     head = ResponseHead(status, line)
@@ -110,28 +107,33 @@ def read_response(
             if not is_chunked:
                 return None
         elif kind == CONNECTION:
-            connection = connection + b"," + value if connection else value
+            connection = joined(connection, value) if connection else value
         elif kind == UPGRADE:
             head.upgrade = value
-        elif kind != HOP and kind != OURS and kind != REQUEST_ID:
+        elif kind in _PASSING:
             if kind == DATE:
                 head.has_date = True
             lines += (name, b": ", value, b"\r\n")
     if framings > 1 or (is_chunked and not is_http11):
         return None
     head.keeps_alive = is_http11
-    if connection:
-        _take_connection(head, connection_options(connection), fields, is_http11=is_http11)
+    if connection and not _take_connection(head, connection, fields, is_http11):
+        return None
     head.framing = _framing(head, is_chunked=is_chunked, is_head=is_head)
     return head
 
 
 def _take_connection(
-    head: ResponseHead, options: ConnectionOptions, fields: Fields, *, is_http11: bool
-) -> None:
+    head: ResponseHead, connection: bytes, fields: Fields, is_http11: bool
+) -> bool:
+    """Act on the Connection fields; returns False when they have too many options."""
+    options = connection_options(connection)
+    if options is None:
+        return False
     head.keeps_alive = not options.closes if is_http11 else options.keeps_alive
     if options.removes:
         head.lines[:] = _without(options.removes, fields)
+    return True
 
 
 def _without(names: frozenset[bytes], fields: Fields) -> list[bytes]:

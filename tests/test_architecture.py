@@ -18,7 +18,7 @@ PURE = [
     "control/traffic.py", "control/vault.py", "router/attempts.py", "router/budget.py",
     "router/chunked.py", "router/discovery/labels.py", "router/discovery/rules.py",
     "router/errors.py", "router/exchange.py", "router/fields.py", "router/hosts.py",
-    "router/ingress/repeated.py", "router/merge.py", "router/overload.py",
+    "router/ingress/repeated.py", "router/memo.py", "router/merge.py", "router/overload.py",
     "router/peers.py", "router/request_head.py", "router/response_head.py", "router/routes_file.py",
     "router/selection.py", "router/snapshot.py", "router/stats.py", "router/table.py",
     "router/validate.py", "router/websocket.py",
