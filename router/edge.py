@@ -24,6 +24,7 @@ from router.request_head import Ingress
 from router.settings import RouterSettings
 from router.stats import WorkerStats
 from router.table import RoutingTable
+from router.trail import HOPS_LINE, VIA_LINE
 from router.upstream.http1 import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Edge:
             forwarded=lines.encode(),
             peer=address.encode(),
             is_trusted=is_in(address, self._trusted),
-            via=b"Via: 1.1 turnout\r\n" if settings.via else b"",
+            via=VIA_LINE if settings.via else HOPS_LINE,
             max_target_bytes=settings.max_target_bytes,
             max_fields=settings.max_fields,
         )

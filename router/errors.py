@@ -72,6 +72,7 @@ REASONS = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
     505: b"HTTP Version Not Supported",
+    508: b"Loop Detected",
 }
 
 CLIENT_CLOSED = 499  # nginx's number for "the client went away"; counted, never sent
@@ -138,3 +139,9 @@ MAX_FORWARDS_REACHED = Outcome(
 )
 VERSION_UNKNOWN = Outcome(505, "HttpVersionNotSupported", "Only HTTP/1.0 and HTTP/1.1 here.")
 CODING_UNKNOWN = Outcome(501, "TransferCodingUnknown", "Only the chunked coding is known here.")
+LOOP_DETECTED = Outcome(
+    508,
+    "LoopDetected",
+    "The request came back here again and again: a replica, or what it calls, sends it to this"
+    " router under the same host.",
+)

@@ -7,6 +7,7 @@ hot path is one dict hit on the bytes as received, without lower-casing them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from router.memo import Memo
 
@@ -24,6 +25,8 @@ OURS = 10  # the edge's own word: never taken from outside
 MAX_FORWARDS = 11
 DATE = 12
 TRAILER = 13
+VIA = 14
+HOPS = 15  # how often a request has passed a turnout that does not add to Via
 
 _SPECIAL = {
     b"host": HOST,
@@ -49,11 +52,35 @@ _SPECIAL = {
     b"max-forwards": MAX_FORWARDS,
     b"date": DATE,
     b"trailer": TRAILER,
+    b"via": VIA,
+    b"x-turnout-hops": HOPS,
 }
 
 # Spellings that were seen; at most 200 KB.
 _kinds: Memo[int] = Memo(most=1024, longest=64)
 KNOWN = _kinds.known  # loops look here before they call `kind_of`
+
+# Other fields that programs trust to tell who the client is, or what it asked for.
+TRUSTED_ONLY = (
+    "X-Real-IP", "X-Client-IP", "X-Original-URL", "X-Rewrite-URL", "X-MS-CLIENT-PRINCIPAL*",
+)  # fmt: skip
+_trusted_only: frozenset[bytes] = frozenset()
+_trusted_only_prefixes: tuple[bytes, ...] = ()
+
+
+def believe_only_proxies(names: Iterable[str]) -> None:
+    """Make these names FORWARDED; a name that ends in `*` stands for all that begin like it.
+
+    Called once per process, before its first request.
+    """
+    global _trusted_only, _trusted_only_prefixes
+    lowered = [name.lower().encode() for name in names]
+    _trusted_only = frozenset(lowered)
+    _trusted_only_prefixes = tuple(name[:-1] for name in lowered if name.endswith(b"*"))
+    KNOWN.clear()
+
+
+believe_only_proxies(TRUSTED_ONLY)
 
 
 def kind_of(name: bytes) -> int:
@@ -68,6 +95,8 @@ def _classify(name: bytes) -> int:
         return kind
     if name.startswith(b"x-turnout-"):
         return OURS
+    if name in _trusted_only or name.startswith(_trusted_only_prefixes):
+        return FORWARDED
     if b"_" in name and _classify(name.replace(b"_", b"-")) != PLAIN:
         return OURS  # CGI and WSGI fold "_" and "-" into one: a twin would pass for the real field
     return PLAIN
@@ -77,6 +106,7 @@ def _classify(name: bytes) -> int:
 # §7.6.1 forbids listing end-to-end fields; taking them at a client's word is an attack).
 _NOT_REMOVABLE = frozenset(
     {HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, OURS, REQUEST_ID, MAX_FORWARDS, DATE}
+    | {VIA, HOPS}
 )
 _KEPT = frozenset(
     {b"authorization", b"cookie", b"set-cookie", b"cache-control", b"content-type"}

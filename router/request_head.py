@@ -19,6 +19,7 @@ from router.fields import (
     DATE,
     EXPECT,
     FORWARDED,
+    HOPS,
     HOST,
     KNOWN,
     MAX_ELEMENTS,
@@ -28,12 +29,14 @@ from router.fields import (
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
+    VIA,
     connection_options,
     elements,
     joined,
     kind_of,
 )
 from router.hosts import fold
+from router.trail import VIA_LINE, Trail
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -41,6 +44,7 @@ Fields = list[tuple[bytes, bytes]]
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _SANE_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _ABSOLUTE = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
+_HOP_COUNTS = (MAX_FORWARDS, VIA, HOPS)
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
@@ -51,7 +55,7 @@ class Ingress:
     forwarded: bytes  # ready X-Forwarded-For, -Proto and -Port lines
     peer: bytes  # the client's address
     is_trusted: bool  # the peer is a proxy whose forwarded fields are believed
-    via: bytes = b"Via: 1.1 turnout\r\n"  # RFC 9110 §7.6.3
+    via: bytes = VIA_LINE  # or HOPS_LINE: the mark on a request that passes its first router
     max_target_bytes: int = 8192
     max_fields: int = 100
 
@@ -109,6 +113,7 @@ class _Reading:
         "lines",
         "max_forwards",
         "request_ids",
+        "trail",
         "upgrade",
     )
 
@@ -124,6 +129,7 @@ class _Reading:
         self.request_ids: tuple[bytes, ...] = ()  # few have any, and a list would be made for all
         self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
         self.max_forwards: bytes | None = None
+        self.trail: Trail | None = None
 
 
 def read_request(
@@ -198,10 +204,20 @@ def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
             read.forwarded += ((name, value),)
         elif kind in (DATE, TRAILER):
             lines += (name, b": ", value, b"\r\n")
-        elif kind == MAX_FORWARDS:
-            read.max_forwards = value.strip(b" \t")
+        elif kind in _HOP_COUNTS and _read_hops(read, kind, value.strip(b" \t")):
+            return errors.LOOP_DETECTED
         # HOP and OURS are dropped
     return None
+
+
+def _read_hops(read: _Reading, kind: int, value: bytes) -> bool:
+    """Take in a field that counts hops; returns whether the request goes in circles."""
+    if kind == MAX_FORWARDS:
+        read.max_forwards = value
+        return False
+    if read.trail is None:
+        read.trail = Trail()
+    return read.trail.add(kind, value)
 
 
 def _read_framing(read: _Reading, kind: int, value: bytes) -> Outcome | None:
@@ -307,7 +323,8 @@ def _wire(head: RequestHead, read: _Reading, ingress: Ingress) -> bytes:
         parts.append(_forwarded_of_proxy(read.forwarded, host, ingress))
     else:
         parts += (ingress.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
-    parts += (b"X-Request-Id: ", head.request_id, b"\r\n", ingress.via)
+    mark = ingress.via if read.trail is None else read.trail.after(ingress.via)
+    parts += (b"X-Request-Id: ", head.request_id, b"\r\n", mark)
     if head.is_chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     elif read.length is not None:

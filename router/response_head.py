@@ -12,6 +12,7 @@ from router.fields import (
     CONTENT_LENGTH,
     DATE,
     HOP,
+    HOPS,
     KNOWN,
     OURS,
     PLAIN,
@@ -32,7 +33,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # Anything but what describes the connection, and what only the edge may say.
 _PASSING = frozenset(range(32)) - {
-    CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, OURS, REQUEST_ID
+    CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, HOPS, OURS, REQUEST_ID
 }  # fmt: skip
 StatusLine = tuple[int, bool, bytes]  # the status, whether HTTP/1.1, and the line to send on
 _status_lines: Memo[StatusLine] = Memo(most=256, longest=64)  # at most 100 KB

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from router.config import BadSettings, setting
+from router.fields import TOKEN, TRUSTED_ONLY
 from router.peers import network
 
 _STATE = Path(".turnout")
@@ -43,8 +45,16 @@ class RouterSettings:
     trusted_proxies: tuple[str, ...] = setting(
         (), "Networks (CIDR) whose X-Forwarded-* are believed; others' are replaced."
     )
+    trusted_only_fields: tuple[str, ...] = setting(
+        TRUSTED_ONLY,
+        "Fields of a request that only trusted_proxies may send, as replicas take them for the"
+        " client's address, identity or path; others' are dropped. A last * stands for any end.",
+    )
     log_level: str = setting("info", "debug, info, warning or error.")
-    via: bool = setting(True, "Add Via to forwarded requests (RFC 9110 §7.6.3).")
+    via: bool = setting(
+        True,
+        "Add Via to forwarded requests (RFC 9110 §7.6.3); if not, X-Turnout-Hops counts passes.",
+    )
     expose_revision: bool = setting(
         False, "Add X-Turnout-Revision, -Replica and -Reason to answers."
     )
@@ -167,7 +177,12 @@ class RouterSettings:
                 network(text)
             except ValueError as error:
                 raise BadSettings(f"trusted_proxies: {error}; 10.0.0.0/8 is one") from None
+        for name in self.trusted_only_fields:
+            if not _NAME_OR_BEGINNING.fullmatch(name.encode()):
+                raise BadSettings(f"trusted_only_fields: {name!r} is not a field name (X-A or X-*)")
 
+
+_NAME_OR_BEGINNING = re.compile(rb"(?!\*)" + TOKEN)  # "*" is a token's character, and may come last
 
 # Zero or less would refuse every request, or never end one.
 _POSITIVE = (

@@ -26,6 +26,7 @@ import uvloop
 from router.access_log import AccessLog
 from router.channel import Channel, Message
 from router.edge import Edge
+from router.fields import believe_only_proxies
 from router.ingress.http1 import ClientConnection
 from router.settings import RouterSettings
 from router.snapshot import app_from
@@ -81,6 +82,7 @@ class Worker:
             self._start_draining(message["idle_s"], message["tunnels_s"])
 
     def _begin(self, settings: RouterSettings) -> None:
+        believe_only_proxies(settings.trusted_only_fields)
         self._edge = edge = Edge(settings, self._loop)
         self._compiler = Compiler(edge.registry, edge.stats)
         if settings.access_log:
@@ -229,7 +231,8 @@ class Worker:
 
 def _settings_from(wire: dict[str, Any]) -> RouterSettings:
     wire = {**wire, "state": Path(wire["state"])}
-    wire["trusted_proxies"] = tuple(wire["trusted_proxies"])
+    for name in ("trusted_proxies", "trusted_only_fields"):
+        wire[name] = tuple(wire[name])
     return RouterSettings(**wire)
 
 

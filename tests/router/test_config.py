@@ -47,6 +47,8 @@ def test_a_bad_setting_says_what_it_should_be(tmp_path: Path, text: str, says: s
         {"routes": "x", "log_level": "loud"},
         {"routes": "x", "trusted_proxies": ("10.0.0.1/8",)},
         {"routes": "x", "trusted_proxies": ("nginx",)},
+        {"routes": "x", "trusted_only_fields": ("*",)},
+        {"routes": "x", "trusted_only_fields": ("X-A:",)},
     ],
 )
 def test_settings_that_make_no_sense_together_are_refused(values: dict[str, object]) -> None:

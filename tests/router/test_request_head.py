@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from router import errors
 from router.errors import Outcome
+from router.fields import TRUSTED_ONLY, allowed_in_trailer, believe_only_proxies
 from router.request_head import Ingress, RequestHead, prefers_json, read_request
 
 PLAIN = Ingress(
@@ -165,6 +168,49 @@ def test_a_trusted_proxy_is_believed_and_appended() -> None:
     assert b"X-Forwarded-For: 6.6.6.6, 1.2.3.4\r\n" in head.wire
     assert b"X-Forwarded-Proto: https\r\n" in head.wire
     assert head.wire.count(b"X-Forwarded-Proto") == 1
+
+
+CLAIMS = [
+    b"X-Real-IP", b"x-client-ip", b"X-ORIGINAL-URL", b"X-Rewrite-URL", b"X-MS-CLIENT-PRINCIPAL",
+    b"X-MS-CLIENT-PRINCIPAL-ID", b"X-Ms-Client-Principal-Name",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_only_a_proxy_can_know_passes_from_a_proxy_only(name: bytes) -> None:
+    field, twin = (name, b"evil"), (name.replace(b"-", b"_"), b"evil")
+
+    assert b"evil" not in accepted(field, twin).wire
+    assert b"evil" not in accepted(field, (b"Connection", name)).wire
+    assert b"evil" not in accepted(twin, ingress=TRUSTED).wire
+    assert name + b": evil\r\n" in accepted(field, ingress=TRUSTED).wire
+    assert name + b": evil\r\n" in accepted(field, (b"Connection", name), ingress=TRUSTED).wire
+    assert not allowed_in_trailer(name)
+
+
+@pytest.mark.parametrize("name", [b"X-Real-IP-2", b"X-Original", b"X-MS-Client", b"Real-IP"])
+def test_fields_of_similar_names_pass(name: bytes) -> None:
+    assert name + b": x\r\n" in accepted((name, b"x")).wire
+
+
+@pytest.fixture
+def tenants_told_by_proxies() -> Iterator[None]:
+    believe_only_proxies(["X-Tenant", "X-User-*"])
+    yield
+    believe_only_proxies(TRUSTED_ONLY)
+
+
+@pytest.mark.usefixtures("tenants_told_by_proxies")
+def test_a_setting_names_the_fields_that_only_proxies_may_send() -> None:
+    told = [(b"x-tenant", b"a"), (b"X-USER-id", b"b")]
+    others = [(b"X-Users", b"c"), (b"X-Real-IP", b"d")]
+    head = accepted(*told, (b"X_User_Name", b"e"), *others)
+
+    assert b"x-tenant: a\r\n" not in head.wire
+    assert b"X-USER-id: b\r\n" not in head.wire
+    assert b"X_User_Name" not in head.wire
+    assert b"X-Users: c\r\nX-Real-IP: d\r\n" in head.wire
+    assert b"x-tenant: a\r\nX-USER-id: b\r\n" in accepted(*told, ingress=TRUSTED).wire
 
 
 @pytest.mark.parametrize("given", [b"", b"a b", b"x" * 129, b"a\xffb"])

@@ -80,12 +80,14 @@ def test_fields_of_the_connection_and_of_the_edge_are_not_passed_on() -> None:
         (b"X-Hop", b"1"),
         (b"Keep-Alive", b"5"),
         (b"X-Turnout-Error", b"HostNotFound"),
+        (b"X-Turnout-Hops", b"3"),
         (b"Server", b"it"),
+        (b"Via", b"1.1 it"),
         (b"Content-Length", b"1"),
     )
 
     assert head is not None
-    assert b"".join(head.lines) == b"Server: it\r\n"
+    assert b"".join(head.lines) == b"Server: it\r\nVia: 1.1 it\r\n"
     assert not head.keeps_alive
 
 
