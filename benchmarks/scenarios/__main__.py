@@ -1,11 +1,14 @@
 """Faults under load: `python -m benchmarks.scenarios`; what was asked, what was lost, and when.
 
-Every scenario runs the real `turnout router` with two workers in front of replicas made here, and
+`python -m benchmarks.scenarios abuse [PART OF A NAME…]` plays hostile peers instead.
+
+Every fault runs the real `turnout router` with two workers in front of replicas made here, and
 a client that counts each request that was not answered with 200.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
@@ -20,6 +23,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.scenarios.abuse import report
+from benchmarks.scenarios.abuse.site import PROXIES
 from tests.support.load import Load
 from tests.support.origin import OK, Connection, Origin
 from tests.support.turnout import Turnout, children, run, until
@@ -257,8 +262,27 @@ SCENARIOS = (
 )  # fmt: skip
 
 
-def main() -> None:
-    """All of them."""
+def main() -> int:
+    """The faults, or the abuse; its exit code is 0 only when all bounds of the abuse held."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scenarios")
+    parts = parser.add_subparsers(dest="part")
+    parts.add_parser("faults", help="what breaks and is changed under load (the default)")
+    hostile = parts.add_parser("abuse", help="hostile clients and replicas beside innocent ones")
+    hostile.add_argument("names", nargs="*", metavar="NAME", help="part of a scenario's name")
+    hostile.add_argument("--proxy", choices=[*PROXIES, "both"], default="both")
+    hostile.add_argument("--list", action="store_true", help="name the scenarios and their bounds")
+    options = parser.parse_args()
+    if options.part != "abuse":
+        faults()
+        return 0
+    if options.list:
+        report.show()
+        return 0
+    return report.run(options.names, list(PROXIES) if options.proxy == "both" else [options.proxy])
+
+
+def faults() -> None:
+    """All faults."""
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("scenario", "requests", "lost", ""):
         table.add_column(title, justify="right" if title in ("requests", "lost") else "left")
@@ -269,4 +293,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
