@@ -22,7 +22,9 @@ class Connection:
         return await self.reader.readuntil(b"\r\n\r\n")
 
     async def send(self, data: bytes) -> None:
-        """Send bytes."""
+        """Send bytes. Raises ConnectionResetError on every loop when the router is gone."""
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 

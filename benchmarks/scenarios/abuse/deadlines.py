@@ -80,13 +80,7 @@ async def _comes_true(what: Callable[[], bool], timeout_s: float = _GRACE_S) -> 
     write_timeout_s=_LIMIT_S,
 )
 async def a_replica_that_stops_reading_is_blamed_for_it(site: Site) -> None:
-    size = 800 * len(replicas.BLOCK)
-    async with await Raw.to(site.port) as raw:
-        await raw.send(f"POST / HTTP/1.1\r\nHost: {BAD}\r\nContent-Length: {size}\r\n\r\n".encode())
-        sending = asyncio.create_task(raw.send(replicas.BLOCK * 800))
-        answer = await raw.answer(_LIMIT_S + 2 * _GRACE_S)
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+    answer = await clients.uploads(site.port, BAD, 50_000_000, _LIMIT_S + 2 * _GRACE_S)
     site.claim(answer.status == 504, f"the client hears 504: {answer}")
 
 

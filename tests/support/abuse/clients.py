@@ -27,14 +27,14 @@ def upgrade(host: str, path: str) -> bytes:
 Client = Callable[[], Awaitable[object]]
 
 
-async def again_until(ends_at: float, client: Client) -> int:
+async def again_until(ends_at: float, client: Client, pause_s: float = 0.0) -> int:
     """One client after the other until a time of the loop's clock; how many there were."""
     n = 0
     while asyncio.get_running_loop().time() < ends_at:
         with contextlib.suppress(OSError, EOFError, TimeoutError):
             await client()
         n += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(pause_s)
     return n
 
 
@@ -106,6 +106,17 @@ async def uploads_in_one_byte_chunks(port: int, host: str, chunks: int, timeout_
         return answer
 
 
+async def uploads(port: int, host: str, size: int, timeout_s: float) -> Answer:
+    """A body of so many bytes."""
+    async with await Raw.to(port) as raw:
+        head = f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {size}\r\n\r\n"
+        sending = asyncio.create_task(raw.send(head.encode() + bytes(size)))
+        answer = await raw.answer(timeout_s)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        return answer
+
+
 async def sends_tiny_frames(port: int, host: str, size: int, timeout_s: float) -> bool:
     """A WebSocket of ten-byte frames, `size` bytes of them; whether the replica got all."""
     frame = b"\x81\x84\x00\x00\x00\x00ping"
@@ -126,7 +137,10 @@ async def receives_tiny_frames(port: int, host: str, frames: int, timeout_s: flo
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(timeout_s):
                 while b"\r\n\r\n" not in wire:
-                    wire += await raw.receive()
+                    data = await raw.receive()
+                    if not data:
+                        return 0
+                    wire += data
                 size = len(wire) - wire.index(b"\r\n\r\n") - 4
                 while size < frames * 10 and (data := await raw.receive()):
                     size += len(data)

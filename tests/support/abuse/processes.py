@@ -23,7 +23,7 @@ class Beside:
     async def __aenter__(self) -> Beside:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=pipe, stdout=pipe, cwd=_ROOT, env=os.environ
+            *self._command, stdin=pipe, stdout=pipe, cwd=_ROOT, env=dict(os.environ)
         )
         return self
 

@@ -1,4 +1,4 @@
-"""`python -m tests.soak SECONDS [SEED]`: random changes to three apps, and SIGKILLs of control.
+"""`python -m tests.soak control`: random changes to three apps, and SIGKILLs of control.
 
 What was acknowledged must be there after every restart, and in the end everything converges:
 each revision that should run has its replicas, once.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import tempfile
 import threading
 import time
@@ -124,27 +123,21 @@ class Soak:
         self.control.stop()
 
 
-def main() -> None:
+def soak(seconds: float, seed: int) -> None:
     """Soak, and say what happened."""
-    seconds = float(sys.argv[1])
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 30)
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TEST_MARK"] = folder
-        soak, ends_at, kills = Soak(Path(folder), seed), time.monotonic() + seconds, 0
+        run, ends_at, kills = Soak(Path(folder), seed), time.monotonic() + seconds, 0
         while time.monotonic() < ends_at:
-            timer = soak.kill_soon()
+            timer = run.kill_soon()
             while timer.is_alive():
-                soak.change()
+                run.change()
             timer.join()
-            soak.control.kill()
+            run.control.kill()
             kills += 1
-            soak.control = soak.start()
-            soak.check()
-        soak.converge()
-        soak.end()
-    print(f"{kills} kills, {dict(soak.done)}; nothing acknowledged was lost, nothing is doubled")
-
-
-if __name__ == "__main__":
-    main()
+            run.control = run.start()
+            run.check()
+        run.converge()
+        run.end()
+    print(f"{kills} kills, {dict(run.done)}; nothing acknowledged was lost, nothing is doubled")

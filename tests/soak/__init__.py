@@ -1,0 +1,1 @@
+"""What only long runs show: `python -m tests.soak control` and `python -m tests.soak abuse`."""
