@@ -79,6 +79,7 @@ def _register(secret: str, endpoint: str, variables: dict[str, str]) -> None:
     _az(az, ("cloud", "unregister", "-n", CLOUD), environment, may_fail=True)
     for command in commands:
         _az(az, command, environment)
+    password.unlink()  # az keeps its own
 
 
 def _password_file(config: Path, secret: str) -> Path:
