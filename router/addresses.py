@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -52,9 +54,12 @@ def is_forbidden(address: Address) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def is_misled(host: str, peer: str) -> bool:
-    """Whether a name led to an address that is never a replica's; an address is as it was meant."""
-    if parse(host) is not None:
-        return False
-    address = parse(peer)
+def is_name(host: str) -> bool:
+    """Whether a host has to be looked up."""
+    return parse(host) is None
+
+
+def is_misled(peer: Sequence[Any] | None) -> bool:
+    """Whether a connection to a name has ended at an address that is never a replica's."""
+    address = parse(str(peer[0])) if peer else None
     return address is not None and is_forbidden(address)

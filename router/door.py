@@ -42,7 +42,20 @@ def is_known_host(fields: Sequence[str], known: Collection[str], local: str) -> 
     if len(fields) != 1:
         return False
     host = host_in(fields[0])
-    return host != "" and (is_loopback(host) or host in known or host == local.lower())
+    return host != "" and (is_loopback(host) or host in known or _is_same(host, local))
+
+
+def _is_same(host: str, local: str) -> bool:
+    """Whether a host is an address, written in any way; an IPv6 socket shows IPv4 ones mapped."""
+    try:
+        one, other = ipaddress.IPv6Address(_mapped(host)), ipaddress.IPv6Address(_mapped(local))
+    except ValueError:
+        return False
+    return one == other
+
+
+def _mapped(address: str) -> str:
+    return address if ":" in address else f"::ffff:{address}"
 
 
 def is_foreign(host: str, origins: Sequence[str], sites: Sequence[str]) -> bool:

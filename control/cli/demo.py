@@ -166,6 +166,10 @@ def _print_targets(launcher: Launcher) -> None:
         console.print(f"{url + query:<60} {what}", markup=False, soft_wrap=True)
 
 
+def _curl(launcher: Launcher) -> str:
+    return f'curl -H "Authorization: Bearer $(cat {tokens.path_in(launcher.state)})"'
+
+
 def _print_tour(launcher: Launcher) -> None:
     port = launcher.ingress.rpartition(":")[2]
     server = f"http://{launcher.admin}"
@@ -176,7 +180,7 @@ def _print_tour(launcher: Launcher) -> None:
         f"app        http://{APP}.localhost:{port}/            80 % v1, 20 % v2",
         f"label      http://{APP}---staging.localhost:{port}/  the revision labelled staging",
         f"revision   http://{APP}--v1.localhost:{port}/        that revision",
-        f"API        http://{launcher.admin}/v1/apps  (Bearer: {tokens.path_in(launcher.state)})",
+        f"API        {_curl(launcher)} {server}/v1/apps",
         f"metrics    http://{launcher.admin}/metrics",
         f"try        {command} revision list {APP}",
         f"           {command} traffic set {APP} --revision-weight v1=50 --revision-weight v2=50",

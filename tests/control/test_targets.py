@@ -45,13 +45,16 @@ def test_a_list_that_is_not_of_networks_is_a_bad_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "peer", "is_bad"),
+    ("peer", "is_bad"),
     [
-        ("db.example.com", "169.254.169.254", True),
-        ("db.example.com", "::ffff:169.254.169.254", True),
-        ("db.example.com", "10.0.0.1", False),
-        ("169.254.0.7", "169.254.0.7", False),  # a routes file of the operator's own says so
+        (("169.254.169.254", 80), True),
+        (("::ffff:169.254.169.254", 80, 0, 0), True),
+        (("fe80::1%eth0", 80, 0, 2), True),
+        (("10.0.0.1", 80), False),
+        (None, False),  # it has gone already
     ],
 )
-def test_a_router_notices_where_a_name_has_led_it(host: str, peer: str, is_bad: bool) -> None:
-    assert is_misled(host, peer) is is_bad
+def test_a_router_notices_where_a_name_has_led_it(
+    peer: tuple[object, ...] | None, is_bad: bool
+) -> None:
+    assert is_misled(peer) is is_bad

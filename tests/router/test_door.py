@@ -107,3 +107,19 @@ def test_each_role_may_what_it_is_for(
     role: str, method: str, path: str, is_trial: bool, may: bool
 ) -> None:
     assert door.may(role, method, path, is_trial=is_trial) is may
+
+
+@pytest.mark.parametrize(
+    ("field", "local", "is_same"),
+    [
+        ("10.0.0.5:1", "::ffff:10.0.0.5", True),
+        ("[FD00:0::1]:1", "fd00::1", True),
+        ("10.0.0.5:1", "::ffff:10.0.0.6", False),
+        ("evil.example", "evil.example", False),  # a unix socket has no address
+        ("x", "", False),
+    ],
+)
+def test_its_own_address_is_known_however_it_is_written(
+    field: str, local: str, is_same: bool
+) -> None:
+    assert door.is_known_host([field], set(), local) is is_same

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.turnout import Turnout, provisioned, routes, run, template, until
+from tests.support.turnout import Turnout, marked, provisioned, routes, run, template, until
 
 FLAGS = {"admin": "127.0.0.1:0"}
 SHELL = {
@@ -235,7 +235,7 @@ def test_process_is_a_runtime_only_where_it_was_asked_for(state: Path) -> None:
         other = {"template": {"containers": [{"image": "endpoint:127.0.0.1:1"}]}}
         assert control.call("PUT", "/v1/apps/other", body | other)[0] == 400
         control.must("DELETE", "/v1/apps/shop")
-        until(lambda: not routes(control))
+        until(lambda: not marked(state, also=b"CONTAINER_APP_REVISION="))
 
 
 def test_apps_of_a_runtime_that_is_switched_off_do_not_start_and_say_why(state: Path) -> None:
@@ -247,9 +247,9 @@ def test_apps_of_a_runtime_that_is_switched_off_do_not_start_and_say_why(state: 
         path = "/v1/apps/shop/revisions/shop--v1/replicas"
 
         def reasons() -> set[str]:
-            return {r.get("reason", "") for r in control.must("GET", path)["value"]}
+            return {r["runningStateDetails"] for r in control.must("GET", path)["value"]}
 
-        until(lambda: "RuntimeNotEnabled" in reasons())
+        until(lambda: any("--runtimes" in reason for reason in reasons()))
         assert routes(control)["shop"].get("shop--v1", 0) == 0
         control.must("DELETE", "/v1/apps/shop")
 
