@@ -164,7 +164,7 @@ def guard(
     `open_paths` need no token either, and `form_paths` take forms.
     """
     is_open = {*(("/healthz",) if settings.protect_metrics else _OPEN_PATHS), *open_paths}
-    hosts = {host.lower() for host in settings.admin_hosts}
+    hosts = {door.host_in(host) for host in settings.admin_hosts}
     hosts.add(_listen_host(settings))
 
     @web.middleware

@@ -37,20 +37,25 @@ class Connection(asyncio.Protocol):
     def __init__(self, inner: asyncio.Protocol, now: float, silence_s: float) -> None:
         self.inner = inner
         self.transport: asyncio.Transport | None = None  # none yet during a TLS handshake
-        self.is_busy = False  # a request is being handled
+        self._request: web.Request | None = None  # that is being handled
         self.silent_since = now
         self.lost = asyncio.Event()
         self._patience_s = silence_s
         self._unsent = 0
         self._moved_at = now
 
-    def begin(self) -> None:
-        """A request has arrived."""
-        self.is_busy = True
+    def begin(self, request: web.Request) -> None:
+        """The head of a request has arrived."""
+        self._request = request
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is we who work; until its body has arrived the client is waited for."""
+        return self._request is not None and not self._request.can_read_body
 
     def end(self, now: float) -> None:
-        """Its answer is on its way."""
-        self.is_busy = False
+        """The answer is on its way."""
+        self._request = None
         self.silent_since = now
         self._patience_s = _IDLE_S
 
@@ -148,7 +153,7 @@ class AdminServer:
         connection = self._by_inner.get(request.protocol)
         if connection is None:  # it went while its request was parsed
             return await handler(request)
-        connection.begin()
+        connection.begin(request)
         try:
             return await handler(request)
         finally:

@@ -117,6 +117,20 @@ async def test_silent_clients_make_room_for_one_that_asks() -> None:
         assert await closed(crowd[0])
 
 
+async def test_clients_that_keep_a_body_back_are_silent_too() -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
+    async with serving(echo, max_connections=8, silence_s=0.5) as connect:
+        crowd = [await connect() for _ in range(40)]
+        for _, writer in crowd:
+            writer.write(head + b"he")
+        assert (await ask(await connect(), head + b"hello")).endswith(b"hello")
+        assert await closed(crowd[0])
+        assert await closed(crowd[-1])
+
+
 async def test_requests_at_work_are_never_ended_to_make_room() -> None:
     proceed, at_work = asyncio.Event(), asyncio.Semaphore(0)
 

@@ -101,7 +101,7 @@ def test_rebound_names_and_foreign_pages_do_not_even_read_what_is_open(
 
 
 def test_the_setting_admin_hosts_names_more_hosts(state: Path) -> None:
-    settings = {"state": state / "s", "admin_hosts": "turnout,Ops.example.com"}
+    settings = {"state": state / "s", "admin_hosts": "turnout:8081,Ops.example.com"}
     with Turnout("control", **FLAGS, **settings) as control:
         for host, status in (("turnout:8081", 200), ("ops.example.com", 200), ("other", 421)):
             assert ask(control, "GET", "/metrics", Host=host) == status
