@@ -52,6 +52,8 @@ def _table(cls: type[Any]) -> str:
 def _shown(default: Any, hint: Any) -> str:
     if default in ("", ()):
         return "none"
+    if isinstance(default, tuple):
+        return ", ".join(f"`{item}`" for item in default)
     return f"`{str(default).lower() if hint is bool else default}`"
 
 

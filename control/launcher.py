@@ -92,6 +92,7 @@ class Launcher:
     """Runs both parts; `ingress` and `admin` are their addresses once `start` has returned."""
 
     def __init__(self, environment: dict[str, str], state: Path) -> None:
+        self.state = state
         self._lock = _lock(state)
         sync, admin = f"unix:{state}/sync.sock", f"unix:{state}/router.sock"
         base = {**os.environ, **environment, "TURNOUT_STATE": str(state)}

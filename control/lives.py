@@ -17,6 +17,7 @@ from control.resources import AppView, Replica, ReplicaState, replace
 from control.runtime import Exit, Runtime
 from control.settings import ControlSettings
 from control.store import Store
+from control.targets import Targets
 
 log = logging.getLogger("turnout.control")
 
@@ -37,7 +38,8 @@ class Lives:
         self._counters = counters
         self._act = act
         self._runtimes: Mapping[str, Runtime] = {}
-        self.prober = Prober(self.on_verdict, self.on_probe_failure)
+        targets = Targets(settings.endpoint_networks)
+        self.prober = Prober(self.on_verdict, self.on_probe_failure, targets)
         self.is_closing = False
 
     def use(self, runtimes: Mapping[str, Runtime]) -> None:

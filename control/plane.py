@@ -21,11 +21,13 @@ from control.runtime import Runtime
 from control.runtime.docker import DockerRuntime
 from control.runtime.endpoint import EndpointRuntime
 from control.runtime.process import ProcessRuntime
+from control.runtime.switched_off import SwitchedOff
 from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
+from control.targets import Targets
 from router import serving
-from router.admin import serve
+from router.admin_server import AdminServer
 from router.parent import on_parent_gone
 
 log = logging.getLogger("turnout.control")
@@ -58,18 +60,22 @@ class Plane:
         counters = ControlCounters()
         self.reconciler = Reconciler(settings, self.store, publisher, counters)
         on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
-        self.runtimes: dict[str, Runtime] = {
+        runtimes: dict[str, Runtime] = {
             "process": ProcessRuntime(settings.state, instance, on_exit),
-            "endpoint": EndpointRuntime(),
+            "endpoint": EndpointRuntime(Targets(settings.endpoint_networks)),
             "docker": DockerRuntime(
                 settings, instance, on_exit, partial(self.reconciler.resync, "docker")
             ),
+        }
+        self.runtimes = {
+            kind: runtime if kind in settings.runtimes else SwitchedOff(kind, runtime)
+            for kind, runtime in runtimes.items()
         }
         self.reconciler.use(self.runtimes)
         service = Service(self.store, self.runtimes, settings.domain)
         admin = AdminPages(self.store, publisher, counters, settings.router_admin)
         self._parts = (settings, service, publisher, self.reconciler, admin)
-        self._runners: list[web.AppRunner] = []
+        self._servers: list[AdminServer] = []
 
     async def serve(self) -> str:
         """Open the ports; returns the facts of the ready line."""
@@ -88,17 +94,25 @@ class Plane:
     async def _open(
         self, app: web.Application, address: str, tls: ssl.SSLContext | None = None
     ) -> str:
-        runner, bound = await serve(app, address, tls=tls)
-        self._runners.append(runner)
-        return bound
+        settings = self.settings
+        server = AdminServer(
+            app,
+            address,
+            tls=tls,
+            max_connections=settings.admin_connections,
+            silence_s=settings.admin_silence_s,
+        )
+        await server.start()
+        self._servers.append(server)
+        return server.address
 
     async def close(self, *, stop_replicas: bool) -> None:
         """End everything but what replicas do without us."""
         await self.reconciler.close(stop_replicas=stop_replicas)
         for runtime in self.runtimes.values():
             await runtime.close()
-        for runner in self._runners:
-            await runner.cleanup()
+        for server in self._servers:
+            await server.close()
         self.store.close()
 
 

@@ -16,7 +16,9 @@ from enum import StrEnum
 
 import aiohttp
 
+from control.resolving import Refused, allowed_addresses
 from control.resources import Replica
+from control.targets import Targets
 from control.template import HttpGet, Probe, TcpSocket, Template
 
 
@@ -76,7 +78,8 @@ def probes_of(template: Template, *, has_ingress: bool) -> list[Probes]:
 class Prober:
     """Probes every replica it was told of until it is told to forget it."""
 
-    def __init__(self, on_verdict: OnVerdict, on_failure: OnFailure) -> None:
+    def __init__(self, on_verdict: OnVerdict, on_failure: OnFailure, targets: Targets) -> None:
+        self.targets = targets
         self._on_verdict = on_verdict
         self._on_failure = on_failure
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -119,19 +122,19 @@ class Prober:
         """Count one failed probe."""
         self._on_failure(replica, kind)
 
-    async def ask(self, probe: Probe, address: str) -> str:
-        """One probe; returns what went wrong, or nothing."""
-        host, _, port = address.rpartition(":")
-        host = host.strip("[]")
+    async def ask(self, probe: Probe, address: str, *, is_judged: bool = True) -> str:
+        """One probe; returns what went wrong, or nothing.
+
+        An address that is not judged yet is looked up and has to be an allowed target.
+        """
+        host, port = split(address)
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                if probe.http_get is not None:
-                    return await self._ask_http(probe.http_get, host, int(port))
-                _, writer = await asyncio.open_connection(host, int(port))
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-                return ""
+                if is_judged:
+                    return await self._ask_at(probe, host, port, host)
+                return await self._ask_any(probe, host, port)
+        except Refused as error:
+            return str(error)
         except TimeoutError:
             return f"no answer within {probe.timeout_seconds} s"
         except OSError as error:
@@ -139,18 +142,37 @@ class Prober:
         except aiohttp.ClientError as error:
             return f"not a valid HTTP answer ({error})"
 
-    async def _ask_http(self, get: HttpGet, host: str, port: int) -> str:
+    async def _ask_any(self, probe: Probe, host: str, port: int) -> str:
+        """The first address that takes a connection answers for its name."""
+        *others, last = await allowed_addresses(self.targets, host, port)
+        for at in others:
+            with contextlib.suppress(OSError):
+                return await self._ask_at(probe, host, port, at)
+        return await self._ask_at(probe, host, port, last)
+
+    async def _ask_at(self, probe: Probe, host: str, port: int, at: str) -> str:
+        if probe.http_get is not None:
+            return await self._ask_http(probe.http_get, host, port, at)
+        _, writer = await asyncio.open_connection(at, port)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return ""
+
+    async def _ask_http(self, get: HttpGet, host: str, port: int, at: str) -> str:
+        """GET as for `host`, from the address `at`."""
         assert self._session is not None
         headers = {h.name: h.value for h in get.http_headers}
-        if get.host:
-            headers.setdefault("Host", get.host)
-        url = f"{get.scheme.lower()}://{host}:{port}{get.path}"
+        if get.host or at != host:
+            headers.setdefault("Host", get.host or f"{host}:{port}")
+        url = f"{get.scheme.lower()}://{f'[{at}]' if ':' in at else at}:{port}{get.path}"
         # A replica's certificate is its own affair (kubelet does not verify it either).
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if get.scheme == "HTTPS" else True
         if isinstance(tls, ssl.SSLContext):
             tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        name = host if at != host and get.scheme == "HTTPS" else None
         async with self._session.get(
-            url, headers=headers, allow_redirects=False, ssl=tls
+            url, headers=headers, allow_redirects=False, ssl=tls, server_hostname=name
         ) as response:
             if 200 <= response.status <= 399:
                 return ""
@@ -165,6 +187,10 @@ class _Watch:
         self._replica = replica.name
         self._address = replica.address
         self._ports = replica.ports
+        # Where our own processes and containers are is no app's choice; a name is judged each time.
+        self._is_judged = replica.runtime != "endpoint" or prober.targets.is_good_address(
+            split(replica.address)[0]
+        )
         self._probes = probes
         self._began = asyncio.get_running_loop().time()
         self._unready = set(range(len(probes)))  # containers that are not ready
@@ -204,7 +230,7 @@ class _Watch:
     async def _ask(self, probe: Probe) -> str:
         asked = probe.http_get or probe.tcp_socket
         address = self._ports.get(str(asked.port) if asked else "", self._address)
-        wrong = await self._prober.ask(probe, address)
+        wrong = await self._prober.ask(probe, address, is_judged=self._is_judged)
         if wrong:
             self._prober.count_failure(self._replica, probe.type)
         return wrong
@@ -256,6 +282,12 @@ class _Watch:
                 self._prober.tell(self._replica, Verdict.LIVENESS_FAILED, wrong)
                 return
             await asyncio.sleep(probe.period_seconds)
+
+
+def split(address: str) -> tuple[str, int]:
+    """HOST:PORT in two."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _phase() -> float:

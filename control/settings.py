@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from control import targets
 from router.config import BadSettings, setting
 from router.settings import check_log_level, split_address
 
 _STATE = Path(".turnout")
+RUNTIMES = ("docker", "endpoint", "process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,20 @@ class ControlSettings:
     domain: str = setting("localhost", "Domain of the apps' hosts.")
     state: Path = setting(_STATE, "Directory of everything that survives a restart.")
     token_file: str = setting(
-        "", "File of NAME ROLE TOKEN lines; needed once the admin port leaves loopback."
+        "",
+        "File of NAME ROLE TOKEN lines, role read, write or router; without one the first start"
+        " writes a token to STATE/token. Needed once the admin port leaves loopback.",
+    )
+    admin_hosts: tuple[str, ...] = setting(
+        (),
+        "Names, beside loopback's and its own address, by which the admin port is reached; requests"
+        " for any other host get 421.",
+    )
+    admin_connections: int = setting(
+        512, "Open connections to the admin port; then the one silent longest is closed."
+    )
+    admin_silence_s: float = setting(
+        15.0, "Seconds a connection to the admin port may take to send a first request."
     )
     protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
     sync: str = setting("", "unix:PATH on which a router on this host follows; empty for none.")
@@ -30,6 +45,16 @@ class ControlSettings:
     environment: str = setting("local", "Name of the managed environment that Azure clients see.")
     azure_port: int = setting(
         -1, "Port on loopback that serves Azure's API over TLS, for az; 0 picks one, -1 is none."
+    )
+    runtimes: tuple[str, ...] = setting(
+        ("docker", "endpoint"),
+        "What replicas may be, of docker, endpoint and process. process runs commands as turnout's"
+        " user, so whoever may deploy is that user: it is asked for by name.",
+    )
+    endpoint_networks: tuple[str, ...] = setting(
+        targets.PRIVATE,
+        "Networks (CIDR) that the addresses of endpoint: images may lie in, by default loopback and"
+        " private ones. Link-local and metadata addresses never may.",
     )
     docker_host: str = setting(
         "", "Docker Engine, unix:// or tcp://; by default DOCKER_HOST, then its usual socket."
@@ -80,4 +105,11 @@ class ControlSettings:
         check_log_level(self.log_level)
         if self.on_exit not in ("keep", "stop"):
             raise BadSettings(f"on_exit: {self.on_exit!r} is neither keep nor stop")
+        for kind in self.runtimes:
+            if kind not in RUNTIMES:
+                raise BadSettings(f"runtimes: {kind!r} is none of {', '.join(RUNTIMES)}")
+        targets.networks(self.endpoint_networks)
+        for name in ("admin_connections", "admin_silence_s"):
+            if getattr(self, name) <= 0:
+                raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
         return self

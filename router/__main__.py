@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from router import handover, tokens
@@ -15,6 +16,8 @@ from router.serving import serve
 from router.settings import RouterSettings
 from router.source import ControlSource, FileSource, SnapshotSource
 from router.supervisor import Supervisor
+
+_ROLES = ("router", "write")  # that may follow a control plane
 
 
 def source_of(settings: RouterSettings) -> SnapshotSource:
@@ -39,8 +42,8 @@ def _told(settings: RouterSettings) -> SnapshotSource | None:
         return FileSource(path, settings.domain)
     if not settings.control:
         return None
-    known = tokens.read(settings.token_file)
-    token = known[0].value if known else ""
+    find = partial(tokens.to_send, settings.control, settings.token_file, settings.state, _ROLES)
+    token = tokens.kept(lambda: settings.token or find())
     return ControlSource(settings.control, settings.state / "router", token)
 
 

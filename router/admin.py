@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import re
 import socket
-import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -14,18 +16,34 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from router import door
+from router.admin_server import AdminServer, Handler
 from router.config import BadSettings
-from router.listeners import address_of, bind_admin
 from router.metrics import RouterCollector
-from router.settings import is_loopback
+from router.settings import split_address
 from router.tokens import Token, Tokens
 
 if TYPE_CHECKING:
     from router.supervisor import Supervisor
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_LEAVE_S = 2.0  # for answers being written; a long poll is cancelled when its client goes
 _OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
+_SLASHES = re.compile("/+")  # az doubles some
+_BODY_S = 30.0
+_QUOTED = 80  # of what a client sent, in a refusal
+_WHO = (
+    "Send a bearer token (Authorization: Bearer TOKEN). Without a --token-file it is the one in the"
+    " file token of the server's state directory; the turnout command finds it there (TURNOUT_STATE"
+    " names the directory), or takes --token or TURNOUT_TOKEN."
+)
+_TOO_LITTLE = {
+    "read": "The token %s may only read; this needs the role write.",
+    "router": "The token %s is a router's, for POST /v1/sync only; this needs read or write.",
+}
+_OTHER_HOST = (
+    "The request is for the host %s, which is not this one. If it is meant to be, add the name to"
+    " the setting admin_hosts (TURNOUT_ADMIN_HOSTS)."
+)
+_NOT_JSON = "The body is %s; send it as Content-Type: application/json."
 
 
 class Admin:
@@ -35,36 +53,43 @@ class Admin:
         self._supervisor = supervisor
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(RouterCollector(supervisor))
-        self._runner: web.AppRunner | None = None
-        self._address = supervisor.settings.admin
-        self._listener: socket.socket | None = None
+        self._server: AdminServer | None = None
 
     @property
     def address(self) -> str:
-        """HOST:PORT, or unix:PATH, as bound."""
-        return self._address
+        """HOST:PORT, or unix:PATH, as bound; once started."""
+        assert self._server is not None
+        return self._server.address
 
     @property
     def listener(self) -> socket.socket:
         """The listening socket, once started."""
-        assert self._listener is not None
-        return self._listener
+        assert self._server is not None
+        return self._server.listener
 
     async def start(self, listener: socket.socket | None = None) -> None:
         """Serve, on a socket that was handed over if there is one."""
         settings = self._supervisor.settings
-        app = web.Application(middlewares=[guard(settings)])
+        is_local = settings.admin.startswith("unix:")  # whose file mode is its guard
+        middlewares = [] if is_local else [guard(settings, tokens_of(settings))]
+        app = web.Application(middlewares=middlewares)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/table", self._table)
-        self._listener = listener or bind_admin(settings.admin)
-        self._runner, self._address = await serve(app, settings.admin, self._listener)
+        self._server = AdminServer(
+            app,
+            settings.admin,
+            listener=listener,
+            max_connections=settings.admin_connections,
+            silence_s=settings.admin_silence_s,
+        )
+        await self._server.start()
 
     async def close(self) -> None:
         """Stop serving."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._server is not None:
+            await self._server.close()
 
     async def _metrics(self, request: web.Request) -> web.Response:
         await self._supervisor.refresh_stats()
@@ -92,33 +117,24 @@ def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
     return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
 
-async def serve(
-    app: web.Application,
-    address: str,
-    listener: socket.socket | None = None,
-    tls: ssl.SSLContext | None = None,
-) -> tuple[web.AppRunner, str]:
-    """Serve on HOST:PORT or unix:PATH; returns the address as bound. Raises OSError."""
-    if listener is None:
-        listener = bind_admin(address)
-    runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=_LEAVE_S, handler_cancellation=True
-    )
-    await runner.setup()
-    await web.SockSite(runner, listener, ssl_context=tls).start()
-    return runner, address if address.startswith("unix:") else address_of(listener)
-
-
 class Guarded(Protocol):
     """The settings of an admin port."""
+
+    @property
+    def state(self) -> Path:
+        """Where its token is, without a file of them."""
+
+    @property
+    def token_file(self) -> str:
+        """The file of its tokens, or nothing."""
 
     @property
     def admin(self) -> str:
         """Its address."""
 
     @property
-    def token_file(self) -> str:
-        """The file of its tokens, or nothing."""
+    def admin_hosts(self) -> tuple[str, ...]:
+        """Other names it is reached by."""
 
     @property
     def protect_metrics(self) -> bool:
@@ -128,40 +144,84 @@ class Guarded(Protocol):
 TOKEN = web.RequestKey("token", Token)
 
 
-def guard(settings: Guarded, more_open: Sequence[str] = ()) -> Middleware:
-    """A middleware that asks for a token; required once the port can be reached from outside."""
-    tokens = Tokens(settings.token_file)
-    if not tokens and not is_loopback(settings.admin):
+def tokens_of(settings: Guarded) -> Tokens:
+    """Those of the token file, or the one of the state directory. Raises BadSettings."""
+    if not settings.token_file and not door.is_loopback(_listen_host(settings)):
         raise BadSettings(
             f"admin: {settings.admin} can be reached from outside; give a --token-file"
         )
-    open_paths = (*(("/healthz",) if settings.protect_metrics else _OPEN_PATHS), *more_open)
+    return Tokens(settings.token_file, settings.state)
+
+
+def guard(
+    settings: Guarded,
+    tokens: Tokens,
+    open_paths: Collection[str] = (),
+    form_paths: Collection[str] = (),
+) -> Middleware:
+    """A middleware that lets nobody through who may not (product.md §3).
+
+    `open_paths` need no token either, and `form_paths` take forms.
+    """
+    is_open = {*(("/healthz",) if settings.protect_metrics else _OPEN_PATHS), *open_paths}
+    hosts = {door.host_in(host) for host in settings.admin_hosts}
+    hosts.add(_listen_host(settings))
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not tokens or request.path in open_paths:
-            return await handler(request)
-        token = tokens.find(request.headers.get("Authorization", ""))
-        if token is None:
-            headers = {"WWW-Authenticate": "Bearer"}
-            return _refusal(401, "AuthenticationFailed", "Send a bearer token.", headers)
-        if token.role == "read" and not _only_reads(request):
-            sentence = f"The token {token.name} may only read; this needs the role write."
-            return _refusal(403, "AuthorizationFailed", sentence)
-        request[TOKEN] = token
-        return await handler(request)
+        refusal = _of_a_page(request, hosts)
+        if refusal is not None:
+            return refusal
+        path = _SLASHES.sub("/", request.path)
+        if path not in is_open:
+            token = tokens.find(request.headers.get("Authorization", ""))
+            if token is None:
+                headers = {"WWW-Authenticate": "Bearer"}
+                return _refusal(401, "AuthenticationFailed", _WHO, headers)
+            is_trial = request.query.get("dryRun", "").lower() == "true"
+            if not door.may(token.role, request.method, path, is_trial=is_trial):
+                return _refusal(403, "AuthorizationFailed", _TOO_LITTLE[token.role] % token.name)
+            request[TOKEN] = token
+        refusal = await _of_its_body(request, may_be_form=path in form_paths)
+        return refusal or await handler(request)
 
     return check
 
 
-def _only_reads(request: web.Request) -> bool:
-    """GET, what a router reports, and what is only tried."""
-    is_trial = request.query.get("dryRun", "").lower() == "true"
-    return (
-        request.method in ("GET", "HEAD")
-        or (request.method, request.path) == ("POST", "/v1/sync")
-        or (is_trial and request.method in ("PUT", "PATCH"))
-    )
+def _listen_host(settings: Guarded) -> str:
+    if settings.admin.startswith("unix:"):
+        return "localhost"
+    return split_address(settings.admin, "admin")[0].lower()
+
+
+def _of_a_page(request: web.Request, hosts: Collection[str]) -> web.Response | None:
+    """The refusal of what a web page of somebody else has a browser do."""
+    fields = request.headers.getall("Host", [])
+    here = request.get_extra_info("sockname") or ("",)
+    if not door.is_known_host(fields, hosts, str(here[0]).partition("%")[0]):
+        named = ", ".join(fields)[:_QUOTED] or "nothing"
+        return _refusal(421, "MisdirectedRequest", _OTHER_HOST % named)
+    origins = request.headers.getall("Origin", [])
+    if door.is_foreign(fields[0], origins, request.headers.getall("Sec-Fetch-Site", [])):
+        return _refusal(403, "ForeignOrigin", "Pages of another origin may not use this port.")
+    return None
+
+
+async def _of_its_body(request: web.Request, *, may_be_form: bool) -> web.Response | None:
+    """The refusal of a body that is not JSON, too long, or does not arrive; else it is here."""
+    if not request.body_exists:
+        return None
+    try:
+        async with asyncio.timeout(_BODY_S):
+            has_body = bool(await request.read())
+    except TimeoutError:
+        return _refusal(408, "RequestTimeout", f"The body did not arrive within {_BODY_S:.0f} s.")
+    except web.HTTPRequestEntityTooLarge:
+        return _refusal(413, "RequestTooLarge", "The request's body is too large.")
+    given = request.headers.get("Content-Type", "")
+    if not has_body or may_be_form or door.is_json(given):
+        return None
+    return _refusal(415, "UnsupportedMediaType", _NOT_JSON % (given[:_QUOTED] or "nothing"))
 
 
 def _refusal(

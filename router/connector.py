@@ -7,6 +7,7 @@ import errno
 from collections.abc import Callable
 
 from router import errors
+from router.addresses import is_misled, is_name
 from router.ports import Waiting
 from router.replicas import Replica
 from router.upstream.http1 import UpstreamConnection
@@ -40,7 +41,7 @@ class Connector:
     async def _connect(self, replica: Replica, waiting: Waiting) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                _, connection = await self._loop.create_connection(
+                transport, connection = await self._loop.create_connection(
                     lambda: self._make(replica), replica.host, replica.port
                 )
         except TimeoutError:
@@ -49,4 +50,8 @@ class Connector:
             is_ours = error.errno in _OURS
             waiting.connect_failed(errors.OUT_OF_SOCKETS if is_ours else errors.CONNECT_FAILED)
         else:
-            waiting.connected(connection)
+            if is_name(replica.host) and is_misled(transport.get_extra_info("peername")):
+                transport.abort()  # nothing has been sent; control's probes say why
+                waiting.connect_failed(errors.CONNECT_FAILED)
+            else:
+                waiting.connected(connection)

@@ -39,7 +39,25 @@ class RouterSettings:
         15.0, "Seconds between two looks at all containers, should an event be lost."
     )
     token_file: str = setting(
-        "", "File of NAME ROLE TOKEN lines; needed once the admin port leaves loopback."
+        "",
+        "File of NAME ROLE TOKEN lines, role read, write or router; without one the first start"
+        " writes a token to STATE/token. Needed once the admin port leaves loopback.",
+    )
+    token: str = setting(
+        "",
+        "Token for the control plane, best of the role router; by default one of token_file, or the"
+        " one in STATE/token if the control plane is on this host.",
+    )
+    admin_hosts: tuple[str, ...] = setting(
+        (),
+        "Names, beside loopback's and its own address, by which the admin port is reached; requests"
+        " for any other host get 421.",
+    )
+    admin_connections: int = setting(
+        512, "Open connections to the admin port; then the one silent longest is closed."
+    )
+    admin_silence_s: float = setting(
+        15.0, "Seconds a connection to the admin port may take to send a first request."
     )
     protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
     trusted_proxies: tuple[str, ...] = setting(
@@ -191,7 +209,7 @@ _POSITIVE = (
     "head_timeout_s", "write_timeout_s",
     "keepalive_timeout_s", "body_idle_timeout_s", "connect_timeout_s", "response_timeout_s",
     "response_idle_s", "queue_timeout_s", "overload_lag_s", "tunnel_idle_s", "worker_silence_s",
-    "tick_s",
+    "tick_s", "admin_connections", "admin_silence_s",
 )  # fmt: skip
 
 
@@ -207,11 +225,3 @@ def split_address(value: str, name: str) -> tuple[str, int]:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadSettings(f"{name}: {value!r} is not HOST:PORT")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - as asked: every interface
-
-
-def is_loopback(value: str) -> bool:
-    """Whether an admin address can only be reached from this machine."""
-    if value.startswith("unix:"):
-        return True
-    host, _ = split_address(value, "admin")
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -98,7 +98,7 @@ class FileSource:
 class ControlSource:
     """A control plane, by long poll: the poll is the acknowledgement of the last answer."""
 
-    def __init__(self, url: str, state: Path, token: str = "") -> None:
+    def __init__(self, url: str, state: Path, token: Callable[[], str]) -> None:
         self._is_unix = url.startswith("unix:")
         self._url = "http://control" if self._is_unix else url.rstrip("/")
         self._path = url.removeprefix("unix:")
@@ -119,9 +119,8 @@ class ControlSource:
             yield known
         router = self._router_id()
         connector = aiohttp.UnixConnector(self._path) if self._is_unix else None
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         failures = 0
-        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        async with aiohttp.ClientSession(connector=connector) as session:
             while True:
                 try:
                     body = await self._poll(session, router, reporter)
@@ -155,7 +154,12 @@ class ControlSource:
         }
         timeout = aiohttp.ClientTimeout(total=wait_s + 10)
         url = f"{self._url}/v1/sync"
-        async with session.post(url, data=orjson.dumps(report), timeout=timeout) as response:
+        headers = {"Content-Type": "application/json"}
+        if token := self._token():  # each time: the control plane may make it after our start
+            headers["Authorization"] = f"Bearer {token}"
+        async with session.post(
+            url, data=orjson.dumps(report), headers=headers, timeout=timeout
+        ) as response:
             if response.status == 204:
                 return None
             response.raise_for_status()

@@ -20,6 +20,7 @@ PROGRAMS = {
     "busybox": ("busybox-static", "containers"),
     "docker-registry": ("docker-registry", "images from a registry"),
     "debootstrap": ("debootstrap", "turnout as a container"),
+    "chromium": ("chromium", "pages of other origins in a browser"),
     "strace": ("strace", "kills at every commit"),
 }
 

@@ -15,13 +15,13 @@ PURE = [
     "control/dry_run.py", "control/explain.py", "control/label_history.py", "control/labels.py",
     "control/lifecycle.py", "control/planner.py", "control/resources.py", "control/rollback.py",
     "control/runtime/docker/spec.py", "control/schema.py", "control/template.py",
-    "control/traffic.py", "control/vault.py", "router/attempts.py", "router/budget.py",
-    "router/chunked.py", "router/discovery/labels.py", "router/discovery/rules.py",
-    "router/errors.py", "router/exchange.py", "router/fields.py", "router/hosts.py",
-    "router/ingress/repeated.py", "router/memo.py", "router/merge.py", "router/overload.py",
-    "router/peers.py", "router/request_head.py", "router/response_head.py", "router/routes_file.py",
-    "router/selection.py", "router/snapshot.py", "router/stats.py", "router/table.py",
-    "router/trail.py", "router/validate.py", "router/websocket.py",
+    "control/targets.py", "control/traffic.py", "control/vault.py", "router/attempts.py",
+    "router/budget.py", "router/chunked.py", "router/door.py", "router/discovery/labels.py",
+    "router/discovery/rules.py", "router/errors.py", "router/exchange.py", "router/fields.py",
+    "router/hosts.py", "router/ingress/repeated.py", "router/memo.py", "router/merge.py",
+    "router/overload.py", "router/peers.py", "router/request_head.py", "router/response_head.py",
+    "router/routes_file.py", "router/selection.py", "router/snapshot.py", "router/stats.py",
+    "router/table.py", "router/trail.py", "router/validate.py", "router/websocket.py",
 ]  # fmt: skip
 # What a worker may not load: it would pay for it in memory and start-up, and never use it.
 NOT_IN_WORKERS = {"aiohttp", "pydantic", "prometheus_client", "typer", "rich"}

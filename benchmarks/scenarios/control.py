@@ -74,12 +74,13 @@ class Client:
 
     def __init__(self, up: Turnout) -> None:
         self._api = http.client.HTTPConnection(up.facts["admin"], timeout=30)
+        self._headers = up.authorization | {"Content-Type": "application/json"}
         self._ingress = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
 
     def call(self, method: str, path: str, body: str | None = None) -> float:
         """Milliseconds until the answer was read."""
         began = time.perf_counter()
-        self._api.request(method, path, body)
+        self._api.request(method, path, body, self._headers)
         response = self._api.getresponse()
         response.read()
         assert response.status < 300, response.status

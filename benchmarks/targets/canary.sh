@@ -1,6 +1,7 @@
 #!/bin/sh
 # A canary that goes bad: v2 gets half of the traffic and begins to fail; `turnout top` shows it,
-# and a rollback takes the traffic back. TURNOUT_SERVER names the control plane.
+# and a rollback takes the traffic back. TURNOUT_SERVER names the control plane,
+# TURNOUT_STATE its state directory, where the token is.
 set -eu
 
 turnout traffic set album-api --revision-weight v1=50 --revision-weight v2=50 > /dev/null

@@ -11,11 +11,13 @@ from control.api.azure import routes as azure
 from control.api.azure import signin
 from control.api.problems import render_problems
 from control.api.routes import ENDPOINTS
+from control.api.sync import sync
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.service import Service
 from control.settings import ControlSettings
-from router.admin import guard
+from router.admin import guard, tokens_of
+from router.door import SYNC
 
 _ARM = "/{slashes:/*}{root:(?i:subscriptions|tenants)}{path:(/.*)?}"
 
@@ -44,19 +46,27 @@ def build(
     is_local: bool = False,
     signs_in: bool = False,
 ) -> web.Application:
-    """The application; `is_local` for the unix socket, whose file mode is its guard.
+    """The application; `signs_in` adds the endpoints by which az signs in.
 
-    `signs_in` adds the endpoints by which az signs in.
+    `is_local` is for the socket on which this host's router follows. Its file mode is its guard:
+    only the user who may open it may read STATE/token, too.
     """
-    open_paths = signin.PATHS if signs_in else ()
-    middlewares: list[Middleware] = [] if is_local else [guard(settings, open_paths)]
+    middlewares: list[Middleware] = []
+    tokens = tokens_of(settings)
+    if not is_local and (signs_in or not settings.admin.startswith("unix:")):
+        open_paths, forms = (signin.PATHS, signin.FORMS) if signs_in else ((), ())
+        middlewares = [guard(settings, tokens, open_paths, forms)]
     app = web.Application(
         middlewares=[*middlewares, render_problems],
         client_max_size=settings.max_body_bytes,
     )
+    app[keys.TOKENS] = tokens
     app[keys.SERVICE] = service
     app[keys.PUBLISHER] = publisher
     app[keys.RECONCILER] = reconciler
     app[keys.ENVIRONMENT] = settings.environment
-    app.add_routes([*routes(admin), *(signin.routes() if signs_in else [])])
+    if is_local:
+        app.router.add_post(SYNC[1], sync)
+    else:
+        app.add_routes([*routes(admin), *(signin.routes() if signs_in else [])])
     return app

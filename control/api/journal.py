@@ -51,7 +51,7 @@ def _wire(record: Record) -> dict[str, Any]:
 
 async def roll_back(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/rollback {"to": N}."""
-    raw = await body_of(request) if request.can_read_body else {}
+    raw = await body_of(request) if await request.read() else {}
     body = decode(RollbackBody, raw)
     view = request.app[SERVICE].roll_back(request.match_info["app"], body.to)
     return app_reply(request, view)

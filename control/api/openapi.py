@@ -92,7 +92,7 @@ def document() -> dict[str, Any]:
             "schemas": _ecma(models.get("$defs", {})) | _ANSWERS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{}, {"token": []}],
+        "security": [{"token": []}],
     }
 
 

@@ -74,7 +74,7 @@ def _caller(request: web.Request) -> Caller:
     if_match = request.headers.get("If-Match", "")
     name = f"{who} ({agent})" if who else agent
     token = request.get(TOKEN)
-    if token is not None:  # the rest is what the client says of itself
+    if token is not None and token.name:  # the rest is what the client says of itself
         name = f"{token.name}: {name}"
     return Caller(name, note, if_match, is_dry_run)
 

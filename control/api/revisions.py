@@ -35,7 +35,7 @@ async def get_revision(request: web.Request) -> web.Response:
 async def copy(request: web.Request) -> web.Response:
     """POST …/copy: deploy what this revision runs, with a merge patch on its template."""
     service, match = request.app[SERVICE], request.match_info
-    patch = await body_of(request) if request.can_read_body else {}
+    patch = await body_of(request) if await request.read() else {}
 
     def changed(base: Template) -> Template:
         wire = base.wire() | {"revisionSuffix": ""}

@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -15,8 +16,9 @@ import orjson
 import typer
 from rich.console import Console
 
+from control.settings import ControlSettings
 from router import __version__, tokens
-from router.config import BadSettings
+from router.config import CONTROL_TABLE, BadSettings, load
 
 # Without a terminal nobody wraps by eye: a pipe gets every name whole.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -65,7 +67,7 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,
                 session.get(self._server + path) as response,
             ):
                 return await response.text()
@@ -76,7 +78,7 @@ class Api:
         """The lines of an answer that goes on."""
         timeout = aiohttp.ClientTimeout(total=None, connect=_TIMEOUT_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,
             session.get(self._url(path)) as response,
         ):
             if response.status >= 400:
@@ -91,7 +93,7 @@ class Api:
         data = orjson.dumps(body) if body is not None else None
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, headers=_headers()) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,
             session.request(
                 method, self._url(path), data=data, headers={"Content-Type": "application/json"}
             ) as response,
@@ -119,9 +121,9 @@ class Api:
         fail(error.get("message") or f"the control plane answered {status}")
 
 
-def _headers() -> dict[str, str]:
+def _headers(server: str) -> dict[str, str]:
     """Who asks and why, for the journal, and the token."""
-    token = own_token()
+    token = own_token(server)
     headers = {"User-Agent": f"turnout/{__version__}", "X-Turnout-User": _user()}
     if note := os.environ.get("TURNOUT_NOTE"):
         headers["X-Turnout-Note"] = " ".join(note.split())
@@ -130,12 +132,23 @@ def _headers() -> dict[str, str]:
     return headers
 
 
-def own_token() -> str:
-    """TURNOUT_TOKEN, or the first one of TURNOUT_TOKEN_FILE; empty for none."""
-    file = os.environ.get("TURNOUT_TOKEN_FILE", "")
+def own_token(server: str, state: Path | None = None) -> str:
+    """TURNOUT_TOKEN, else one of the token file, else this host's STATE/token; or nothing."""
+    if given := os.environ.get("TURNOUT_TOKEN"):
+        return given
+    settings = settings_here(state)
     try:
-        known = tokens.read(file)
-        return os.environ.get("TURNOUT_TOKEN") or (known[0].value if known else "")
+        return tokens.to_send(server, settings.token_file, settings.state)
+    except BadSettings as error:
+        fail(str(error))
+
+
+def settings_here(state: Path | None) -> ControlSettings:
+    """The settings that a control plane started here would have."""
+    file = os.environ.get("TURNOUT_CONFIG")
+    flags = {"state": state}
+    try:
+        return load(ControlSettings, flags, file=Path(file) if file else None, table=CONTROL_TABLE)
     except BadSettings as error:
         fail(str(error))
 

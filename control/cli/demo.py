@@ -16,8 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from control.cli.client import DEFAULT_SERVER, console
+from control.cli.client import DEFAULT_SERVER, console, settings_here
 from control.launcher import Launcher, unless
+from router import tokens
 
 APP = "album-api"
 _RATE_PER_S = 20  # gentle: one core is busy for a few thousandths of it
@@ -49,6 +50,8 @@ class Demo:
     def __init__(self, launcher: Launcher, session: aiohttp.ClientSession) -> None:
         self._launcher = launcher
         self._session = session
+        file = settings_here(launcher.state).token_file
+        self._token = tokens.to_send(f"http://{launcher.admin}", file, launcher.state)
         self._seen: Counter[str] = Counter()
         self._failed = 0
         self._revisions: list[dict[str, Any]] = []
@@ -57,7 +60,8 @@ class Demo:
         """One call to the control plane."""
         url = f"http://{self._launcher.admin}/v1/{path}"
         data = orjson.dumps(body) if body is not None else None
-        async with self._session.request(method, url, data=data) as response:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        async with self._session.request(method, url, data=data, headers=headers) as response:
             answer = await response.json(loads=orjson.loads)
             if response.status >= 400:
                 raise RuntimeError(answer["error"]["message"])
@@ -162,15 +166,21 @@ def _print_targets(launcher: Launcher) -> None:
         console.print(f"{url + query:<60} {what}", markup=False, soft_wrap=True)
 
 
+def _curl(launcher: Launcher) -> str:
+    return f'curl -H "Authorization: Bearer $(cat {tokens.path_in(launcher.state)})"'
+
+
 def _print_tour(launcher: Launcher) -> None:
     port = launcher.ingress.rpartition(":")[2]
     server = f"http://{launcher.admin}"
-    command = "turnout" if server == DEFAULT_SERVER else f"TURNOUT_SERVER={server} turnout"
+    command = f"TURNOUT_STATE={launcher.state} turnout"
+    if server != DEFAULT_SERVER:
+        command = f"TURNOUT_SERVER={server} {command}"
     lines = (
         f"app        http://{APP}.localhost:{port}/            80 % v1, 20 % v2",
         f"label      http://{APP}---staging.localhost:{port}/  the revision labelled staging",
         f"revision   http://{APP}--v1.localhost:{port}/        that revision",
-        f"API        http://{launcher.admin}/v1/apps",
+        f"API        {_curl(launcher)} {server}/v1/apps",
         f"metrics    http://{launcher.admin}/metrics",
         f"try        {command} revision list {APP}",
         f"           {command} traffic set {APP} --revision-weight v1=50 --revision-weight v2=50",

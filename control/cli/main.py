@@ -21,6 +21,7 @@ from control.cli import (
     servers,
     top,
 )
+from control.cli.options import take_token
 from router import __version__
 
 app = typer.Typer(
@@ -68,3 +69,5 @@ app.add_typer(ingress.ingress_commands, name="ingress")
 app.add_typer(faults.fault_commands, name="fault")
 app.add_typer(secrets.secret_commands, name="secret")
 app.add_typer(resources.replica_commands, name="replica")
+
+take_token(app)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +24,9 @@ EnvVars = Annotated[
         "--env",
         help="NAME=VALUE, or NAME=secretref:SECRET; repeat for each.",
     ),
+]
+Token = Annotated[
+    str, typer.Option("--token", help="Default TURNOUT_TOKEN, then the state directory's token.")
 ]
 
 _SECRET = "secretref:"  # noqa: S105 - az's way to write it
@@ -48,3 +55,28 @@ def pair(text: str) -> tuple[str, str]:
 def pairs(texts: list[str]) -> list[dict[str, Any]]:
     """Secrets as the API takes them."""
     return [{"name": name, "value": value} for name, value in map(pair, texts)]
+
+
+def take_token(app: typer.Typer) -> None:
+    """Give every command that has --server a --token, too."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            take_token(group.typer_instance)
+    for info in app.registered_commands:
+        if info.callback is not None and "server" in inspect.signature(info.callback).parameters:
+            info.callback = _with_token(info.callback)
+
+
+def _with_token(command: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def run(*args: Any, token: str, **kwargs: Any) -> Any:
+        if token:
+            os.environ["TURNOUT_TOKEN"] = token  # a flag goes before the variable
+        return command(*args, **kwargs)
+
+    added = inspect.Parameter("token", inspect.Parameter.KEYWORD_ONLY, default="", annotation=Token)
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [*signature.parameters.values(), added]
+    vars(run)["__signature__"] = signature.replace(parameters=parameters)  # typer reads both
+    run.__annotations__ = {**inspect.get_annotations(command, eval_str=True), "token": Token}
+    return run

@@ -19,7 +19,7 @@ from control.cli.client import console, errors, fail
 from control.cli.options import State
 from control.launcher import Launcher, running
 from control.launcher import run as launch
-from control.settings import ControlSettings
+from control.settings import RUNTIMES, ControlSettings
 from router.config import CONTROL_TABLE, BadSettings, load
 from router.settings import RouterSettings
 from router.upgrades import facts_path
@@ -35,15 +35,17 @@ Config = Annotated[
     Path | None, typer.Option("--config", envvar="TURNOUT_CONFIG", help="Settings file, TOML.")
 ]
 TokenFile = Annotated[
-    str | None, typer.Option("--token-file", help="Lines of NAME ROLE TOKEN, role read or write.")
+    str | None, typer.Option("--token-file", help="Lines of NAME ROLE TOKEN; else STATE/token.")
 ]
 
-
+Runtimes = Annotated[
+    str | None,
+    typer.Option("--runtimes", help="Of docker, endpoint, process; default docker,endpoint."),
+]
 AzurePort = Annotated[
     int | None,
     typer.Option("--azure-port", help="Serve az over TLS on this loopback port; 0 picks one."),
 ]
-
 
 Docker = Annotated[
     bool | None, typer.Option("--docker", help="Follow the labelled containers of the engine, too.")
@@ -78,6 +80,7 @@ def control(
     config: Config = None,
     token_file: TokenFile = None,
     azure_port: AzurePort = None,
+    runtimes: Runtimes = None,
 ) -> None:
     """Run the control plane alone."""
     from control.plane import main
@@ -95,6 +98,7 @@ def up(
     config: Config = None,
     token_file: TokenFile = None,
     azure_port: AzurePort = None,
+    runtimes: Runtimes = None,
     docker: Docker = None,
 ) -> None:
     """Run a control plane and a router on this host."""
@@ -157,11 +161,13 @@ def demo(
     """Run everything with a demo app: two revisions at 80/20 and a label."""
     from control.cli.demo import run
 
+    given = state or os.environ.get("TURNOUT_STATE")
     with tempfile.TemporaryDirectory(prefix="turnout-demo-") as scratch:
         environment = _environment({"listen": listen, "admin": admin, "workers": workers}, None)
         environment["TURNOUT_LOG_LEVEL"] = "warning"  # the display is the log
+        environment["TURNOUT_RUNTIMES"] = ",".join(RUNTIMES)  # its replicas are processes
         code = _launch(
-            environment, state or Path(scratch), partial(run, is_quiet=quiet, is_target=target)
+            environment, Path(given or scratch), partial(run, is_quiet=quiet, is_target=target)
         )
     raise typer.Exit(code)
 
@@ -211,7 +217,9 @@ def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: s
 
 def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
     """Flags as the environment of the processes that are started; checked here, at once."""
-    names = ("listen", "admin", "workers", "domain", "token_file", "azure_port", "docker")
+    names = (
+        "listen", "admin", "workers", "domain", "token_file", "azure_port", "docker", "runtimes"
+    )  # fmt: skip
     given = {name: str(flags[name]) for name in names if flags.get(name) is not None}
     _settings(RouterSettings, {**given, "control": "unix:x", "routes": ""}, config)
     _settings(ControlSettings, given, config, CONTROL_TABLE)

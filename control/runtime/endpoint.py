@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from control.errors import Invalid
 from control.resources import Replica
 from control.runtime.base import IMAGE, Launch, Started, StartFailed, check_is_one_program
+from control.targets import Targets
 from control.template import Template
 from router.validate import is_address
 
@@ -14,12 +15,20 @@ from router.validate import is_address
 class EndpointRuntime:
     """Hands each replica one of the addresses in its image."""
 
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+
     def check(self, template: Template) -> None:
-        """Each address is HOST:PORT, and named once. Raises Invalid."""
+        """Each address is HOST:PORT, allowed, and named once. Raises Invalid.
+
+        A name is judged when it is connected to: looking it up here would make others wait.
+        """
         check_is_one_program(template)
         for address in template.endpoints:
             if not is_address(address):
                 raise Invalid(f"{IMAGE}: {address!r} is not HOST:PORT")
+            if why := self._targets.refusal(address.rpartition(":")[0].strip("[]")):
+                raise Invalid(f"{IMAGE}: {why}")
         if not template.endpoints:
             raise Invalid(f"{IMAGE}: endpoint: needs at least one HOST:PORT")
         if len(set(template.endpoints)) != len(template.endpoints):
@@ -29,11 +38,13 @@ class EndpointRuntime:
         """The first address that no sibling has; its own again after a restart."""
         taken = {r.address for r in launch.siblings if not r.is_leaving}
         free = [a for a in launch.revision.template.endpoints if a not in taken]
-        if launch.replica.address in free:
-            return Started(launch.replica.address)
         if not free:
             raise StartFailed("NoEndpoint", "every endpoint of the revision is in use already.")
-        return Started(free[0])
+        own = launch.replica.address
+        address = own if own in free else free[0]
+        if why := self._targets.refusal(address.rpartition(":")[0].strip("[]")):
+            raise StartFailed("EndpointNotAllowed", f"{why}.")  # the setting has changed
+        return Started(address)
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """Nothing to do: it is not ours."""

@@ -11,6 +11,7 @@ import pytest
 
 from control.prober import Prober, Probes, Verdict, probes_of
 from control.resources import Replica
+from control.targets import PRIVATE, Targets
 from control.template import Probe, Template
 from tests.support.origin import Origin
 
@@ -51,7 +52,7 @@ def a_probe(kind: str = "Readiness", **given: Any) -> Probe:
 @asynccontextmanager
 async def probing(address: str, probes: Probes) -> AsyncIterator[Heard]:
     heard = Heard()
-    prober = Prober(heard.on_verdict, heard.on_failure)
+    prober = Prober(heard.on_verdict, heard.on_failure, Targets(PRIVATE))
     replica = Replica("r", "shop", "shop--v1", 0.0, address=address)
     prober.watch(replica, [probes], is_started=False)
     try:
@@ -158,3 +159,37 @@ def test_ingress_brings_default_probes_for_those_not_given() -> None:
     assert (found.startup.period_seconds, found.startup.failure_threshold) == (1, 240)
     assert found.liveness is not None
     assert (found.liveness.period_seconds, found.liveness.failure_threshold) == (10, 3)
+
+
+async def test_a_name_is_judged_by_the_address_it_leads_to_at_every_probe() -> None:
+    """`localhost` stands for a name that led elsewhere when it was accepted."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    async with Origin(answer) as origin:
+        port = origin.address.rpartition(":")[2]
+        for networks, verdict in ((PRIVATE, Verdict.READY), (["10.0.0.0/8"], Verdict.UNREADY)):
+            for probe in (a_probe(), a_probe(tcp=True)):
+                heard = Heard()
+                prober = Prober(heard.on_verdict, heard.on_failure, Targets(networks))
+                replica = Replica(
+                    "r", "shop", "shop--v1", 0.0, runtime="endpoint", address=f"localhost:{port}"
+                )
+                prober.watch(replica, [Probes(readiness=probe)], is_started=False)
+                seen = await heard.until(verdict)
+                await prober.close()
+                assert ("127.0.0.1" in seen or "::1" in seen) == (verdict is Verdict.UNREADY)
+                assert ("endpoint_networks" in seen) == (verdict is Verdict.UNREADY)
+        # the name stays in Host though its address is what is connected to
+        assert {h for head in origin.heads for h in head.split(b"\r\n") if b"Host" in h} == {
+            b"Host: localhost:" + port.encode()
+        }
+
+
+async def test_an_address_that_is_not_allowed_any_more_is_not_asked() -> None:
+    async with Origin(b"") as origin:
+        heard = Heard()
+        prober = Prober(heard.on_verdict, heard.on_failure, Targets(["10.0.0.0/8"]))
+        replica = Replica("r", "shop", "s--v1", 0.0, runtime="endpoint", address=origin.address)
+        prober.watch(replica, [Probes(readiness=a_probe())], is_started=False)
+        assert "endpoint_networks" in await heard.until(Verdict.UNREADY)
+        await prober.close()
+        assert origin.heads == []

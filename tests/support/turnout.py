@@ -19,11 +19,18 @@ from typing import Any
 READY_S = 60.0
 WAIT_S = 30.0
 TURNOUT = [sys.executable, "-c", "from control.cli.main import app; app()"]
+RUNTIMES = "process,endpoint,docker"
+_tokens: dict[str, str] = {}  # by server: those that servers of this test run have made
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Our environment with TURNOUT_… settings, and without those of whoever runs the tests."""
+    """Our environment with TURNOUT_… settings, and without those of whoever runs the tests.
+
+    With `server`, also the token that this server has made.
+    """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TURNOUT_")}
+    if settings.get("server") in _tokens and not settings.keys() & {"token", "token_file"}:
+        settings["token"] = _tokens[str(settings["server"])]
     return inherited | {f"TURNOUT_{k.upper()}": str(v) for k, v in settings.items()}
 
 
@@ -44,7 +51,7 @@ class Turnout:
 
     def __init__(self, *args: str, cwd: Path | None = None, **settings: object) -> None:
         self.args = args
-        self.settings = settings
+        self.settings = {"runtimes": RUNTIMES} | settings
         self._cwd = cwd  # the code that is run is the code that is there
         self.facts: dict[str, str] = {}
         self.stderr = b""
@@ -77,7 +84,23 @@ class Turnout:
         """Until the ready line."""
         line = self.read_until(b"^ready .*\n").group()
         self.facts = dict(word.split("=", 1) for word in line.decode().split()[1:])
+        if self.token:
+            _tokens[self.server] = self.token
         return self
+
+    @property
+    def token(self) -> str:
+        """The token it has made in its state directory; empty when it is given a file of them."""
+        state = self.settings.get("state", Path(self._cwd or ".") / ".turnout")
+        if "--state" in self.args:
+            state = self.args[self.args.index("--state") + 1]
+        file = Path(str(state)) / "token"
+        return file.read_text().strip() if file.exists() else ""
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that its API asks for."""
+        return {"Authorization": f"Bearer {self.token}"}
 
     def read_until(self, pattern: bytes) -> re.Match[bytes]:
         """Read stderr until a pattern is found in it; `^` is the beginning of a line."""
@@ -125,7 +148,9 @@ class Turnout:
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One call: status and answer."""
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"{self.server}{path}", data=data, method=method)
+        headers = self.authorization | {"Content-Type": "application/json"}
+        url = f"{self.server}{path}"
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 raw, status = response.read(), response.status

@@ -20,7 +20,7 @@ def a_control(state: Path, admin: str = HERE) -> Turnout:
 
 def a_router(state: Path, name: str, control: Turnout, listen: str = HERE) -> Turnout:
     return Turnout("router", state=state / name, control=control.server, listen=listen, admin=HERE,
-                   workers=1, orphan_grace_s=1)  # fmt: skip
+                   token=control.token, workers=1, orphan_grace_s=1)  # fmt: skip
 
 
 @pytest.fixture

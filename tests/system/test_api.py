@@ -32,7 +32,9 @@ def raw(
 ) -> tuple[int, dict[str, str], Any]:
     host, _, port = control.facts["admin"].rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=30)
-    connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+    sent = control.authorization | {"Content-Type": "application/json"}
+    sent |= {k.replace("_", "-"): v for k, v in headers.items()}
+    connection.request(method, path, body, sent)
     response = connection.getresponse()
     answer = response.read()
     connection.close()

@@ -32,6 +32,7 @@ class Az:
     def __init__(self, server: Turnout, state: Path) -> None:
         self.server = server
         self.url = server.facts["azure"]
+        self.token = server.token
         self._tls = ssl.create_default_context(cafile=str(state / "azure" / "ca.pem"))
 
     def send(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], Any]:
@@ -40,7 +41,8 @@ class Az:
         form = isinstance(body, str)
         data = None if body is None else (body if form else json.dumps(body)).encode()
         kind = "application/x-www-form-urlencoded" if form else "application/json"
-        request = urllib.request.Request(url, data, {"Content-Type": kind}, method=method)
+        headers = {"Content-Type": kind, "Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(url, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, context=self._tls, timeout=30) as response:
                 status, headers, raw = response.status, dict(response.headers), response.read()
@@ -119,9 +121,11 @@ def test_it_signs_in_without_an_account_or_the_internet(az: Az) -> None:
     login = cloud["authentication"]["loginEndpoint"]
     assert login == f"{az.url}/adfs"
     token_url = az.get(f"{login}/.well-known/openid-configuration")["token_endpoint"]
-    form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_secret": "x"})
-    assert az.send("POST", token_url, form)[2]["access_token"] == "x"
+    grant = {"grant_type": "client_credentials", "client_secret": az.token}
+    form = urllib.parse.urlencode(grant)
+    assert az.send("POST", token_url, form)[2]["access_token"] == az.token
     assert az.send("POST", token_url, "grant_type=client_credentials")[0] == 401
+    assert az.send("POST", token_url, form + "x")[0] == 401
     (subscription,) = az.get("/subscriptions")["value"]
     assert subscription["state"] == "Enabled"
     assert az.get(f"{S}/providers/Microsoft.App")["registrationState"] == "Registered"

@@ -66,8 +66,11 @@ class AsyncCredential:
 class LocalAuth(SansIOHTTPPolicy[Any, Any]):
     """Plain http on loopback: the SDK's own policy would not send a token there."""
 
+    def __init__(self, server: Turnout) -> None:
+        self._headers = server.authorization
+
     def on_request(self, request: Any) -> None:
-        request.http_request.headers["Authorization"] = "Bearer dev"
+        request.http_request.headers.update(self._headers)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def up(state: Path) -> Iterator[Turnout]:
 @pytest.fixture
 def client(up: Turnout) -> Iterator[ContainerAppsAPIClient]:
     with ContainerAppsAPIClient(
-        Credential(), SUBSCRIPTION, base_url=up.server, authentication_policy=LocalAuth()
+        Credential(), SUBSCRIPTION, base_url=up.server, authentication_policy=LocalAuth(up)
     ) as client:
         yield client
 
@@ -272,7 +275,10 @@ def test_a_conflict_and_a_missing_token_have_classes_of_their_own(
     with (
         Turnout("control", **flags) as guarded,
         ContainerAppsAPIClient(
-            Credential(), SUBSCRIPTION, base_url=guarded.server, authentication_policy=LocalAuth()
+            Credential(),
+            SUBSCRIPTION,
+            base_url=guarded.server,
+            authentication_policy=LocalAuth(guarded),
         ) as stranger,
         pytest.raises(ClientAuthenticationError),
     ):
@@ -295,7 +301,7 @@ def test_paths_are_read_as_az_writes_them(up: Turnout) -> None:
 
 async def test_the_async_client_works_too(up: Turnout) -> None:
     async with AsyncClient(
-        AsyncCredential(), SUBSCRIPTION, base_url=up.server, authentication_policy=LocalAuth()
+        AsyncCredential(), SUBSCRIPTION, base_url=up.server, authentication_policy=LocalAuth(up)
     ) as client:
         poller = await client.container_apps.begin_create_or_update("rg", "shop", an_app("v1"))
         made = await poller.result()

@@ -18,7 +18,7 @@ REQUESTS = 4000
 def test_the_demo_splits_80_20_and_leaves_nothing_behind(state: Path) -> None:
     began = time.monotonic()
     flags = ("--quiet", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-    with Turnout("demo", *flags) as demo:
+    with Turnout("demo", *flags, state=state / "s") as demo:
         seen = Counter(
             json.loads(demo.get("album-api.localhost")[2])["revision"] for _ in range(REQUESTS)
         )

@@ -35,6 +35,7 @@ def test_schemathesis_finds_nothing(control: Turnout, tmp_path: Path) -> None:
         "-m", "schemathesis.cli", "run", f"{control.server}/openapi.json", "--checks", CHECKS,
         "--max-examples", "15", "--phases", "examples,coverage,fuzzing", "--request-timeout", "10",
         "--workers", "2", "--exclude-path", "/v1/sync", "--no-color",
+        "--header", f"Authorization: Bearer {control.token}",
     ]  # fmt: skip
     # /v1/sync waits for news as long as it is asked to
     done = subprocess.run(

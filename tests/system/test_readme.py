@@ -36,7 +36,8 @@ def walk(steps: list[tuple[str, str]], up: Turnout, folder: Path) -> None:
         f'#!/bin/sh\nexec {python} -c "from control.cli.main import app; app()" "$@"\n'
     )
     script.chmod(0o755)
-    env = environment(server=up.server)
+    env = environment(server=up.server, state=up.settings["state"])
+    env.pop("TURNOUT_TOKEN")  # it is found in the state directory
     env["PATH"] = f"{here}:{env['PATH']}"
     for command, shows in steps:
         typed = command.replace(":8080", f":{up.port}").replace("127.0.0.1:8081", up.facts["admin"])
@@ -49,7 +50,7 @@ def walk(steps: list[tuple[str, str]], up: Turnout, folder: Path) -> None:
 
 def test_the_tour_works(state: Path, tmp_path: Path) -> None:
     steps = tour("tour")
-    assert steps[0][0] == "turnout up &"
+    assert steps[0][0] == "turnout up --runtimes docker,endpoint,process &"
     assert len(steps) > 12
     if not any((Path(p) / "curl").exists() for p in os.environ["PATH"].split(":")):
         pytest.skip("curl is not installed (Debian package curl)")

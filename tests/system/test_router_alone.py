@@ -190,7 +190,7 @@ def test_bad_flags_exit_2_with_a_sentence(state: Path, args: tuple[str, ...], sa
 def test_a_port_in_use_exits_1_with_a_sentence(routed: Routed) -> None:
     router, file, _, _ = routed
     flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", router.facts["admin"])
-    done = run("router", *flags)
+    done = run("router", *flags, state=file.parent / "other")
 
     assert done.returncode == 1
     assert f"cannot listen on {router.facts['admin']}: " in done.stderr

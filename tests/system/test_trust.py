@@ -149,10 +149,12 @@ def test_a_corrupted_database_is_an_error_at_the_start_that_says_what_to_do(stat
 # --- hammered
 
 
-async def hammer(server: str, chance: random.Random, statuses: set[int]) -> None:
+async def hammer(control: Turnout, chance: random.Random, statuses: set[int]) -> None:
     """One client that does whatever comes to its mind to one app."""
     names = [f"{APP}--v{n}" for n in range(1, 5)]
-    async with aiohttp.ClientSession(f"{server}/v1/apps/{APP}/") as session:
+    async with aiohttp.ClientSession(
+        f"{control.server}/v1/apps/{APP}/", headers=control.authorization
+    ) as session:
         for _ in range(12):
             first = chance.randrange(0, 101)
             one, other = chance.sample(names, 2)
@@ -182,7 +184,7 @@ async def test_fifty_clients_at_one_app_break_nothing(state: Path) -> None:
             control.must("PUT", f"/v1/apps/{APP}", body)
         statuses: set[int] = set()
         await asyncio.gather(
-            *(hammer(control.server, random.Random(seed + n), statuses) for n in range(50))
+            *(hammer(control, random.Random(seed + n), statuses) for n in range(50))
         )
         assert statuses <= {200, 400, 404, 409}
         check(control)

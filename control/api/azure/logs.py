@@ -14,6 +14,7 @@ from control.api.azure.call import Call
 from control.api.problems import reply
 from control.api.wire import moment
 from control.errors import Invalid
+from router.admin import TOKEN
 
 _MAX_TAIL = 300  # az's own limit
 _VALID = timedelta(hours=1)
@@ -22,9 +23,10 @@ _VALID = timedelta(hours=1)
 async def get_auth_token(call: Call) -> web.Response:
     """The caller's own token again: the streams are guarded by the same middleware."""
     call.service.app(call.app)
-    token = call.request.headers.get("Authorization", "").removeprefix("Bearer ") or "none"
+    token = call.request.get(TOKEN)  # none on a unix socket
     expires = (datetime.now(UTC) + _VALID).isoformat()
-    return reply({"properties": {"token": token, "expires": expires}})
+    value = token.value if token is not None else "none"
+    return reply({"properties": {"token": value, "expires": expires}})
 
 
 async def stream(call: Call) -> web.StreamResponse:

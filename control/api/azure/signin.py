@@ -5,13 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from control.api.azure.call import origin_of
+from control.api.keys import TOKENS
 from control.api.problems import reply
 
 CLOUD = "turnout"
 _LIFE_S = 86400
 
 PATHS = ("/metadata/endpoints", "/adfs/.well-known/openid-configuration", "/adfs/oauth2/token")
-"""Open without a token: they are how a client gets one."""
+"""Open without a token: by them a client that knows one is handed it as its bearer."""
+
+FORMS = PATHS[2:]
+"""Whose bodies are forms (RFC 6749 §4.4.2)."""
 
 
 async def _endpoints(request: web.Request) -> web.Response:
@@ -42,11 +46,10 @@ async def _openid(request: web.Request) -> web.Response:
 
 
 async def _token(request: web.Request) -> web.Response:
-    """POST …/token: the client's secret is its token; the guard judges it when it is used."""
-    form = await request.post()
-    secret = form.get("client_secret")
-    if not isinstance(secret, str) or not secret:
-        problem = "give a token of the token file as the password; anything when there is none"
+    """POST …/token: a client whose secret is a token gets that back as its bearer."""
+    secret = (await request.post()).get("client_secret")
+    if not isinstance(secret, str) or request.app[TOKENS].holder(secret) is None:
+        problem = "give a token as the password: turnout azure-env does, or see STATE/token"
         return reply({"error": "invalid_client", "error_description": problem}, 401)
     return reply({"access_token": secret, "token_type": "Bearer", "expires_in": _LIFE_S})
 

@@ -1,0 +1,63 @@
+"""A runtime that the setting `runtimes` leaves out: it starts nothing, and ends what there is.
+
+What an app recorded while it was switched on must not bring the control plane down, and replicas
+that still run are adopted, listed and stopped as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from control.errors import Invalid
+from control.resources import Replica
+from control.runtime.base import IMAGE, Launch, Runtime, Started, StartFailed
+from control.template import Template
+
+_WHY = {"process": "runs commands as turnout's user and "}
+
+
+class SwitchedOff:
+    """Refuses new templates and new replicas, hands on everything else."""
+
+    def __init__(self, kind: str, inner: Runtime) -> None:
+        self._inner = inner
+        self._sentence = (
+            f"the runtime {kind} {_WHY.get(kind, '')}is not switched on here; list it when you"
+            f" start the server: --runtimes docker,endpoint,{kind} (or TURNOUT_RUNTIMES)"
+        )
+
+    def check(self, template: Template) -> None:
+        """Raises Invalid, always."""
+        raise Invalid(f"{IMAGE}: {self._sentence}")
+
+    async def start(self, launch: Launch) -> Started:
+        """Raises StartFailed, always."""
+        raise StartFailed("RuntimeNotEnabled", f"{self._sentence}.")
+
+    async def stop(self, replica: Replica, grace_s: float) -> None:
+        """As the runtime does."""
+        await self._inner.stop(replica, grace_s)
+
+    async def survivors(self) -> dict[str, bool] | None:
+        """As the runtime does."""
+        return await self._inner.survivors()
+
+    async def hint(self, replica: Replica) -> str:
+        """As the runtime does."""
+        return await self._inner.hint(replica)
+
+    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
+        """As the runtime does."""
+        return await self._inner.logs(replica, tail, container)
+
+    def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
+        """As the runtime does."""
+        return self._inner.follow(replica, tail, container)
+
+    def forget(self, replica: str) -> None:
+        """As the runtime does."""
+        self._inner.forget(replica)
+
+    async def close(self) -> None:
+        """As the runtime does."""
+        await self._inner.close()

@@ -1,0 +1,214 @@
+"""The admin port's bounds, on real sockets: silence costs the silent client and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from control.certificates import Authority
+from router.admin import guard
+from router.admin_server import AdminServer
+from router.config import load
+from router.settings import RouterSettings
+from router.tokens import Tokens
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def hello(_: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+@asynccontextmanager
+async def serving(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]] = hello,
+    tls: ssl.SSLContext | None = None,
+    *,
+    max_connections: int = 100,
+    silence_s: float = 30.0,
+    guarded_in: Path | None = None,
+) -> AsyncIterator[Callable[[], Awaitable[Streams]]]:
+    """A server, and a way to connect to it."""
+    app = web.Application()
+    if guarded_in is not None:
+        settings = load(RouterSettings, {"state": guarded_in}, environ={})
+        app.middlewares.append(guard(settings, Tokens("", guarded_in)))
+    app.router.add_route("*", "/", handler)
+    server = AdminServer(
+        app, "127.0.0.1:0", tls=tls, max_connections=max_connections, silence_s=silence_s
+    )
+    await server.start()
+    opened: list[asyncio.StreamWriter] = []
+
+    async def connect() -> Streams:
+        host, _, port = server.address.rpartition(":")
+        streams = await asyncio.open_connection(host, int(port))
+        opened.append(streams[1])
+        return streams
+
+    try:
+        yield connect
+    finally:
+        for writer in opened:
+            writer.close()
+        await server.close()
+
+
+async def ask(streams: Streams, request: bytes = GET) -> bytes:
+    """The head and the body of an answer."""
+    reader, writer = streams
+    writer.write(request)
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")
+        )
+        return head + await reader.readexactly(length)
+
+
+async def closed(streams: Streams) -> bool:
+    """Waits until the server has ended a connection without a byte of answer."""
+    try:
+        async with asyncio.timeout(10):
+            return await streams[0].read(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_a_connection_that_sends_no_request_is_closed() -> None:
+    async with serving(silence_s=0.2) as connect:
+        silent, halfway, alive = await connect(), await connect(), await connect()
+        halfway[1].write(GET[:20])
+        assert (await ask(alive)).endswith(b"hello")
+        assert await closed(silent)
+        assert await closed(halfway)
+        assert (await ask(alive)).endswith(b"hello")  # it has shown that it means it
+
+
+async def test_bytes_that_trickle_in_do_not_buy_time() -> None:
+    async with serving(silence_s=0.5) as connect:
+        streams = await connect()
+
+        async def trickle() -> None:
+            for byte in GET[:-2] * 100:
+                streams[1].write(bytes([byte]))
+                await asyncio.sleep(0.05)
+
+        trickling = asyncio.create_task(trickle())
+        assert await closed(streams)
+        trickling.cancel()
+
+
+async def test_a_silent_tls_handshake_is_closed_too(tmp_path: Path) -> None:
+    async with serving(tls=Authority(tmp_path).context(), silence_s=0.2) as connect:
+        assert await closed(await connect())
+
+
+async def test_silent_clients_make_room_for_one_that_asks() -> None:
+    async with serving(max_connections=8) as connect:
+        crowd = [await connect() for _ in range(40)]
+        assert (await ask(await connect())).endswith(b"hello")
+        assert await closed(crowd[0])
+
+
+async def test_clients_that_keep_a_body_back_are_silent_too() -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
+    async with serving(echo, max_connections=8, silence_s=0.5) as connect:
+        crowd = [await connect() for _ in range(40)]
+        for _, writer in crowd:
+            writer.write(head + b"he")
+        assert (await ask(await connect(), head + b"hello")).endswith(b"hello")
+        assert await closed(crowd[0])
+        assert await closed(crowd[-1])
+
+
+async def test_requests_at_work_are_never_ended_to_make_room() -> None:
+    proceed, at_work = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow(_: web.Request) -> web.Response:
+        at_work.release()
+        await proceed.wait()
+        return web.Response(text="done")
+
+    async with serving(slow, max_connections=4, silence_s=0.2) as connect:
+        asking = [asyncio.create_task(ask(await connect())) for _ in range(4)]
+        for _ in asking:
+            await at_work.acquire()
+        assert await closed(await connect())  # there is no room, and none is taken from them
+        proceed.set()
+        assert all(answer.endswith(b"done") for answer in await asyncio.gather(*asking))
+
+
+async def test_a_slow_reader_gets_all_of_its_answer() -> None:
+    size = 8 << 20
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(size))
+
+    async with serving(large, silence_s=0.2) as connect:
+        reader, writer = await connect()
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(size // 8)
+        await asyncio.sleep(0.5)  # some sweeps of the server pass meanwhile
+        async with asyncio.timeout(10):
+            await reader.readexactly(size - size // 8)
+
+
+# --- what the guard says, where only bytes can ask
+
+
+def lines(*fields: bytes, start: bytes = b"GET / HTTP/1.1", body: bytes = b"") -> bytes:
+    return b"\r\n".join((start, *fields, b"", body))
+
+
+async def test_bytes_beyond_ascii_are_a_token_that_nobody_has(tmp_path: Path) -> None:
+    async with serving(guarded_in=tmp_path) as connect:
+        for value in (b"\xff\xfe", b"Bearer \xff\xfe", b"Bearer \xc3\xa9", b"\xc3 x"):
+            answer = await ask(
+                await connect(), lines(b"Host: localhost", b"Authorization: " + value)
+            )
+            assert answer.startswith(b"HTTP/1.1 401 "), value
+
+
+async def test_the_guard_reads_every_field_and_not_the_first(tmp_path: Path) -> None:
+    async with serving(guarded_in=tmp_path) as connect:
+        token = (tmp_path / "token").read_bytes().strip()
+        good = (b"Host: localhost", b"Authorization: bearer " + token)
+        assert (await ask(await connect(), lines(*good))).endswith(b"hello")
+        for code, fields in (
+            (b"421", (*good, b"Host: evil.example")),
+            (b"421", good[1:]),
+            (b"403", (*good, b"Origin: http://localhost", b"Origin: http://evil.example")),
+            (b"403", (*good, b"Sec-Fetch-Site: none", b"Sec-Fetch-Site: cross-site")),
+        ):
+            answer = await ask(await connect(), lines(*fields))
+            # a doubled Host is refused by the parser already, as RFC 9112 §3.2 asks
+            assert answer.startswith((b"HTTP/1.1 " + code, b"HTTP/1.0 400 ")), (fields, answer)
+
+
+async def test_an_empty_body_needs_no_type_and_a_full_one_does(tmp_path: Path) -> None:
+    async with serving(guarded_in=tmp_path) as connect:
+        token = (tmp_path / "token").read_bytes().strip()
+        fields = (b"Host: localhost", b"Authorization: Bearer " + token)
+        chunked = b"Transfer-Encoding: chunked"
+        for status, more, body in (
+            (b"200", (b"Content-Length: 0",), b""),
+            (b"200", (chunked,), b"0\r\n\r\n"),
+            (b"200", (b"Content-Length: 2", b"Content-Type: application/json"), b"{}"),
+            (b"415", (b"Content-Length: 2",), b"{}"),
+            (b"415", (b"Content-Length: 2", b"Content-Type: text/plain"), b"{}"),
+            (b"415", (chunked, b"Content-Type: text/plain"), b"2\r\n{}\r\n0\r\n\r\n"),
+        ):
+            request = lines(*fields, *more, start=b"POST / HTTP/1.1", body=body)
+            answer = await ask(await connect(), request)
+            assert answer.startswith(b"HTTP/1.1 " + status), (more, body, answer)
