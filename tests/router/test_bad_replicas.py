@@ -116,7 +116,7 @@ async def test_a_replica_that_stops_reading_is_a_504_and_a_fault() -> None:
         await c.head()
         await asyncio.Event().wait()
 
-    quick = {"tick_s": 0.01, "body_idle_timeout_s": 0.1}
+    quick = {"tick_s": 0.01, "body_idle_timeout_s": 0.5}
     async with Origin(deaf) as origin, in_front_of(origin, **quick) as edge:
         client = await edge.client()
         client.writer.write(
