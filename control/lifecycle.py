@@ -7,25 +7,69 @@ replicas and its provisioning, and is never stored (contract §4).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from control.resources import App, Provisioning, Replica, ReplicaState, Revision
 
 _S = ReplicaState
 
+_ENDS = frozenset({_S.BACKOFF, _S.RESTARTING, _S.PENDING, _S.DRAINING})
+
 MOVES: dict[ReplicaState, frozenset[ReplicaState]] = {
     _S.PENDING: frozenset({_S.STARTING, _S.BACKOFF, _S.DRAINING}),
-    _S.STARTING: frozenset({_S.READY, _S.BACKOFF, _S.DRAINING}),
-    _S.READY: frozenset({_S.UNREADY, _S.BACKOFF, _S.DRAINING}),
-    _S.UNREADY: frozenset({_S.READY, _S.BACKOFF, _S.DRAINING}),
+    _S.STARTING: _ENDS | {_S.READY},
+    _S.READY: _ENDS | {_S.UNREADY},
+    _S.UNREADY: _ENDS | {_S.READY},
+    _S.RESTARTING: frozenset({_S.BACKOFF, _S.DRAINING}),
     _S.BACKOFF: frozenset({_S.PENDING, _S.DRAINING}),
     _S.DRAINING: frozenset({_S.STOPPING}),
     _S.STOPPING: frozenset(),
 }
+_FAILING = (_S.BACKOFF, _S.RESTARTING)
 
 
 def may_move(old: ReplicaState, new: ReplicaState) -> bool:
     """Whether a replica may go from one state to another; a late event may not."""
     return new in MOVES[old]
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long a replica that failed waits; reasons in `settings.py`."""
+
+    first_s: float
+    most_s: float
+    healthy_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a replica failed."""
+
+    reason: str  # machine word
+    message: str  # sentence for a person
+    exit_code: int | None = None
+    exited: str = ""  # which of its containers ended
+
+
+def failed(replica: Replica, failure: Failure, now: float, pauses: Pauses) -> Replica:
+    """The replica with one more restart, which is due at once the first time (contract §7).
+
+    Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. The
+    state is the caller's: a replica that still runs is ended first.
+    """
+    was_well = replica.ready_at and now - replica.ready_at > pauses.healthy_after_s
+    restarts = 0 if was_well else replica.restarts
+    pause = pauses.first_s * 2 ** min(restarts - 1, 30) if restarts else 0.0
+    return replace(
+        replica,
+        restarts=restarts + 1,
+        start_again_at=now + min(pause, pauses.most_s),
+        reason=failure.reason,
+        message=failure.message,
+        exit_code=failure.exit_code,
+        exited=failure.exited,
+    )
 
 
 def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
@@ -40,7 +84,7 @@ def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> 
         return "Activating"
     if revision.provisioning is Provisioning.FAILED and not ready:
         return "ActivationFailed"
-    failing = any(r.state is _S.BACKOFF for r in current)
+    failing = any(r.state in _FAILING for r in current)
     if not ready:
         return "Failed" if failing else "Activating"
     if failing:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 
 from control.errors import ControlError
-from control.lifecycle import may_move
+from control.lifecycle import Failure, Pauses, failed, may_move
 from control.metrics import ControlCounters
 from control.prober import Prober, Verdict, probes_of
 from control.resources import AppView, Replica, ReplicaState, replace
@@ -33,7 +33,9 @@ class Lives:
     def __init__(
         self, settings: ControlSettings, store: Store, counters: ControlCounters, act: Act
     ) -> None:
-        self._settings = settings
+        self._pauses = Pauses(
+            settings.restart_backoff_s, settings.max_backoff_s, settings.healthy_after_s
+        )
         self._store = store
         self._counters = counters
         self._act = act
@@ -68,11 +70,17 @@ class Lives:
 
     def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
         """Record a replica's new state, if it may go there; a late event may not."""
-        view = self._store.view(app)
-        replica = view.replicas.get(name)
-        if replica is None or not may_move(replica.state, state):
+        replica = self._store.view(app).replicas.get(name)
+        if replica is None:
             return False
-        moved = replace(replica, state=state, **changes)  # type: ignore[arg-type]
+        return self._put(replace(replica, **changes), state)  # type: ignore[arg-type]
+
+    def _put(self, replica: Replica, state: ReplicaState) -> bool:
+        name, app = replica.name, replica.app
+        view = self._store.view(app)
+        if not may_move(view.replicas[name].state, state):
+            return False
+        moved = replace(replica, state=state)
         after = AppView(view.app, view.revisions, {**view.replicas, name: moved})
         if not self.record(app, view, after):
             return False
@@ -100,7 +108,7 @@ class Lives:
             kind = "startup" if verdict is Verdict.STARTUP_FAILED else "liveness"
             container = self._container(replica)
             message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
-            self._act(replica, self._restart(replica, message))
+            self.fail(name, _S.RESTARTING, Failure("ProbeFailed", message))
 
     async def _guess(self, name: str, message: str) -> None:
         """Keep what was seen last, and why that may be, in case it never becomes ready."""
@@ -128,49 +136,38 @@ class Lives:
         if replica is not None:
             self._counters.count_probe_failure(replica.app, replica.revision, kind)
 
-    async def _restart(self, replica: Replica, message: str) -> None:
-        if not self.back_off(replica.name, replica.app, "ProbeFailed", message):
-            return
-        await self._runtimes[replica.runtime].stop(replica, replica.grace_s)
-
     def _container(self, replica: Replica) -> str:
         """The name of a replica's main container."""
         revision = self._store.view(replica.app).revisions.get(replica.revision)
         return revision.template.containers[0].name if revision is not None else "main"
 
     def on_exit(self, name: str, end: Exit) -> None:
-        """A replica ended by itself, or because it was told to."""
+        """A replica ended, and nobody had asked for it."""
         replica = self.find(name)
-        if replica is None or replica.is_leaving or replica.state is _S.BACKOFF:
-            return
-        if self.is_closing:  # we ended it; what is recorded is what should run next time
+        if replica is None or self.is_closing:
+            # A service manager may end everything of ours at once: no failure of the replicas.
             return
         end = replace(end, container=end.container or self._container(replica))
         message = end.sentence(end.container)
         reason = "OOMKilled" if end.is_out_of_memory else "CrashLoopBackOff"
-        self.back_off(name, replica.app, reason, message, end)
+        self.fail(name, _S.BACKOFF, Failure(reason, message, end.code, end.container))
 
-    def back_off(
-        self, name: str, app: str, reason: str, message: str, end: Exit | None = None
-    ) -> bool:
-        """It failed: again at once the first time, then after a growing pause (contract §7)."""
-        self.prober.forget(name)
+    def fail(self, name: str, state: ReplicaState, failure: Failure) -> None:
+        """Record a failure, and when it is started again; one that still runs is ended first."""
         replica = self.find(name)
-        if replica is None:
-            return False
-        now = time.time()
-        was_well = replica.ready_at and now - replica.ready_at > self._settings.healthy_after_s
-        restarts = 0 if was_well else replica.restarts
-        pause = self._settings.restart_backoff_s * 2 ** (restarts - 1) if restarts else 0.0
-        log.warning("event=replica_failed app=%s replica=%s reason=%r", app, name, message)
-        return self.move(
-            name,
-            app,
-            _S.BACKOFF,
-            restarts=restarts + 1,
-            start_again_at=now + min(pause, self._settings.max_backoff_s),
-            reason=reason,
-            message=message,
-            exit_code=end.code if end is not None else None,
-            exited=end.container if end is not None else "",
+        if replica is None or not may_move(replica.state, state):
+            return
+        if replica.state is _S.RESTARTING:  # that it ends now is what it was given up for
+            return
+        self.prober.forget(name)
+        log.warning(
+            "event=replica_failed app=%s replica=%s reason=%r", replica.app, name, failure.message
         )
+        self._put(failed(replica, failure, time.time(), self._pauses), state)
+
+    def lost(self, name: str) -> None:
+        """It ended while nobody looked, most likely with us: started again, counted for nothing."""
+        replica = self.find(name)
+        if replica is not None:
+            self.prober.forget(name)
+            self.move(name, replica.app, _S.PENDING)

@@ -40,6 +40,7 @@ class Plan:
     view: AppView
     starts: list[Replica] = field(default_factory=list)
     stops: list[Replica] = field(default_factory=list)
+    ends: list[Replica] = field(default_factory=list)  # to be started again later
     wake_at: float = float("inf")  # when time alone changes the plan
 
     def wake(self, at: float) -> None:
@@ -273,6 +274,8 @@ def _steps(
     state = replica.state
     if state is ReplicaState.PENDING:
         plan.starts.append(replica)
+    elif state is ReplicaState.RESTARTING:
+        plan.ends.append(replica)
     elif state is ReplicaState.BACKOFF:
         if now >= replica.start_again_at:
             pending = replace(replica, state=ReplicaState.PENDING)

@@ -16,12 +16,13 @@ from functools import partial
 from control import traffic
 from control.commands import SUFFIX_ALPHABET
 from control.errors import ControlError
+from control.lifecycle import Failure
 from control.lives import Lives
 from control.metrics import ControlCounters
 from control.planner import Limits, plan
 from control.publisher import Publisher
 from control.resources import AppView, Replica, ReplicaState, Revision
-from control.runtime import Exit, Launch, Runtime, StartFailed
+from control.runtime import Launch, Runtime, StartFailed
 from control.settings import ControlSettings
 from control.store import Store
 from router.hosts import revision_host
@@ -122,6 +123,8 @@ class Reconciler:
             self._wake_at[name] = result.wake_at
         for replica in result.starts:
             self._act(replica, self._start(replica))
+        for replica in result.ends:
+            self._act(replica, self._end(replica))
         for replica in result.stops:
             self.lives.prober.forget(replica.name)
             self._act(replica, self._stop(replica))
@@ -172,7 +175,7 @@ class Reconciler:
         try:
             started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
         except StartFailed as error:
-            self.lives.back_off(replica.name, replica.app, error.reason, str(error))
+            self.lives.fail(replica.name, _S.BACKOFF, Failure(error.reason, str(error)))
             return
         self.lives.move(
             replica.name,
@@ -198,6 +201,10 @@ class Reconciler:
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),
         )
+
+    async def _end(self, replica: Replica) -> None:
+        await self._runtime_of(replica).stop(replica, replica.grace_s)
+        self.lives.move(replica.name, replica.app, _S.BACKOFF)
 
     async def _stop(self, replica: Replica) -> None:
         await self._runtime_of(replica).stop(replica, replica.grace_s)
@@ -235,16 +242,17 @@ class Reconciler:
             for name, replica in view.replicas.items()
             if replica.runtime == kind
         }
-        for replica in recorded.values():
-            if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
-                self._resume(replica, is_alive=alive is None or alive.get(replica.name, False))
         for stray in (alive or {}).keys() - recorded.keys():
             log.warning("event=stray_stopped replica=%s", stray)
             await self._runtimes[kind].stop(_stray(stray, kind), 1.0)
+        for replica in recorded.values():
+            if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
+                known = alive[replica.name] if alive and replica.name in alive else None
+                self._resume(replica, is_alive=alive is None or bool(known and known.is_running))
 
     def _resume(self, replica: Replica, *, is_alive: bool) -> None:
         if not is_alive:
-            self.lives.on_exit(replica.name, Exit(None))
+            self.lives.lost(replica.name)
         elif not self.lives.prober.watches(replica.name):
             self.lives.probe(replica.app, replica.name)
 

@@ -30,6 +30,7 @@ class ReplicaState(StrEnum):
     STARTING = "Starting"
     READY = "Ready"
     UNREADY = "Unready"
+    RESTARTING = "Restarting"  # probes gave it up: it is ended, and started again
     BACKOFF = "Backoff"
     DRAINING = "Draining"
     STOPPING = "Stopping"
@@ -86,6 +87,7 @@ class Revision:
     number: int  # the order of creation
     template: Template
     created_at: float
+    uid: str = ""  # of this one: a later revision may have the same name, and other code
     is_active: bool = True
     activated_at: float = 0.0
     last_active_at: float = 0.0  # when it was deactivated

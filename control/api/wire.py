@@ -95,7 +95,7 @@ def history_wire(view: AppView, label: str) -> list[dict[str, Any]]:
     ]
 
 
-_WAITING = (ReplicaState.PENDING, ReplicaState.BACKOFF)
+_WAITING = (ReplicaState.PENDING, ReplicaState.RESTARTING, ReplicaState.BACKOFF)
 
 
 def replica_wire(replica: Replica, template: Template) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from control.runtime.base import Exit, Launch, OnExit, Runtime, Started, StartFailed
+from control.runtime.base import Exit, Launch, OnExit, Runtime, Started, StartFailed, Survivor
 
-__all__ = ["Exit", "Launch", "OnExit", "Runtime", "Runtimes", "StartFailed", "Started"]
+__all__ = ["Exit", "Launch", "OnExit", "Runtime", "Runtimes", "StartFailed", "Started", "Survivor"]
 
 Runtimes = Mapping[str, Runtime]

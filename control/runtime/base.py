@@ -1,7 +1,9 @@
 """The seam between a plan and what runs: start, stop, find survivors.
 
 Invariants of every runtime: starting a replica that already runs adopts it; a replica is found
-by what marks it as ours, never by its name alone; strangers are never touched.
+by what marks it as ours, never by its name alone, and adopted only if it runs the code of the
+same revision (its uid); strangers are never touched. An exit is reported once, and only when
+nobody asked for it.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Exit:
         return f"{text} Last output: {' | '.join(self.tail).rstrip('.')}." if self.tail else text
 
 
-OnExit = Callable[[str, Exit], None]  # replica name
+OnExit = Callable[[str, Exit], None]  # replica name; an end that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class Started:
 
     address: str  # HOST:PORT that requests go to
     ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to HOST:PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """What there is of a replica that was started earlier."""
+
+    uid: str  # of the revision whose code it runs
+    is_running: bool
 
 
 class StartFailed(Exception):
@@ -110,13 +120,10 @@ class Runtime(Protocol):
         """Start or adopt a replica. Raises StartFailed."""
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """TERM, wait, KILL; returns when nothing of it is left."""
+        """TERM, wait, KILL; returns when nothing of it is left. No exit is reported then."""
 
-    async def survivors(self) -> dict[str, bool] | None:
-        """Replicas of ours that there is anything of, by name, and whether they run.
-
-        None while that cannot be known.
-        """
+    async def survivors(self) -> dict[str, Survivor] | None:
+        """Replicas of ours that there is anything of, by name; None while that is unknown."""
 
     async def hint(self, replica: Replica) -> str:
         """What is likely wrong with a replica that runs and does not answer; empty if unknown."""

@@ -1,14 +1,16 @@
-"""Replicas as local processes: one process group each, found again by a mark in its environment.
+"""Replicas as local processes: one process group each, found again by marks in its environment.
 
-The mark (this store's id and the replica's name) is written before the process exists, so a crash
-between starting and recording leaves nothing that cannot be found and adopted or ended.
+The marks (this store's id, the replica's name, its revision's uid) are written before the process
+exists, so a crash between starting and recording leaves nothing that cannot be found and adopted
+or ended. A replica is over when its first process is; whatever else carries its marks is killed
+then, in whichever session or group it is (`marks.py` says what that catches).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
+import logging
 import os
 import signal
 import socket
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from control.errors import Invalid
 from control.resources import Replica
+from control.runtime import marks
 from control.runtime.base import (
     IMAGE,
     Exit,
@@ -27,38 +30,50 @@ from control.runtime.base import (
     OnExit,
     Started,
     StartFailed,
+    Survivor,
     check_is_one_program,
 )
+from control.runtime.marks import Census, Marked
+from control.runtime.output import MAX_BYTES, Outputs
 from control.template import Template
 
-_INSTANCE = "TURNOUT_INSTANCE"
-_REPLICA = "TURNOUT_REPLICA"
-_MAX_LOG_BYTES = 10 << 20  # of one replica; the older half is kept beside it as .1
-_TAIL_BYTES = 64 << 10
+log = logging.getLogger("turnout.control")
+
+_INHERITED = ("PATH", "HOME", "LANG")  # nothing else of ours is a replica's business
 _EVIDENCE_LINES = 5
-_FOLLOW_S = 0.2
+_SWEEPS = 20  # a process that forks faster than it is killed is given up after so many looks
+_SWEEP_S = 0.01
 
 
 class _Process:
     """One running replica; `popen` is None for one that an earlier control plane started."""
 
-    def __init__(self, pid: int, address: str, popen: subprocess.Popen[bytes] | None) -> None:
+    def __init__(
+        self, pid: int, uid: str, address: str, popen: subprocess.Popen[bytes] | None
+    ) -> None:
         self.pid = pid
+        self.uid = uid
         self.address = address
         self.popen = popen
         self.pidfd = os.pidfd_open(pid)
-        self.ended = asyncio.Event()
+        self.is_ending = False  # somebody asked for it
+        self.is_dead = False  # its first process is
+        self.ended = asyncio.Event()  # nothing of it is left
 
 
 class ProcessRuntime:
     """Runs `process:` images."""
 
     def __init__(self, state: Path, instance: str, on_exit: OnExit) -> None:
-        self._logs = state / "logs"
+        self._outputs = Outputs(state / "logs", MAX_BYTES)
+        self._records = state / "run"
         self._instance = instance
         self._on_exit = on_exit
+        self._census = Census(instance)
         self._running: dict[str, _Process] = {}
         self._ports: deque[int] = deque(maxlen=256)  # handed out lately
+        self._finishing: set[asyncio.Task[None]] = set()
+        self._rotating: asyncio.Task[None] | None = None
 
     def check(self, template: Template) -> None:
         """A command, or the demo. Raises Invalid."""
@@ -69,28 +84,31 @@ class ProcessRuntime:
         if main.image not in ("process:", "process:demo"):
             raise Invalid(f"{IMAGE}: {main.image!r} is neither process: nor process:demo")
 
+    # --- starting
+
     async def start(self, launch: Launch) -> Started:
         """Start a process, or adopt the one that is already there. Raises StartFailed."""
-        replica = launch.replica
+        replica, uid = launch.replica, launch.revision.uid
         known = self._running.get(replica.name)
-        if known is not None:
+        if known is not None and known.uid == uid and not known.is_ending:
             return Started(known.address)
+        if known is not None:
+            await self.stop(replica, replica.grace_s)
         container = launch.revision.template.containers[0]
         demo = [sys.executable, "-m", "control.demo_app"]
         command = demo if container.image == "process:demo" else list(container.command)
         command += container.args
         port = self._free_port()
-        address = f"127.0.0.1:{port}"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TURNOUT_")}
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment |= launch.variables(container.env, port)
-        environment |= {_INSTANCE: self._instance, _REPLICA: replica.name}
+        environment |= marks.variables(self._instance, replica.name, uid)
         try:
-            with self._log_file(replica.name).open("ab") as log:
+            with self._outputs.open(replica.name) as output:
                 popen = subprocess.Popen(
                     command,
                     env=environment,
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
@@ -98,8 +116,10 @@ class ProcessRuntime:
             raise StartFailed(
                 "StartError", f"cannot start {command[0]!r}: {error.strerror}."
             ) from None
-        self._watch(replica.name, _Process(popen.pid, address, popen))
-        return Started(address)
+        self._record(replica.name, popen.pid)
+        process = _Process(popen.pid, uid, f"127.0.0.1:{port}", popen)
+        self._watch(replica.name, process)
+        return Started(process.address)
 
     def _free_port(self) -> int:
         """A port nobody listens on, and that was not handed out a moment ago."""
@@ -111,103 +131,133 @@ class ProcessRuntime:
                 self._ports.append(port)
                 return port
 
+    def _record(self, name: str, pid: int) -> None:
+        """Which process is the first; without a record it is the oldest leader of a session."""
+        with contextlib.suppress(OSError):
+            self._records.mkdir(parents=True, exist_ok=True)
+            (self._records / name).write_text(f"{pid} {marks.began(pid)}")
+
+    def _recorded(self, name: str) -> tuple[int, int] | None:
+        try:
+            pid, began = (self._records / name).read_text().split()
+            return int(pid), int(began)
+        except (OSError, ValueError):
+            return None
+
+    # --- ending
+
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """TERM to the whole group, then KILL; returns when nothing of it is left."""
         process = self._running.get(replica.name)
         if process is None:
             return
-        _signal_group(process.pid, signal.SIGTERM)
+        process.is_ending = True
+        _signal_group(process, signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
                 await process.ended.wait()
         except TimeoutError:
-            _signal_group(process.pid, signal.SIGKILL)
+            _signal_group(process, signal.SIGKILL)
             await process.ended.wait()
-        _signal_group(process.pid, signal.SIGKILL)  # children that outlived their leader
-
-    async def survivors(self) -> dict[str, bool]:
-        """Adopt what an earlier control plane of this store left running; returns all names."""
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                self._adopt(int(entry.name))
-        return dict.fromkeys(self._running, True)
-
-    def _adopt(self, pid: int) -> None:
-        try:
-            raw = Path(f"/proc/{pid}/environ").read_bytes()
-            is_leader = os.getsid(pid) == pid
-        except OSError:
-            return  # gone, or not ours to see
-        environment = dict(
-            item.split("=", 1) for item in raw.decode(errors="replace").split("\0") if "=" in item
-        )
-        name = environment.get(_REPLICA, "")
-        if environment.get(_INSTANCE) != self._instance or not is_leader or name in self._running:
-            return
-        with contextlib.suppress(OSError):
-            self._watch(name, _Process(pid, f"127.0.0.1:{environment['PORT']}", None))
 
     def _watch(self, name: str, process: _Process) -> None:
         self._running[name] = process
         loop = asyncio.get_running_loop()
-        loop.add_reader(process.pidfd, self._ended, name, process)
+        loop.add_reader(process.pidfd, self._died, name, process)
+        if self._rotating is None:
+            keeping = self._outputs.keep_bounded(lambda: list(self._running))
+            self._rotating = asyncio.create_task(keeping)
 
-    def _ended(self, name: str, process: _Process) -> None:
-        asyncio.get_running_loop().remove_reader(process.pidfd)
-        os.close(process.pidfd)
+    def _died(self, name: str, process: _Process) -> None:
+        _unwatch(process)
+        _signal_group(process, signal.SIGKILL)  # children that outlived their leader
+        process.is_dead = True
         code = process.popen.wait() if process.popen is not None else None
+        task = asyncio.create_task(self._finish(name, process, code))
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
+    async def _finish(self, name: str, process: _Process, code: int | None) -> None:
+        await self._sweep(name)
         del self._running[name]
+        (self._records / name).unlink(missing_ok=True)
         process.ended.set()
-        self._on_exit(name, Exit(_as_shell(code), tuple(self._tail(name, _EVIDENCE_LINES))))
+        if not process.is_ending:
+            tail = tuple(self._outputs.tail(name, _EVIDENCE_LINES))
+            self._on_exit(name, Exit(_as_shell(code), tail))
+
+    async def _sweep(self, name: str) -> None:
+        """Kill whatever carries the marks of a replica, until there is nothing."""
+        for n in range(_SWEEPS):
+            left = await self._census.of(name)
+            if not left:
+                return
+            for found in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(found.pid, signal.SIGKILL)
+            await asyncio.sleep(_SWEEP_S * n)
+        log.error("event=processes_left replica=%s pids=%r", name, [m.pid for m in left])
+
+    # --- finding
+
+    async def survivors(self) -> dict[str, Survivor]:
+        """Adopt what an earlier control plane of this store left running."""
+        by_name: dict[str, list[Marked]] = {}
+        for found in await self._census.take():
+            by_name.setdefault(found.replica, []).append(found)
+        for name, found_all in by_name.items():
+            if name not in self._running and not self._adopt(name, found_all):
+                await self._sweep(name)  # its first process died while nobody looked
+        return {name: Survivor(p.uid, not p.is_dead) for name, p in self._running.items()}
+
+    def _adopt(self, name: str, found: list[Marked]) -> bool:
+        known = self._recorded(name)
+        first = next(
+            (m for m in found if m.is_leader and known in (None, (m.pid, m.began))),
+            None,
+        )
+        if first is None or not first.port:
+            return False
+        try:
+            process = _Process(first.pid, first.uid, f"127.0.0.1:{first.port}", None)
+        except OSError:
+            return False
+        self._watch(name, process)
+        return True
 
     async def hint(self, replica: Replica) -> str:
         """Nothing that its probes do not say."""
         return ""
 
+    # --- output
+
     async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
         """The last lines of a replica's output."""
-        return self._tail(replica, tail)
+        return self._outputs.tail(replica, tail)
 
-    async def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
+    def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
         """Those, and what is written from now on."""
-        log = self._log_file(replica)
-        file, rest = log.open("rb") if log.exists() else io.BytesIO(), b""
-        with file:
-            file.seek(0, os.SEEK_END)
-            for line in self._tail(replica, tail):
-                yield line
-            while True:
-                is_running = replica in self._running
-                *lines, rest = (rest + file.read()).split(b"\n")
-                for raw in lines:
-                    yield raw.decode(errors="replace")
-                if not is_running:
-                    return
-                await asyncio.sleep(_FOLLOW_S)  # files have no event that asyncio could wait for
-
-    def _tail(self, replica: str, tail: int) -> list[str]:
-        try:
-            with self._log_file(replica).open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - _TAIL_BYTES))
-                return file.read().decode(errors="replace").splitlines()[-tail:]
-        except FileNotFoundError:
-            return []
+        return self._outputs.follow(replica, tail, lambda: replica in self._running)
 
     def forget(self, replica: str) -> None:
         """Drop its output."""
-        for suffix in (".log", ".log.1"):
-            (self._logs / f"{replica}{suffix}").unlink(missing_ok=True)
+        self._outputs.forget(replica)
 
     async def close(self) -> None:
-        """Processes go on, and are adopted by the next control plane."""
+        """Stop watching; processes go on, and are adopted by the next control plane."""
+        for process in self._running.values():
+            if not process.is_dead:
+                _unwatch(process)
+        tasks = [*self._finishing, *([self._rotating] if self._rotating is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
 
-    def _log_file(self, replica: str) -> Path:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        path = self._logs / f"{replica}.log"
-        if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        return path
+
+def _unwatch(process: _Process) -> None:
+    asyncio.get_running_loop().remove_reader(process.pidfd)
+    os.close(process.pidfd)
 
 
 def _as_shell(code: int | None) -> int | None:
@@ -215,6 +265,7 @@ def _as_shell(code: int | None) -> int | None:
     return 128 - code if code is not None and code < 0 else code
 
 
-def _signal_group(pid: int, sig: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, sig)
+def _signal_group(process: _Process, sig: signal.Signals) -> None:
+    if not process.is_dead:  # later its number may be another's
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, sig)

@@ -20,7 +20,7 @@ from aiodocker.containers import DockerContainer
 
 from control.errors import Invalid
 from control.resources import Replica
-from control.runtime.base import IMAGE, Exit, Launch, OnExit, Started, StartFailed
+from control.runtime.base import IMAGE, Exit, Launch, OnExit, Started, StartFailed, Survivor
 from control.runtime.docker import images, listening, spec
 from control.settings import ControlSettings
 from control.template import InitContainer, Template
@@ -230,9 +230,9 @@ class DockerRuntime:
         finally:
             for task in waits:
                 task.cancel()
-        if self._watched.get(replica) is asyncio.current_task():
+        if self._watched.get(replica) is asyncio.current_task():  # else it was ended by us
             del self._watched[replica]
-        self._on_exit(replica, end)
+            self._on_exit(replica, end)
 
     async def _ended(self, container: DockerContainer) -> Exit:
         """How a container ended; an engine that is away for a while is waited for."""
@@ -270,9 +270,7 @@ class DockerRuntime:
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """TERM, wait, KILL, and nothing of it is left; waits for an engine that is away."""
-        watch = self._watched.pop(replica.name, None)
-        if watch is not None:
-            watch.cancel()
+        self._unwatch(replica.name)
         while True:
             try:
                 for container in await self._list(replica.name, states=["running"]):
@@ -285,7 +283,14 @@ class DockerRuntime:
                 pass
             await asyncio.sleep(_RETRY_S)
 
+    def _unwatch(self, replica: str) -> None:
+        """What ends from now on was asked for."""
+        watch = self._watched.pop(replica, None)
+        if watch is not None:
+            watch.cancel()
+
     async def _clean(self, replica: str) -> None:
+        self._unwatch(replica)
         with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
             await self._remove(replica)
 
@@ -300,7 +305,7 @@ class DockerRuntime:
 
     # --- finding
 
-    async def survivors(self) -> dict[str, bool] | None:
+    async def survivors(self) -> dict[str, Survivor] | None:
         """Replicas that have containers, and whether the main one runs."""
         if self._is_absent:
             return {}
@@ -313,16 +318,17 @@ class DockerRuntime:
                 self._waiting = asyncio.create_task(self._wait_for_engine())
             return None
         running: dict[str, list[DockerContainer]] = {}
-        alive: dict[str, bool] = {}
+        alive: dict[str, Survivor] = {}
         for container, facts in zip(found, shown, strict=True):
             labels, is_running = facts["Config"]["Labels"], facts["State"]["Running"]
             name = labels[spec.REPLICA]
             is_main = labels.get(spec.ROLE) == "main"
-            alive[name] = alive.get(name, False) or (is_main and is_running)
+            if name not in alive or (is_main and is_running):
+                alive[name] = Survivor(labels.get(spec.UID, ""), is_main and is_running)
             if is_running:
                 running.setdefault(name, []).append(container)
-        for name, is_alive in alive.items():
-            if is_alive and name not in self._watched:
+        for name, survivor in alive.items():
+            if survivor.is_running and name not in self._watched:
                 self._watch(name, running[name])
         return alive
 

@@ -17,6 +17,7 @@ from control.template import InitContainer, Volume
 
 INSTANCE = "turnout.instance"  # id of the store whose replica it is
 REPLICA = "turnout.replica"
+UID = "turnout.revision-uid"  # whose code it runs
 CONTAINER = "turnout.container"  # its name in the template
 ROLE = "turnout.role"  # main, side or init
 _LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}

@@ -1,0 +1,124 @@
+"""What local processes print: one file each, bounded while they write, tailed and followed.
+
+Processes write to the file themselves, so they go on when control ends. The file keeps its name
+and its inode for as long as they run: when it is full, its end is copied beside it as .1 and it
+begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+
+MAX_BYTES = 10 << 20  # of one file; twice that of one replica
+_TAIL_BYTES = 64 << 10
+_CHUNK = 1 << 20
+_MAX_LINE = 64 << 10  # what has no line end is cut
+_FOLLOW_S = 0.2
+_ROTATE_S = 1.0
+
+
+class Outputs:
+    """The output of every replica that runs here."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    def open(self, replica: str) -> io.FileIO:
+        """The file that a process is to write to; appending, or a begun-anew file has a hole."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return io.FileIO(self.path(replica), "ab")
+
+    def path(self, replica: str) -> Path:
+        """The file that is written now."""
+        return self._folder / f"{replica}.log"
+
+    async def keep_bounded(self, running: Callable[[], Iterable[str]]) -> None:
+        """Rotate what has grown full, until cancelled; in a thread, as a full disk is slow."""
+        while True:
+            await asyncio.sleep(_ROTATE_S)
+            full = [name for name in running() if self._is_full(name)]
+            if full:
+                await asyncio.to_thread(self._rotate_all, full)
+
+    def _is_full(self, replica: str) -> bool:
+        try:
+            return os.stat(self.path(replica)).st_size > self._max_bytes
+        except OSError:
+            return False
+
+    def _rotate_all(self, replicas: Iterable[str]) -> None:
+        for replica in replicas:
+            self.rotate(replica)
+
+    def rotate(self, replica: str) -> None:
+        """Keep the newest bytes of a file as .1, and empty it.
+
+        What is written between the last copy and the cut is lost: microseconds of output.
+        """
+        path = self.path(replica)
+        old = path.with_suffix(".log.1")
+        try:
+            with path.open("r+b") as live:
+                begin = max(0, os.fstat(live.fileno()).st_size - self._max_bytes)
+                live.seek(begin)
+                try:
+                    with old.open("wb") as kept:
+                        while part := live.read(_CHUNK):
+                            kept.write(part)
+                finally:  # a full disk is no reason to let the live file grow on
+                    live.truncate(0)
+        except OSError:
+            pass
+
+    def tail(self, replica: str, lines: int) -> list[str]:
+        """The last lines; of the older file too, right after the live one began anew."""
+        raw = _end_of(self.path(replica), _TAIL_BYTES)
+        if len(raw) < _TAIL_BYTES:
+            raw = _end_of(self.path(replica).with_suffix(".log.1"), _TAIL_BYTES - len(raw)) + raw
+        return raw.decode(errors="replace").splitlines()[-lines:] if lines > 0 else []
+
+    async def follow(
+        self, replica: str, lines: int, is_running: Callable[[], bool]
+    ) -> AsyncIterator[str]:
+        """The last lines, and what is written from now on, until the replica has ended."""
+        path = self.path(replica)
+        rest = b""
+        with path.open("rb") if path.exists() else io.BytesIO() as file:
+            file.seek(0, os.SEEK_END)
+            for line in self.tail(replica, lines):
+                yield line
+            while True:
+                is_over = not is_running()
+                while part := file.read(_CHUNK):
+                    *whole, rest = (rest + part).split(b"\n")
+                    for raw in whole:
+                        yield raw.decode(errors="replace")
+                    if len(rest) > _MAX_LINE:
+                        yield rest.decode(errors="replace")
+                        rest = b""
+                if is_over:
+                    return
+                if path.exists() and path.stat().st_size < file.tell():
+                    file.seek(0)  # it began anew
+                    continue
+                await asyncio.sleep(_FOLLOW_S)  # files have no event that asyncio could wait for
+
+    def forget(self, replica: str) -> None:
+        """Drop a replica's output."""
+        for suffix in (".log", ".log.1"):
+            self.path(replica).with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _end_of(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - most))
+            return file.read(most)
+    except OSError:
+        return b""

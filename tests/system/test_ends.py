@@ -1,0 +1,84 @@
+"""Which ends of replicas count as restarts, and which do not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.turnout import Turnout, provisioned, template, until
+
+pytestmark = pytest.mark.system
+
+APP = "shop"
+
+# Serves until the file SICK appears: then /live answers 500, and the file goes.
+GETS_SICK = """
+import http.server, os, pathlib
+sick = pathlib.Path(os.environ["SICK"])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if sick.exists() else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        sick.unlink(missing_ok=True)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def a_control(state: Path, **settings: object) -> Turnout:
+    return Turnout("control", admin="127.0.0.1:0", state=state / "s", **settings)
+
+
+def put(control: Turnout, body_template: dict[str, Any]) -> None:
+    configuration = {"ingress": {"targetPort": 80}}
+    control.must(
+        "PUT", f"/v1/apps/{APP}", {"configuration": configuration, "template": body_template}
+    )
+
+
+def replicas(control: Turnout, suffix: str = "v1") -> list[dict[str, Any]]:
+    path = f"/v1/apps/{APP}/revisions/{APP}--{suffix}/replicas"
+    found: list[dict[str, Any]] = control.must("GET", path)["value"]
+    return found
+
+
+def ready(control: Turnout) -> dict[str, Any] | None:
+    return next((r for r in replicas(control) if r["state"] == "Ready"), None)
+
+
+def test_clean_stops_count_as_no_restarts(state: Path) -> None:
+    for n in range(4):
+        with a_control(state, on_exit="stop", restart_backoff_s=120) as control:
+            if n == 0:
+                put(control, template("v1"))
+                provisioned(control, f"{APP}--v1")
+            replica = until(lambda: ready(control))
+            assert replica["containers"][0]["restartCount"] == 0
+
+
+def test_a_liveness_failure_counts_once_and_keeps_its_reason(state: Path) -> None:
+    sick = state / "sick"
+    live = {"path": "/live", "port": 80}
+    container = {
+        "image": "process:",
+        "command": [sys.executable, "-c", GETS_SICK],
+        "env": [{"name": "SICK", "value": str(sick)}],
+        "probes": [
+            {"type": "Startup", "tcpSocket": {"port": 80}, "periodSeconds": 1},
+            {"type": "Readiness", "tcpSocket": {"port": 80}, "periodSeconds": 1},
+            {"type": "Liveness", "httpGet": live, "periodSeconds": 1, "failureThreshold": 1},
+        ],
+    }
+    with a_control(state, on_exit="stop") as control:
+        put(control, {"revisionSuffix": "v1", "containers": [container]})
+        first = until(lambda: ready(control))
+        assert first["containers"][0]["restartCount"] == 0
+
+        sick.touch()
+        again = until(lambda: (r := ready(control)) and r["address"] != first["address"] and r)
+        assert again["containers"][0]["restartCount"] == 1
+    failures = control.stderr.decode().count("event=replica_failed")
+    assert failures == 1, control.stderr.decode()
