@@ -64,6 +64,8 @@ class Lives:
         revision = view.revisions.get(replica.revision) if replica is not None else None
         if replica is None or revision is None or view.app is None or replica.is_leaving:
             return
+        if revision.uid != replica.revision_uid:
+            return
         has_ingress = view.app.configuration.ingress is not None
         probes = probes_of(revision.template, has_ingress=has_ingress)
         self.prober.watch(replica, probes, is_started=replica.is_ready)

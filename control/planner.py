@@ -200,10 +200,11 @@ def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName)
     assert app is not None
     if not revision.is_active or app.is_stopped:
         return
-    if app.recreates and any(r.revision != revision.name for r in view.replicas.values()):
+    mine = view.of(revision.name)
+    if app.recreates and len(mine) < len(view.replicas):
         return  # the other revision's replicas end first: two must never run
     wanted = _wanted(revision)
-    staying = [r for r in view.of(revision.name) if not r.is_leaving]
+    staying = [r for r in mine if not r.is_leaving]
     current = [r for r in staying if r.generation == revision.generation]
     old = [r for r in staying if r.generation != revision.generation]
     surge = 1 if old else 0
@@ -214,6 +215,7 @@ def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName)
             name=name,
             app=revision.app,
             revision=revision.name,
+            revision_uid=revision.uid,
             created_at=now,
             generation=revision.generation,
             runtime=revision.template.runtime,
@@ -253,6 +255,7 @@ def _leave(plan: Plan, now: float) -> None:
             view.app is not None
             and not view.app.is_stopped
             and revision is not None
+            and revision.uid == replica.revision_uid
             and revision.is_active
         )
         if not is_wanted and not replica.is_leaving:

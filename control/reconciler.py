@@ -22,7 +22,7 @@ from control.metrics import ControlCounters
 from control.planner import Limits, plan
 from control.publisher import Publisher
 from control.resources import AppView, Replica, ReplicaState, Revision
-from control.runtime import Launch, Runtime, StartFailed
+from control.runtime import Launch, Runtime, StartFailed, Survivor
 from control.settings import ControlSettings
 from control.store import Store
 from router.hosts import revision_host
@@ -170,7 +170,7 @@ class Reconciler:
     async def _start(self, replica: Replica) -> None:
         view = self._store.view(replica.app)
         revision = view.revisions.get(replica.revision)
-        if revision is None:
+        if revision is None or revision.uid != replica.revision_uid:
             return
         try:
             started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
@@ -242,13 +242,13 @@ class Reconciler:
             for name, replica in view.replicas.items()
             if replica.runtime == kind
         }
-        for stray in (alive or {}).keys() - recorded.keys():
-            log.warning("event=stray_stopped replica=%s", stray)
-            await self._runtimes[kind].stop(_stray(stray, kind), 1.0)
+        for name, survivor in (alive or {}).items():
+            if name not in recorded or recorded[name].revision_uid != survivor.uid:
+                log.warning("event=stray_stopped replica=%s", name)
+                await self._runtimes[kind].stop(_stray(name, kind), 1.0)
         for replica in recorded.values():
             if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
-                known = alive[replica.name] if alive and replica.name in alive else None
-                self._resume(replica, is_alive=alive is None or bool(known and known.is_running))
+                self._resume(replica, is_alive=alive is None or _is_it(replica, alive))
 
     def _resume(self, replica: Replica, *, is_alive: bool) -> None:
         if not is_alive:
@@ -272,6 +272,12 @@ class Reconciler:
 
 def _stray(name: str, kind: str) -> Replica:
     return Replica(name=name, app="", revision="", created_at=0.0, runtime=kind)
+
+
+def _is_it(replica: Replica, alive: Mapping[str, Survivor]) -> bool:
+    """Whether what runs under a replica's name runs, and runs the code of its revision."""
+    found = alive.get(replica.name)
+    return found is not None and found.is_running and found.uid == replica.revision_uid
 
 
 def _is_draining(view: AppView) -> bool:

@@ -111,6 +111,7 @@ class Replica:
     app: str
     revision: str
     created_at: float
+    revision_uid: str = ""  # of the one whose code it runs
     runtime: str = "process"
     node: str = "local"
     generation: int = 0
@@ -148,8 +149,13 @@ class AppView:
     replicas: dict[str, Replica] = field(default_factory=dict)
 
     def of(self, revision: str) -> list[Replica]:
-        """The replicas of one revision, oldest first."""
-        found = [r for r in self.replicas.values() if r.revision == revision]
+        """The replicas of one revision, oldest first; not those of an earlier one of its name."""
+        known = self.revisions.get(revision)
+        found = [
+            r
+            for r in self.replicas.values()
+            if r.revision == revision and (known is None or r.revision_uid == known.uid)
+        ]
         return sorted(found, key=lambda r: (r.created_at, r.name))
 
     def ready(self, revision: str) -> list[Replica]:

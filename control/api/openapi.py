@@ -49,7 +49,7 @@ _ANSWERS = {
         provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT,
     ),
     "Revision": _object(
-        {"name": _TEXT, "active": _BOOL},
+        {"name": _TEXT, "uid": _TEXT, "active": _BOOL},
         createdTime=_TEXT, replicas=_NUMBER, trafficWeight=_NUMBER, labels=_NAMES,
         lastActiveTime=_TEXT, fqdn=_TEXT, provisioningState=_TEXT, runningState=_TEXT,
         runningStateDetails=_TEXT, healthState=_TEXT, provisioningError=_TEXT, template=_OBJECT,

@@ -53,6 +53,7 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
     share = traffic.shares(view).get(revision.name, traffic.Share())
     wire: dict[str, Any] = {
         "name": revision.name,
+        "uid": revision.uid,
         "createdTime": moment(revision.created_at),
         "active": revision.is_active,
         "replicas": sum(not r.is_leaving for r in replicas),

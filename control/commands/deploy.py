@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 
 from control import labels
 from control.commands import steps
@@ -87,15 +88,22 @@ def _new_revision(
         while not name or name in view.revisions:
             suffix = new_suffix()
             name = f"{app.name}--{suffix}"
+    number = app.revisions_made + 1
     return Revision(
         name=name,
         app=app.name,
-        number=app.revisions_made + 1,
+        uid=_uid(name, number, now),
+        number=number,
         template=template.model_copy(update={"revision_suffix": suffix}),
         created_at=now,
         activated_at=now,
         needed=needed(view, app, template, body.configuration.revision_transition_threshold),
     )
+
+
+def _uid(name: str, number: int, now: float) -> str:
+    """What tells a revision from an earlier one of its name, whose app was deleted."""
+    return blake2b(f"{name} {number} {now!r}".encode(), digest_size=8).hexdigest()
 
 
 def _checked_name(view: AppView, app: str, suffix: str) -> str:

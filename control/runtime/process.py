@@ -88,7 +88,7 @@ class ProcessRuntime:
 
     async def start(self, launch: Launch) -> Started:
         """Start a process, or adopt the one that is already there. Raises StartFailed."""
-        replica, uid = launch.replica, launch.revision.uid
+        replica, uid = launch.replica, launch.replica.revision_uid
         known = self._running.get(replica.name)
         if known is not None and known.uid == uid and not known.is_ending:
             return Started(known.address)

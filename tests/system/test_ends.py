@@ -82,3 +82,21 @@ def test_a_liveness_failure_counts_once_and_keeps_its_reason(state: Path) -> Non
         assert again["containers"][0]["restartCount"] == 1
     failures = control.stderr.decode().count("event=replica_failed")
     assert failures == 1, control.stderr.decode()
+
+
+def test_an_app_made_anew_runs_its_own_code_and_not_what_ran_under_its_name(state: Path) -> None:
+    with a_control(state, on_exit="stop", restart_backoff_s=0.1) as control:
+        put(control, template("v1"))
+        provisioned(control, f"{APP}--v1")
+        broken = {"image": "process:", "command": [sys.executable, "-c", "raise SystemExit(7)"]}
+        uid = control.must("GET", f"/v1/apps/{APP}/revisions/{APP}--v1")["uid"]
+
+        control.must("DELETE", f"/v1/apps/{APP}")
+        put(control, {"revisionSuffix": "v1", "containers": [broken]})
+
+        path = f"/v1/apps/{APP}/revisions/{APP}--v1"
+        failed = until(
+            lambda: (r := control.must("GET", path))["provisioningState"] != "Provisioning" and r
+        )
+        assert failed["provisioningState"] == "Failed"
+        assert failed["uid"] != uid

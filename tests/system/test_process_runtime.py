@@ -54,7 +54,7 @@ def a_launch(code: str, name: str = "shop--v1-r1", uid: str = "u1", **env: str) 
         }
     )
     revision = Revision("shop--v1", "shop", 1, template, 0.0, uid)
-    replica = Replica(name, "shop", revision.name, 0.0)
+    replica = Replica(name, "shop", revision.name, 0.0, uid)
     return Launch(replica, revision, [], "shop--v1.localhost", 80, {})
 
 

@@ -125,9 +125,10 @@ class DockerRuntime:
             ) from None
 
     async def _start(self, launch: Launch) -> Started:
-        running = await self._running(launch.replica.name, len(launch.revision.template.containers))
+        running = await self._running(launch.replica, len(launch.revision.template.containers))
         if running is not None:
             return self._started(launch, running)
+        self._unwatch(launch.replica.name)
         await self._remove(launch.replica.name)
         await self._ensure_network()
         template = launch.revision.template
@@ -147,16 +148,14 @@ class DockerRuntime:
         self._watch(launch.replica.name, [first, *sides])
         return self._started(launch, await first.show())
 
-    async def _running(self, replica: str, wanted: int) -> dict[str, Any] | None:
-        """The main container when all of the replica's containers run already."""
-        found = await self._list(replica, states=["running"])
+    async def _running(self, replica: Replica, wanted: int) -> dict[str, Any] | None:
+        """The main container when all of the replica's containers run already, with its code."""
+        found = await self._list(replica.name, states=["running"])
         shown = [await container.show() for container in found]
-        mains = [s for s in shown if s["Config"]["Labels"].get(spec.ROLE) == "main"]
-        if len(shown) < wanted or not mains:
-            return None
-        if replica not in self._watched:
-            self._watch(replica, found)
-        return mains[0]
+        main = spec.main_of(shown, replica, wanted)
+        if main is not None and replica.name not in self._watched:
+            self._watch(replica.name, found)
+        return main
 
     def _started(self, launch: Launch, shown: dict[str, Any]) -> Started:
         target, *others = (launch.target_port, *spec.probe_ports(launch))
@@ -192,7 +191,7 @@ class DockerRuntime:
         for volume in launch.revision.template.volumes:
             if volume.storage_type != "HostPath":
                 name = spec.volume_name(launch.replica.name, volume)
-                labels = self._owner.labels(launch.replica.name)
+                labels = self._owner.labels(launch.replica)
                 await self._docker.volumes.create({"Name": name, "Labels": labels})
 
     async def _ensure_network(self) -> None:

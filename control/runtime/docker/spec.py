@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from control.resources import Replica
 from control.runtime.base import Launch
 from control.template import InitContainer, Volume
 
@@ -36,9 +37,9 @@ class Owner:
     network: str
     is_published: bool = False  # reached at ports of 127.0.0.1, not at addresses of the network
 
-    def labels(self, replica: str) -> dict[str, str]:
+    def labels(self, replica: Replica) -> dict[str, str]:
         """What marks everything of one replica."""
-        return {INSTANCE: self.instance, REPLICA: replica}
+        return {INSTANCE: self.instance, REPLICA: replica.name, UID: replica.revision_uid}
 
     def filters(self, replica: str = "") -> dict[str, list[str]]:
         """To find what is ours, or what is one replica's."""
@@ -54,6 +55,17 @@ def volume_name(replica: str, volume: Volume) -> str:
 def container_name(replica: str, container: str, *, is_main: bool) -> str:
     """What `docker ps` shows: the replica's name, and the container's for the others."""
     return replica if is_main else f"{replica}.{container}"
+
+
+def main_of(shown: list[dict[str, Any]], replica: Replica, wanted: int) -> dict[str, Any] | None:
+    """The main one of a replica's running containers, as the engine shows them.
+
+    None unless there are as many as are wanted, and all run the code of the replica's revision.
+    """
+    labels = [s["Config"]["Labels"] for s in shown]
+    if len(shown) < wanted or any(found.get(UID, "") != replica.revision_uid for found in labels):
+        return None
+    return next((s for s in shown if s["Config"]["Labels"].get(ROLE) == "main"), None)
 
 
 def config_of(
@@ -77,7 +89,7 @@ def config_of(
     config: dict[str, Any] = {
         "Image": image_of(container.image),
         "Env": [f"{name}={value}" for name, value in variables.items()],
-        "Labels": owner.labels(replica) | {CONTAINER: container.name, ROLE: role},
+        "Labels": owner.labels(launch.replica) | {CONTAINER: container.name, ROLE: role},
         "HostConfig": host,
         "StopTimeout": launch.replica.grace_s,
     }
