@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from control.resources import App, Provisioning, Replica, ReplicaState, Revision
+from control.resources import App, AppView, Provisioning, Replica, ReplicaState, Revision
 
 _S = ReplicaState
 
@@ -69,6 +69,32 @@ def failed(replica: Replica, failure: Failure, now: float, pauses: Pauses) -> Re
         message=failure.message,
         exit_code=failure.exit_code,
         exited=failure.exited,
+    )
+
+
+def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float) -> AppView:
+    """A view with its steady moments as a control plane that starts takes them.
+
+    After another boot they mean nothing: attempts begin anew and pauses are over. Within a boot
+    they count on, but none is later than it can be: a virtual machine may be set back.
+    """
+
+    def past(moment: float) -> float:
+        return min(moment, now) if is_same_boot or not moment else now
+
+    def taken(replica: Replica) -> Replica:
+        latest = now + most_s if is_same_boot else now
+        return replace(
+            replica,
+            ready_at=past(replica.ready_at),
+            drain_since=past(replica.drain_since),
+            start_again_at=min(replica.start_again_at, latest),
+        )
+
+    return AppView(
+        view.app,
+        {n: replace(r, attempt_since=past(r.attempt_since)) for n, r in view.revisions.items()},
+        {n: taken(r) for n, r in view.replicas.items()},
     )
 
 

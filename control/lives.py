@@ -6,9 +6,9 @@ Nothing is decided here about who runs or serves; that is `planner.py`, which lo
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Coroutine, Mapping
 
+from control.clock import Clock
 from control.errors import ControlError
 from control.lifecycle import Failure, Pauses, failed, may_move
 from control.metrics import ControlCounters
@@ -31,8 +31,14 @@ class Lives:
     """Writes down what is seen of replicas."""
 
     def __init__(
-        self, settings: ControlSettings, store: Store, counters: ControlCounters, act: Act
+        self,
+        settings: ControlSettings,
+        store: Store,
+        counters: ControlCounters,
+        clock: Clock,
+        act: Act,
     ) -> None:
+        self._clock = clock
         self._pauses = Pauses(
             settings.restart_backoff_s, settings.max_backoff_s, settings.healthy_after_s
         )
@@ -99,7 +105,8 @@ class Lives:
         if replica is None:
             return
         if verdict is Verdict.READY:
-            self.move(name, replica.app, _S.READY, ready_at=time.time(), reason="", message="")
+            ready_at = self._clock.now().steady
+            self.move(name, replica.app, _S.READY, ready_at=ready_at, reason="", message="")
         elif verdict is Verdict.UNREADY:
             if replica.state is _S.STARTING:
                 self._act(replica, self._guess(name, f"Not ready yet: {seen}."))
@@ -165,7 +172,7 @@ class Lives:
         log.warning(
             "event=replica_failed app=%s replica=%s reason=%r", replica.app, name, failure.message
         )
-        self._put(failed(replica, failure, time.time(), self._pauses), state)
+        self._put(failed(replica, failure, self._clock.now().steady, self._pauses), state)
 
     def lost(self, name: str) -> None:
         """It ended while nobody looked, most likely with us: started again, counted for nothing."""

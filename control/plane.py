@@ -14,6 +14,7 @@ from aiohttp import web
 from control.api.admin import AdminPages
 from control.api.app import build
 from control.certificates import Authority
+from control.clock import SystemClock
 from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
@@ -58,7 +59,7 @@ class Plane:
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
         counters = ControlCounters()
-        self.reconciler = Reconciler(settings, self.store, publisher, counters)
+        self.reconciler = Reconciler(settings, self.store, publisher, counters, SystemClock())
         on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
         runtimes: dict[str, Runtime] = {
             "process": ProcessRuntime(settings.state, instance, on_exit),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from control import label_history, labels, traffic
+from control.clock import Moment
 from control.commands import expire, purge, rested, woken
 from control.errors import Invalid
 from control.resources import (
@@ -41,7 +42,7 @@ class Plan:
     starts: list[Replica] = field(default_factory=list)
     stops: list[Replica] = field(default_factory=list)
     ends: list[Replica] = field(default_factory=list)  # to be started again later
-    wake_at: float = float("inf")  # when time alone changes the plan
+    wake_at: float = float("inf")  # steady: when time alone changes the plan
 
     def wake(self, at: float) -> None:
         """Plan again at that time at the latest."""
@@ -53,22 +54,22 @@ NewReplicaName = Callable[[str], str]
 
 
 def plan(
-    view: AppView, now: float, limits: Limits, can_stop: CanStop, new_name: NewReplicaName
+    view: AppView, now: Moment, limits: Limits, can_stop: CanStop, new_name: NewReplicaName
 ) -> Plan:
     """The next steps for one app. `can_stop` says whether no router uses a replica any more."""
     result = Plan(AppView(view.app, dict(view.revisions), dict(view.replicas)))
     if view.app is not None:
         for name in list(view.revisions):
-            _judge(result, name, now, limits)
-        _switch(result, now)
-        settled = labels.settle(restore(result.view, now), now)
-        result.view, fault_ends_at = expire(purge(settled), now)
-        result.wake(fault_ends_at)
+            _judge(result, name, now.steady, limits)
+        _switch(result, now.wall)
+        settled = labels.settle(restore(result.view, now.wall), now.wall)
+        result.view, fault_ends_at = expire(purge(settled), now.wall)
+        result.wake(now.steady + fault_ends_at - now.wall)
         for revision in result.view.revisions.values():
             _scale(result, revision, now, new_name)
-    _leave(result, now)
-    _execute(result, now, limits, can_stop)
-    result.view = label_history.follow(view, result.view, now)
+    _leave(result, now.steady)
+    _execute(result, now.steady, limits, can_stop)
+    result.view = label_history.follow(view, result.view, now.wall)
     return result
 
 
@@ -90,12 +91,14 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
         if latest is None or latest.number < revision.number:
             view.app = replace(app, latest_ready=name)
     elif revision.provisioning is Provisioning.PROVISIONING:
+        if revision.attempt_at != revision.activated_at:
+            revision = replace(revision, attempt_at=revision.activated_at, attempt_since=now)
         revision = _failed_if(plan, revision, ready, now, limits)
     view.revisions[name] = revision
 
 
 def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: Limits) -> Revision:
-    deadline = revision.activated_at + limits.progress_deadline_s
+    deadline = revision.attempt_since + limits.progress_deadline_s
     looping = [
         r
         for r in plan.view.of(revision.name)
@@ -194,7 +197,7 @@ def _with_default_traffic(app: App) -> App:
 # --- how many replicas?
 
 
-def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName) -> None:
+def _scale(plan: Plan, revision: Revision, now: Moment, new_name: NewReplicaName) -> None:
     """As many replicas as wanted; a restart brings the new one up before the old one goes."""
     view, app = plan.view, plan.view.app
     assert app is not None
@@ -216,7 +219,7 @@ def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName)
             app=revision.app,
             revision=revision.name,
             revision_uid=revision.uid,
-            created_at=now,
+            created_at=now.wall,
             generation=revision.generation,
             runtime=revision.template.runtime,
             grace_s=revision.template.termination_grace_period_seconds,
@@ -227,7 +230,7 @@ def _scale(plan: Plan, revision: Revision, now: float, new_name: NewReplicaName)
         if replica.is_ready and ready <= wanted:
             continue  # it still carries its share; the one that replaces it is not ready yet
         ready -= replica.is_ready
-        _drain(plan, replica, now)
+        _drain(plan, replica, now.steady)
 
 
 def _wanted(revision: Revision) -> int:

@@ -14,9 +14,10 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 
 from control import traffic
+from control.clock import Clock, boot_id
 from control.commands import SUFFIX_ALPHABET
 from control.errors import ControlError
-from control.lifecycle import Failure
+from control.lifecycle import Failure, after_start
 from control.lives import Lives
 from control.metrics import ControlCounters
 from control.planner import Limits, plan
@@ -24,12 +25,13 @@ from control.publisher import Publisher
 from control.resources import AppView, Replica, ReplicaState, Revision
 from control.runtime import Launch, Runtime, StartFailed, Survivor
 from control.settings import ControlSettings
-from control.store import Store
+from control.store import Store, Write
 from router.hosts import revision_host
 
 log = logging.getLogger("turnout.control")
 
 _SUFFIX_LENGTH = 5  # of a replica's name
+_BOOT = "boot"  # which one steady moments in the store count from
 _RETRY_S = 1.0  # after the store or a plan failed
 _S = ReplicaState
 
@@ -43,7 +45,9 @@ class Reconciler:
         store: Store,
         publisher: Publisher,
         counters: ControlCounters,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._settings = settings
         self._store = store
         self._publisher = publisher
@@ -52,7 +56,7 @@ class Reconciler:
             settings.progress_deadline_s, settings.crash_loop_exits, settings.drain_timeout_s
         )
         self._runtimes: Mapping[str, Runtime] = {}
-        self.lives = Lives(settings, store, counters, self._act)
+        self.lives = Lives(settings, store, counters, clock, self._act)
         self._dirty: set[str] = set()
         self._unpublished: set[str] = set()
         self._wake_at: dict[str, float] = {}
@@ -82,7 +86,7 @@ class Reconciler:
             await self._sleep()
 
     def _due(self) -> list[str]:
-        now = time.time()
+        now = self._clock.now().steady
         late = {name for name, at in self._wake_at.items() if at <= now}
         due, self._dirty = self._dirty | late, set()
         self._wake.clear()
@@ -92,7 +96,7 @@ class Reconciler:
         if self._dirty:
             return
         until = min(self._wake_at.values(), default=float("inf"))
-        pause = min(self._settings.tick_s, max(0.0, until - time.time()))
+        pause = min(self._settings.tick_s, max(0.0, until - self._clock.now().steady))
         try:
             async with asyncio.timeout(pause):
                 await self._wake.wait()
@@ -113,11 +117,10 @@ class Reconciler:
     def _reconcile(self, name: str) -> None:
         self._wake_at.pop(name, None)
         view = self._store.view(name)
-        result = plan(
-            view, time.time(), self._limits, self._publisher.can_stop, self._new_replica_name
-        )
+        now = self._clock.now()
+        result = plan(view, now, self._limits, self._publisher.can_stop, self._new_replica_name)
         if not self.lives.record(name, view, result.view):
-            self._wake_at[name] = time.time() + _RETRY_S
+            self._wake_at[name] = now.steady + _RETRY_S
             return
         if result.wake_at < float("inf"):
             self._wake_at[name] = result.wake_at
@@ -183,7 +186,7 @@ class Reconciler:
             _S.STARTING,
             address=started.address,
             ports=started.ports,
-            started_at=time.time(),
+            started_at=self._clock.now().wall,
             exit_code=None,
         )
         self.lives.probe(replica.app, replica.name)
@@ -226,12 +229,29 @@ class Reconciler:
         A replica that was ready is taken for ready until its probes say otherwise: routers would
         lose it for seconds for no other reason than that we were restarted.
         """
+        self._take_moments()
         for kind in self._runtimes:
             await self.resync(kind)
         for app, _ in self._store.every():
             self._on_change(app)
         self._publisher.publish(self._store.every())
         self._unpublished.clear()
+
+    def _take_moments(self) -> None:
+        """Steady moments that were recorded before, by the clock of this boot."""
+        boot, now = boot_id(), self._clock.now().steady
+        is_same_boot = boot != "" and self._store.meta(_BOOT) == boot
+        most_s = self._settings.max_backoff_s
+        writes = [
+            Write(name, view, after_start(view, now, is_same_boot=is_same_boot, most_s=most_s))
+            for name, view in self._store.every()
+        ]
+        try:
+            self._store.write_all(writes)
+            if not is_same_boot:
+                self._store.put_meta(_BOOT, boot)
+        except ControlError as error:  # by old moments some waits may be too long or too short
+            log.error("event=not_recorded reason=%r", error.message)
 
     async def resync(self, kind: str) -> None:
         """Match the replicas of one runtime with what runs; also when its engine is back."""

@@ -1,6 +1,7 @@
 """App, Revision, Replica: what the store keeps. Frozen; a change makes a new value.
 
 A revision's template never changes after creation. A replica carries its node from day one.
+Moments are by the wall clock, for people, unless they say that they are steady (`clock.py`).
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class Revision:
     uid: str = ""  # of this one: a later revision may have the same name, and other code
     is_active: bool = True
     activated_at: float = 0.0
+    attempt_at: float = 0.0  # `activated_at` of the attempt that `attempt_since` belongs to
+    attempt_since: float = 0.0  # steady: its progress deadline counts from here
     last_active_at: float = 0.0  # when it was deactivated
     provisioning: Provisioning = Provisioning.PROVISIONING
     needed: int = 1  # ready replicas that make it ready (contract §4.5)
@@ -119,12 +122,12 @@ class Replica:
     address: str = ""  # HOST:PORT where it listens
     ports: dict[str, str] = field(default_factory=dict)  # other ports that its probes ask
     started_at: float = 0.0
-    ready_at: float = 0.0
+    ready_at: float = 0.0  # steady
     restarts: int = 0
     exit_code: int | None = None
     exited: str = ""  # which of its containers that was
-    start_again_at: float = 0.0
-    drain_since: float = 0.0
+    start_again_at: float = 0.0  # steady
+    drain_since: float = 0.0  # steady
     reason: str = ""
     message: str = ""
     grace_s: int = 30

@@ -21,6 +21,7 @@ PROGRAMS = {
     "docker-registry": ("docker-registry", "images from a registry"),
     "debootstrap": ("debootstrap", "turnout as a container"),
     "chromium": ("chromium", "pages of other origins in a browser"),
+    "faketime": ("faketime", "clocks that jump"),
     "strace": ("strace", "kills at every commit"),
 }
 

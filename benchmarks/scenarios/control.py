@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from control import commands
+from control.clock import Moment
 from control.planner import Limits, plan
 from control.resources import AppView, ReplicaState, replace
 from control.schema import AppBody
@@ -59,7 +60,9 @@ def fill(path: Path, address: str) -> None:
 def settled(view: AppView, address: str) -> AppView:
     """The view once its replicas run and the old ones are gone."""
     for _ in range(6):
-        result = plan(view, 2000.0, _LIMITS, lambda _: True, lambda revision: f"{revision}-r1")
+        result = plan(
+            view, Moment(2000.0, 2000.0), _LIMITS, lambda _: True, lambda revision: f"{revision}-r1"
+        )
         replicas = {
             name: replace(r, state=ReplicaState.READY, address=address)
             for name, r in result.view.replicas.items()

@@ -127,7 +127,7 @@ def purge(view: AppView) -> AppView:
     labelled = {rule.revision_name for rule in traffic.rules_of(app) if rule.label}
     inactive = sorted(
         (r for r in view.revisions.values() if not r.is_active),
-        key=lambda r: (r.created_at, r.name),
+        key=lambda r: r.number,
     )
     surplus = len(inactive) - app.configuration.max_inactive_revisions
     kept = {app.latest, app.latest_ready, app.serving, app.candidate, *labelled}

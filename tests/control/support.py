@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 from control import commands
+from control.clock import Moment
 from control.planner import Limits, Plan, plan
 from control.resources import AppView, ReplicaState, replace
 from control.schema import AppBody, TrafficRule
@@ -21,6 +22,7 @@ class World:
         self.name = name
         self.view = AppView(None)
         self.now = 1000.0
+        self.wall_is_off = 0.0
         self.broken: set[str] = set()  # revisions whose replicas never become ready
         self._numbers = itertools.count()
 
@@ -42,9 +44,13 @@ class World:
         assert self.view.app is not None
         return self.view.app
 
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now, self.now + self.wall_is_off)
+
     def plan(self, *, can_stop: bool = True) -> Plan:
         """One look of the planner."""
-        result = plan(self.view, self.now, LIMITS, lambda _: can_stop, self.new_replica)
+        result = plan(self.view, self.moment, LIMITS, lambda _: can_stop, self.new_replica)
         self.view = result.view
         return result
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from control import commands, journal, label_history, rollback, traffic
+from control.clock import Moment
 from control.compiler import compile_app
 from control.errors import ControlError
 from control.planner import plan
@@ -144,7 +145,7 @@ class Machine(RuleBasedStateMachine):
     def reconcile(self, rounds: int, can_stop: bool) -> None:
         for _ in range(rounds):
             result = plan(
-                self.view, self.now, LIMITS, lambda _: can_stop,
+                self.view, Moment(self.now, self.now), LIMITS, lambda _: can_stop,
                 lambda revision: f"{revision}-r{next(self.numbers)}",
             )  # fmt: skip
             self.store.write(APP, self.view, result.view)

@@ -1,0 +1,42 @@
+"""What time it is, twice: steady for pauses and deadlines, wall for people.
+
+The wall clock may jump at any moment (NTP, an operator, a laptop that wakes up), so nothing that
+is waited for is measured by it. Steady seconds count from the boot of the machine: they go on over
+restarts of the control plane, and mean nothing after the next boot.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Moment(NamedTuple):
+    """One moment by both clocks."""
+
+    steady: float
+    wall: float
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> Moment:
+        """This moment."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def now(self) -> Moment:
+        """This moment."""
+        return Moment(time.monotonic(), time.time())
+
+
+def boot_id() -> str:
+    """Which boot steady seconds count from; empty where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

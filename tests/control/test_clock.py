@@ -1,0 +1,87 @@
+"""The wall clock jumps, the machine boots, a virtual machine is set back."""
+
+from __future__ import annotations
+
+import pytest
+
+from control.lifecycle import after_start
+from control.resources import AppView, Provisioning, Replica, ReplicaState, replace
+from tests.control.support import LIMITS, World
+
+HOUR = 3600.0
+S = ReplicaState
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+class TestJumps:
+    def test_a_revision_keeps_the_time_it_has_to_become_ready(self, jump: float) -> None:
+        world = World()
+        world.deploy(suffix="v1")
+        world.broken.add("shop--v1")
+        world.settle()
+        world.wall_is_off = jump
+
+        world.now += LIMITS.progress_deadline_s - 1
+        world.settle()
+        assert world.view.revisions["shop--v1"].provisioning is Provisioning.PROVISIONING
+        world.now += 2
+        world.settle()
+        assert world.view.revisions["shop--v1"].provisioning is Provisioning.FAILED
+
+    def test_a_pause_between_restarts_keeps_its_length(self, jump: float) -> None:
+        world = World()
+        world.deploy(suffix="v1")
+        world.settle()
+        (name,) = world.view.replicas
+        world.set(name, state=S.BACKOFF, start_again_at=world.now + 40)
+        world.wall_is_off = jump
+
+        world.now += 39
+        assert world.plan().starts == []
+        world.now += 2
+        assert [r.name for r in world.plan().starts] == [name]
+
+    def test_a_drain_keeps_its_length(self, jump: float) -> None:
+        world = World()
+        world.deploy(suffix="v1")
+        world.settle()
+        world.view = AppView(None, {}, world.view.replicas)
+        world.plan(can_stop=False)
+        world.wall_is_off = jump
+
+        world.now += LIMITS.drain_timeout_s - 1
+        assert world.plan(can_stop=False).stops == []
+        world.now += 2
+        assert len(world.plan(can_stop=False).stops) == 1
+
+
+def a_view(**given: float) -> AppView:
+    world = World()
+    world.deploy(suffix="v1")
+    revision = replace(world.view.revisions["shop--v1"], attempt_since=given.pop("attempt_since"))
+    replica = Replica("r", "shop", revision.name, 0.0, revision.uid, **given)  # type: ignore[arg-type]
+    return AppView(world.app, {revision.name: revision}, {"r": replica})
+
+
+@pytest.mark.parametrize(
+    ("is_same_boot", "recorded", "taken"),
+    [
+        (True, (900, 800, 700, 1100), (900, 800, 700, 1100)),  # all goes on
+        (True, (9e9, 9e9, 9e9, 9e9), (1000, 1000, 1000, 1300)),  # set back
+        (False, (9e9, 9e9, 9e9, 9e9), (1000, 1000, 1000, 1000)),  # begun anew
+        (False, (10, 20, 30, 40), (1000, 1000, 1000, 40)),
+        (False, (10, 0, 0, 0), (1000, 0, 0, 0)),  # it never was ready, nor drained
+    ],
+)
+def test_moments_of_an_earlier_control_plane(
+    is_same_boot: bool, recorded: tuple[float, ...], taken: tuple[float, ...]
+) -> None:
+    attempt, ready, drain, start = recorded
+    view = a_view(attempt_since=attempt, ready_at=ready, drain_since=drain, start_again_at=start)
+
+    after = after_start(view, 1000.0, is_same_boot=is_same_boot, most_s=300.0)
+
+    replica, revision = after.replicas["r"], after.revisions["shop--v1"]
+    assert taken == (
+        revision.attempt_since, replica.ready_at, replica.drain_since, replica.start_again_at
+    )  # fmt: skip
