@@ -1,25 +1,29 @@
 """Asks replicas how they are: startup, readiness and liveness probes (contract §7).
 
 Knows nothing of what is done about the answers: it tells a consumer that a replica started, is
-ready or not, or should be restarted. A probe never outlives its timeout.
+ready or not, or should be restarted. A probe never outlives its timeout. Only what is due costs
+anything: one wheel has all the times, and `asker.py` asks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import random
-import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
-import aiohttp
-
-from control.resolving import Refused, allowed_addresses
+from control.asker import Asker, Inquiry, Kept, split
 from control.resources import Replica
 from control.targets import Targets
-from control.template import HttpGet, Probe, TcpSocket, Template
+from control.template import Probe, TcpSocket, Template
+from control.wheel import Wheel
+
+_MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
+_GRID_S = 0.25
 
 
 class Verdict(StrEnum):
@@ -79,21 +83,19 @@ class Prober:
     """Probes every replica it was told of until it is told to forget it."""
 
     def __init__(self, on_verdict: OnVerdict, on_failure: OnFailure, targets: Targets) -> None:
+        self.tell = on_verdict
+        self.count_failure = on_failure
         self.targets = targets
-        self._on_verdict = on_verdict
-        self._on_failure = on_failure
-        self._watches: dict[str, asyncio.Task[None]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self.asker = Asker(targets)
+        self.wheel = Wheel()
+        self._watches: dict[str, _Watch] = {}
 
     def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
         """Begin to probe; `is_started` for a replica that was ready before we were."""
         self.forget(replica.name)
-        if self._session is None:
-            # A new connection each time: a kept one would not notice that nobody listens any more.
-            connector = aiohttp.TCPConnector(force_close=True, limit=0)
-            self._session = aiohttp.ClientSession(connector=connector)
         watch = _Watch(self, replica, probes)
-        self._watches[replica.name] = asyncio.create_task(watch.run(is_started=is_started))
+        self._watches[replica.name] = watch
+        watch.begin(is_started=is_started)
 
     def watches(self, replica: str) -> bool:
         """Whether a replica is being probed."""
@@ -101,195 +103,221 @@ class Prober:
 
     def forget(self, replica: str) -> None:
         """Stop probing a replica."""
-        task = self._watches.pop(replica, None)
-        if task is not None:
-            task.cancel()
+        watch = self._watches.pop(replica, None)
+        if watch is not None:
+            watch.kept.close()
 
     async def close(self) -> None:
         """Stop probing everything."""
-        tasks = list(self._watches.values())
         for name in list(self._watches):
             self.forget(name)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-
-    def tell(self, replica: str, verdict: Verdict, seen: str) -> None:
-        """Pass a verdict on."""
-        self._on_verdict(replica, verdict, seen)
-
-    def count_failure(self, replica: str, kind: str) -> None:
-        """Count one failed probe."""
-        self._on_failure(replica, kind)
-
-    async def ask(self, probe: Probe, address: str, *, is_judged: bool = True) -> str:
-        """One probe; returns what went wrong, or nothing.
-
-        An address that is not judged yet is looked up and has to be an allowed target.
-        """
-        host, port = split(address)
-        try:
-            async with asyncio.timeout(probe.timeout_seconds):
-                if is_judged:
-                    return await self._ask_at(probe, host, port, host)
-                return await self._ask_any(probe, host, port)
-        except Refused as error:
-            return str(error)
-        except TimeoutError:
-            return f"no answer within {probe.timeout_seconds} s"
-        except OSError as error:
-            return f"nothing listens on {address} ({error.strerror or error})"
-        except aiohttp.ClientError as error:
-            return f"not a valid HTTP answer ({error})"
-
-    async def _ask_any(self, probe: Probe, host: str, port: int) -> str:
-        """The first address that takes a connection answers for its name."""
-        *others, last = await allowed_addresses(self.targets, host, port)
-        for at in others:
-            with contextlib.suppress(OSError):
-                return await self._ask_at(probe, host, port, at)
-        return await self._ask_at(probe, host, port, last)
-
-    async def _ask_at(self, probe: Probe, host: str, port: int, at: str) -> str:
-        if probe.http_get is not None:
-            return await self._ask_http(probe.http_get, host, port, at)
-        _, writer = await asyncio.open_connection(at, port)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return ""
-
-    async def _ask_http(self, get: HttpGet, host: str, port: int, at: str) -> str:
-        """GET as for `host`, from the address `at`."""
-        assert self._session is not None
-        headers = {h.name: h.value for h in get.http_headers}
-        if get.host or at != host:
-            headers.setdefault("Host", get.host or f"{host}:{port}")
-        url = f"{get.scheme.lower()}://{f'[{at}]' if ':' in at else at}:{port}{get.path}"
-        # A replica's certificate is its own affair (kubelet does not verify it either).
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if get.scheme == "HTTPS" else True
-        if isinstance(tls, ssl.SSLContext):
-            tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-        name = host if at != host and get.scheme == "HTTPS" else None
-        async with self._session.get(
-            url, headers=headers, allow_redirects=False, ssl=tls, server_hostname=name
-        ) as response:
-            if 200 <= response.status <= 399:
-                return ""
-            return f"{get.path} answered {response.status}"
+        self.wheel.close()
+        await self.asker.close()
 
 
 class _Watch:
     """The probes of one replica, in their order: startup alone first, then the other two."""
 
     def __init__(self, prober: Prober, replica: Replica, probes: Sequence[Probes]) -> None:
-        self._prober = prober
-        self._replica = replica.name
-        self._address = replica.address
-        self._ports = replica.ports
-        # Where our own processes and containers are is no app's choice; a name is judged each time.
-        self._is_judged = replica.runtime != "endpoint" or prober.targets.is_good_address(
-            split(replica.address)[0]
-        )
+        self.prober = prober
+        self.replica = replica
+        self.kept = Kept()
+        self._waiting: dict[Inquiry, list[_Check]] = {}  # for an answer that another one gets
+        self._good_at: dict[Inquiry, float] = {}  # when the answer was good
+        self.began = asyncio.get_running_loop().time()
         self._probes = probes
-        self._began = asyncio.get_running_loop().time()
         self._unready = set(range(len(probes)))  # containers that are not ready
 
-    async def run(self, *, is_started: bool) -> None:
-        """Probe until cancelled."""
+    def begin(self, *, is_started: bool) -> None:
+        """Begin to ask."""
         if is_started:
             self._unready.clear()
-        async with asyncio.TaskGroup() as group:
-            for number, probes in enumerate(self._probes):
-                group.create_task(self._container(number, probes, is_started=is_started))
+        for number, probes in enumerate(self._probes):
+            if probes.startup is not None and not is_started:
+                _Startup(self, number, probes.startup).begin()
+            else:
+                self.started(number, is_ready=is_started)
 
-    async def _container(self, number: int, probes: Probes, *, is_started: bool) -> None:
-        startup = probes.startup
-        if startup is not None and not is_started and not await self._started(startup):
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._readiness(number, probes.readiness, is_ready=is_started))
-            if probes.liveness is not None:
-                group.create_task(self._liveness(probes.liveness))
+    def started(self, number: int, *, is_ready: bool = False) -> None:
+        """A container's startup probe succeeded: now the others."""
+        probes, readiness = self._probes[number], None
+        if probes.readiness is None:
+            self.prober.wheel.at(self.began, partial(self.ready, number))
+        else:
+            readiness = _Readiness(self, number, probes.readiness, is_ready=is_ready)
+            readiness.begin()
+        if probes.liveness is not None:
+            _Liveness(self, number, probes.liveness, readiness).begin()
 
-    def _ready(self, number: int) -> None:
+    def ready(self, number: int) -> None:
         """A replica is ready when all its containers are (contract §4.5)."""
         self._unready.discard(number)
         if not self._unready:
-            self._prober.tell(self._replica, Verdict.READY, "")
+            self.tell(Verdict.READY, "")
 
-    def _not_ready(self, number: int, seen: str) -> None:
+    def not_ready(self, number: int, seen: str) -> None:
+        """One that is not is enough."""
         self._unready.add(number)
-        self._prober.tell(self._replica, Verdict.UNREADY, seen)
+        self.tell(Verdict.UNREADY, seen)
 
-    async def _delay(self, probe: Probe) -> None:
-        """An initial delay counts from the start of the replica, not of the probe."""
-        elapsed = asyncio.get_running_loop().time() - self._began
-        await asyncio.sleep(max(0.0, probe.initial_delay_seconds - elapsed))
-
-    async def _ask(self, probe: Probe) -> str:
-        asked = probe.http_get or probe.tcp_socket
-        address = self._ports.get(str(asked.port) if asked else "", self._address)
-        wrong = await self._prober.ask(probe, address, is_judged=self._is_judged)
-        if wrong:
-            self._prober.count_failure(self._replica, probe.type)
-        return wrong
-
-    async def _started(self, probe: Probe) -> bool:
-        await self._delay(probe)
-        failures = 0
-        while True:
-            wrong = await self._ask(probe)
-            if not wrong:
-                return True
-            failures += 1
-            if failures >= probe.failure_threshold:
-                self._prober.tell(self._replica, Verdict.STARTUP_FAILED, wrong)
-                return False
-            self._prober.tell(self._replica, Verdict.UNREADY, f"startup probe: {wrong}")
-            await asyncio.sleep(probe.period_seconds)
-
-    async def _readiness(self, number: int, probe: Probe | None, *, is_ready: bool) -> None:
-        if probe is None:
-            self._ready(number)
+    def ask(self, check: _Check) -> None:
+        """Get an answer for a check; probes that ask the same at the same moment share it."""
+        inquiry = check.inquiry
+        if self.kept.is_over:
             return
-        await self._delay(probe)
-        successes = failures = 0
-        phase = _phase() if is_ready else 1.0
-        while True:
-            wrong = await self._ask(probe)
-            successes, failures = (0, failures + 1) if wrong else (successes + 1, 0)
-            if not is_ready and successes >= probe.success_threshold:
-                is_ready = True
-                self._ready(number)
-            elif wrong and (not is_ready or failures >= probe.failure_threshold):
-                is_ready = False
-                self._not_ready(number, wrong)
-            # A replica that is expected to come is asked more often than its period says: the
-            # period is how long a *change* may go unnoticed, not how long a deploy should wait.
-            pause = probe.period_seconds if is_ready else min(1, probe.period_seconds)
-            await asyncio.sleep(pause * phase)
-            phase = 1.0
+        if inquiry in self._waiting:
+            self._waiting[inquiry].append(check)
+        elif _now() - self._good_at.get(inquiry, 0.0) < _MOMENT_S:
+            check.judge("")
+        else:
+            self._waiting[inquiry] = []
+            self._ask(check)
 
-    async def _liveness(self, probe: Probe) -> None:
-        await self._delay(probe)
-        await asyncio.sleep(probe.period_seconds * _phase())
-        failures = 0
-        while True:
-            wrong = await self._ask(probe)
-            failures = failures + 1 if wrong else 0
-            if failures >= probe.failure_threshold:
-                self._prober.tell(self._replica, Verdict.LIVENESS_FAILED, wrong)
-                return
-            await asyncio.sleep(probe.period_seconds)
+    def _ask(self, check: _Check) -> None:
+        self.prober.asker.ask(check.inquiry, self.kept, partial(self._answered, check, _now()))
 
+    def _answered(self, check: _Check, asked_at: float, wrong: str) -> None:
+        if self.kept.is_over:
+            return
+        now = _now()
+        if wrong:
+            self.prober.count_failure(self.replica.name, check.probe.type)
+        else:
+            self._good_at[check.inquiry] = now
+        check.judge(wrong)
+        for other in self._waiting.pop(check.inquiry, ()):
+            if not wrong and now - asked_at <= other.probe.timeout_seconds:
+                other.judge("")
+            else:  # what is too late for one may be in time for the other: it asks by itself
+                self._ask(other)
 
-def split(address: str) -> tuple[str, int]:
-    """HOST:PORT in two."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+    def tell(self, verdict: Verdict, seen: str) -> None:
+        """Pass a verdict on, unless nobody wants to know any more."""
+        if not self.kept.is_over:
+            self.prober.tell(self.replica.name, verdict, seen)
 
 
-def _phase() -> float:
-    """Where in its period a probe begins: a thousand at the same moment would be a stall."""
-    return random.random()
+class _Check(ABC):
+    """One probe of one container: asks, judges, asks again after its period."""
+
+    is_steady = False  # nobody waits for the next answer
+
+    def __init__(self, watch: _Watch, number: int, probe: Probe) -> None:
+        self._watch = watch
+        self._number = number
+        self.probe = probe
+        asked = probe.http_get or probe.tcp_socket
+        replica = watch.replica
+        address = replica.ports.get(str(asked.port) if asked else "", replica.address)
+        # Where our own processes and containers are is no app's choice; a name is judged each time.
+        is_judged = replica.runtime != "endpoint" or watch.prober.targets.is_good_address(
+            split(address)[0]
+        )
+        self.inquiry = Inquiry.of(probe, address, is_judged=is_judged)
+        self.due = 0.0
+
+    def begin(self, share: float = 0.0) -> None:
+        """Ask first after the initial delay, which counts from the start of the replica.
+
+        Then after a share of the period: a thousand at the same moment would be a stall.
+        """
+        earliest = self._watch.began + self.probe.initial_delay_seconds
+        self._at(max(_now(), earliest) + self.probe.period_seconds * share)
+
+    def again(self, pause: float) -> None:
+        """Ask once more, `pause` seconds after this question was due."""
+        self._at(max(_now(), self.due + pause))
+
+    def _at(self, when: float) -> None:
+        if self.is_steady:  # many at once cost less than one by one
+            when = math.ceil(when / _GRID_S) * _GRID_S
+        self.due = when
+        self._watch.prober.wheel.at(when, self._ask)
+
+    def _ask(self) -> None:
+        self._watch.ask(self)
+
+    @abstractmethod
+    def judge(self, wrong: str) -> None:
+        """What an answer means, and when to ask again."""
+
+
+class _Startup(_Check):
+    """Until it succeeds once, nothing else is asked."""
+
+    _failures = 0
+
+    def judge(self, wrong: str) -> None:
+        """Started, failed too often, or asked again."""
+        if not wrong:
+            self._watch.started(self._number)
+            return
+        self._failures += 1
+        if self._failures >= self.probe.failure_threshold:
+            self._watch.tell(Verdict.STARTUP_FAILED, wrong)
+            return
+        self._watch.tell(Verdict.UNREADY, f"startup probe: {wrong}")
+        self.again(self.probe.period_seconds)
+
+
+class _Readiness(_Check):
+    """Whether requests may come."""
+
+    def __init__(self, watch: _Watch, number: int, probe: Probe, *, is_ready: bool) -> None:
+        super().__init__(watch, number, probe)
+        self.is_ready = self.is_steady = is_ready
+        self._successes = self._failures = 0
+
+    def begin(self, share: float = 0.0) -> None:
+        """A replica that is taken for ready is asked at some moment of the first period."""
+        super().begin(random.random() if self.is_ready else 0.0)
+
+    def judge(self, wrong: str) -> None:
+        """Ready, not ready, or as before."""
+        probe = self.probe
+        self._successes, self._failures = (
+            (0, self._failures + 1) if wrong else (self._successes + 1, 0)
+        )
+        if not self.is_ready and self._successes >= probe.success_threshold:
+            self.is_ready = self.is_steady = True
+            self._watch.ready(self._number)
+        elif wrong and (not self.is_ready or self._failures >= probe.failure_threshold):
+            self.is_ready = self.is_steady = False
+            self._watch.not_ready(self._number, wrong)
+        # A replica that is expected to come is asked more often than its period says: the
+        # period is how long a *change* may go unnoticed, not how long a deploy should wait.
+        self.again(probe.period_seconds if self.is_ready else min(1, probe.period_seconds))
+
+
+class _Liveness(_Check):
+    """Whether it has to be restarted."""
+
+    is_steady = True
+
+    def __init__(
+        self, watch: _Watch, number: int, probe: Probe, readiness: _Readiness | None
+    ) -> None:
+        super().__init__(watch, number, probe)
+        self._failures = 0
+        self._readiness = readiness  # when it asks, that answer is used if it is to the same
+
+    def begin(self, share: float = 0.0) -> None:
+        """Not at once: what has just become ready lives."""
+        super().begin(random.random())
+
+    def judge(self, wrong: str) -> None:
+        """Failed often enough, or asked again, when the readiness probe asks if that may be."""
+        self._failures = self._failures + 1 if wrong else 0
+        if self._failures >= self.probe.failure_threshold:
+            self._watch.tell(Verdict.LIVENESS_FAILED, wrong)
+            return
+        pause, readiness = float(self.probe.period_seconds), self._readiness
+        if readiness is not None and readiness.is_ready and not wrong:
+            every = readiness.probe.period_seconds
+            if readiness.inquiry == self.inquiry and every <= pause:
+                pause += (readiness.due - self.due - pause) % every
+        self.again(pause)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 
 from control import traffic
+from control.alarms import Alarms
 from control.clock import Clock, boot_id
 from control.commands import SUFFIX_ALPHABET
 from control.errors import ControlError
@@ -59,7 +60,9 @@ class Reconciler:
         self.lives = Lives(settings, store, counters, clock, self._act)
         self._dirty: set[str] = set()
         self._unpublished: set[str] = set()
-        self._wake_at: dict[str, float] = {}
+        self._alarms = Alarms()
+        self._moving: set[str] = set()  # apps of which a tick may find something to do
+        self._draining: set[str] = set()
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}  # one action per replica at a time
         store.watch(self._on_change)
@@ -86,8 +89,7 @@ class Reconciler:
             await self._sleep()
 
     def _due(self) -> list[str]:
-        now = self._clock.now().steady
-        late = {name for name, at in self._wake_at.items() if at <= now}
+        late = self._alarms.due(self._clock.now().steady)
         due, self._dirty = self._dirty | late, set()
         self._wake.clear()
         return sorted(due)
@@ -95,13 +97,13 @@ class Reconciler:
     async def _sleep(self) -> None:
         if self._dirty:
             return
-        until = min(self._wake_at.values(), default=float("inf"))
-        pause = min(self._settings.tick_s, max(0.0, until - self._clock.now().steady))
+        until = self._alarms.next() - self._clock.now().steady
+        pause = min(self._settings.tick_s, max(0.0, until))
         try:
             async with asyncio.timeout(pause):
                 await self._wake.wait()
         except TimeoutError:
-            self._dirty |= {n for n, view in self._store.every() if _is_moving(view)}
+            self._dirty |= self._moving
 
     def _on_change(self, name: str) -> None:
         self._dirty.add(name)
@@ -110,20 +112,20 @@ class Reconciler:
 
     def routers_reported(self) -> None:
         """A router applied a version or finished requests: what drains may be able to end."""
-        self._dirty |= {n for n, view in self._store.every() if _is_draining(view)}
+        self._dirty |= self._draining
         if self._dirty:
             self._wake.set()
 
     def _reconcile(self, name: str) -> None:
-        self._wake_at.pop(name, None)
         view = self._store.view(name)
         now = self._clock.now()
         result = plan(view, now, self._limits, self._publisher.can_stop, self._new_replica_name)
         if not self.lives.record(name, view, result.view):
-            self._wake_at[name] = now.steady + _RETRY_S
+            self._alarms.put(name, now.steady + _RETRY_S)
             return
-        if result.wake_at < float("inf"):
-            self._wake_at[name] = result.wake_at
+        self._alarms.put(name, result.wake_at)
+        _mark(self._moving, name, _is_moving(result.view))
+        _mark(self._draining, name, _is_draining(result.view))
         for replica in result.starts:
             self._act(replica, self._start(replica))
         for replica in result.ends:
@@ -298,6 +300,13 @@ def _is_it(replica: Replica, alive: Mapping[str, Survivor]) -> bool:
     """Whether what runs under a replica's name runs, and runs the code of its revision."""
     found = alive.get(replica.name)
     return found is not None and found.is_running and found.uid == replica.revision_uid
+
+
+def _mark(names: set[str], name: str, is_in: bool) -> None:
+    if is_in:
+        names.add(name)
+    else:
+        names.discard(name)
 
 
 def _is_draining(view: AppView) -> bool:

@@ -47,7 +47,7 @@ class HttpGet(Model):
     path: Annotated[str, Field(pattern=r"^/[^\s\x00]*\z")] = "/"
     port: Port
     scheme: Annotated[Literal["HTTP", "HTTPS"], BeforeValidator(lambda v: str(v).upper())] = "HTTP"
-    host: str | None = None
+    host: Annotated[str, Field(pattern=r"^[^\s\x00]*\z")] | None = None
     http_headers: Many[HttpHeader] = ()
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from control.errors import Invalid
 from control.resources import Replica
-from control.runtime.base import IMAGE, Launch, Runtime, Started, StartFailed
+from control.runtime.base import IMAGE, Launch, Runtime, Started, StartFailed, Survivor
 from control.template import Template
 
 _WHY = {"process": "runs commands as turnout's user and "}
@@ -38,7 +38,7 @@ class SwitchedOff:
         """As the runtime does."""
         await self._inner.stop(replica, grace_s)
 
-    async def survivors(self) -> dict[str, bool] | None:
+    async def survivors(self) -> dict[str, Survivor] | None:
         """As the runtime does."""
         return await self._inner.survivors()
 
