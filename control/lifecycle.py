@@ -156,10 +156,9 @@ def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
     }[latest.provisioning]
 
 
-def app_running(app: App, revisions: Sequence[Revision]) -> str:
-    """The app's runningStatus."""
-    active = [r for r in revisions if r.is_active]
-    if app.is_stopped or not active:
+def app_running(view: AppView) -> str:
+    """The app's runningStatus: Running as long as any replica answers."""
+    active = [name for name, r in view.revisions.items() if r.is_active]
+    if view.app is None or view.app.is_stopped or not active:
         return "Stopped"
-    ready = any(r.provisioning is Provisioning.PROVISIONED for r in active)
-    return "Running" if ready else "Progressing"
+    return "Running" if any(view.ready(name) for name in active) else "Progressing"

@@ -85,6 +85,8 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     ready = len(view.ready(name))
     if revision.provisioning is Provisioning.PROVISIONED:
         return
+    if revision.provisioning is Provisioning.FAILED and _has_another(view, app, name):
+        return  # its deploy was reported as failed: only a new attempt changes that
     if ready >= revision.needed:
         revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
         latest = view.revisions.get(app.latest_ready)
@@ -95,6 +97,14 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
             revision = replace(revision, attempt_at=revision.activated_at, attempt_since=now)
         revision = _failed_if(plan, revision, ready, now, limits)
     view.revisions[name] = revision
+
+
+def _has_another(view: AppView, app: App, name: str) -> bool:
+    """Whether somebody else serves: without, one that recovers late is better than nothing."""
+    others = [r for r in view.revisions.values() if r.name != name]
+    return app.serving not in ("", name) or any(
+        r.is_active and r.provisioning is Provisioning.PROVISIONED for r in others
+    )
 
 
 def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: Limits) -> Revision:

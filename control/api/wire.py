@@ -32,7 +32,7 @@ def app_wire(view: AppView, domain: str) -> dict[str, Any]:
         "createdTime": moment(app.created_at),
         "lastModifiedTime": moment(app.updated_at),
         "provisioningState": app_provisioning(app, revisions),
-        "runningStatus": app_running(app, revisions),
+        "runningStatus": app_running(view),
         "latestRevisionName": app.latest,
         "latestReadyRevisionName": app.latest_ready,
     }

@@ -112,10 +112,11 @@ def set_stopped(view: AppView, now: float, *, is_stopped: bool) -> AppView:
     view = steps.replace_app(view, replace(app, is_stopped=is_stopped, updated_at=now))
     if not is_stopped:
         for revision in list(view.revisions.values()):
-            if revision.is_active:  # its time to become ready starts anew
-                view = steps.with_revision(
-                    view, steps.app_of(view), replace(revision, activated_at=now)
-                )
+            if revision.is_active:  # ready once its replicas answer; the time for it starts anew
+                started = replace(revision, activated_at=now)
+                if revision.provisioning is Provisioning.PROVISIONED:
+                    started = replace(started, provisioning=Provisioning.PROVISIONING)
+                view = steps.with_revision(view, steps.app_of(view), started)
     return view
 
 

@@ -35,16 +35,21 @@ class EndpointRuntime:
             raise Invalid(f"{IMAGE}: an endpoint is named twice")
 
     async def start(self, launch: Launch) -> Started:
-        """The first address that no sibling has; its own again after a restart."""
-        taken = {r.address for r in launch.siblings if not r.is_leaving}
+        """The first address that no sibling has; its own again after a restart.
+
+        A restart of the revision takes the addresses of its old replicas, the next one to go
+        first: there are no others.
+        """
+        replica, staying = launch.replica, [r for r in launch.siblings if not r.is_leaving]
+        taken = {r.address for r in staying if r.generation == replica.generation}
         free = [a for a in launch.revision.template.endpoints if a not in taken]
         if not free:
             raise StartFailed("NoEndpoint", "every endpoint of the revision is in use already.")
-        own = launch.replica.address
-        address = own if own in free else free[0]
-        if why := self._targets.refusal(address.rpartition(":")[0].strip("[]")):
+        old = [r.address for r in staying if r.generation != replica.generation]
+        wanted = next((a for a in (replica.address, *old) if a in free), free[0])
+        if why := self._targets.refusal(wanted.rpartition(":")[0].strip("[]")):
             raise StartFailed("EndpointNotAllowed", f"{why}.")  # the setting has changed
-        return Started(address)
+        return Started(wanted)
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """Nothing to do: it is not ours."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from control.lifecycle import Failure, Pauses, failed
-from control.resources import Replica, ReplicaState
+from control import commands, traffic
+from control.lifecycle import Failure, Pauses, app_provisioning, app_running, failed
+from control.resources import Provisioning, Replica, ReplicaState
+from control.runtime import Launch
+from control.runtime.endpoint import EndpointRuntime
+from tests.control.support import LIMITS, World
 
 S = ReplicaState
 NOW = 5000.0
@@ -41,3 +46,105 @@ def test_good_health_for_long_enough_begins_the_pauses_anew() -> None:
 
     assert (after.restarts, after.start_again_at) == (1, NOW)
     assert (after.exit_code, after.exited) == (1, "main")
+
+
+def a_world(**given: Any) -> World:
+    world = World()
+    world.deploy(suffix="v1", **given)
+    world.settle()
+    return world
+
+
+def fail_latest(world: World) -> Replica:
+    """Let the latest revision fail for good; returns its replica."""
+    world.broken.add(world.app.latest)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s + 1
+    world.settle()
+    assert world.view.revisions[world.app.latest].provisioning is Provisioning.FAILED
+    return world.view.of(world.app.latest)[0]
+
+
+@pytest.mark.parametrize("mode", ["single", "multiple"])
+def test_a_failed_revision_that_recovers_late_is_not_the_latest_ready_one(mode: str) -> None:
+    world = a_world(mode=mode)
+    world.deploy(suffix="v2", mode=mode, image="process:other")
+    late = fail_latest(world)
+
+    world.set(late.name, state=S.READY)
+    world.settle()
+
+    assert world.app.latest_ready == "shop--v1"
+    assert {n: s.weight for n, s in traffic.shares(world.view).items() if s.weight} == {
+        "shop--v1": 100
+    }
+    world.view = commands.set_mode(world.view, "single", world.now)
+    world.settle()
+    assert world.app.serving == "shop--v1"
+
+
+def test_a_failed_revision_that_recovers_may_serve_when_nothing_else_can() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    late = fail_latest(world)
+
+    world.set(late.name, state=S.READY)
+    world.settle()
+
+    assert world.app.latest_ready == "shop--v1"
+
+
+@pytest.mark.parametrize("mode", ["single", "multiple"])
+def test_a_started_app_is_in_progress_until_something_answers(mode: str) -> None:
+    world = a_world(mode=mode)
+    world.view = commands.set_stopped(world.view, world.now, is_stopped=True)
+    world.settle()
+    revisions = lambda: list(world.view.revisions.values())  # noqa: E731
+    assert app_running(world.view) == "Stopped"
+
+    world.view = commands.set_stopped(world.view, world.now, is_stopped=False)
+    assert app_provisioning(world.app, revisions()) == "InProgress"
+    assert app_running(world.view) == "Progressing"
+    world.settle()
+
+    assert app_provisioning(world.app, revisions()) == "Succeeded"
+    assert app_running(world.view) == "Running"
+
+
+@pytest.mark.parametrize("state", [S.BACKOFF, S.RESTARTING, S.STARTING, S.PENDING, S.UNREADY])
+def test_an_app_none_of_whose_replicas_answers_is_not_running(state: ReplicaState) -> None:
+    world = a_world()
+    (name,) = world.view.replicas
+    world.set(name, state=state)
+
+    assert app_running(world.view) == "Progressing"
+
+
+def test_a_restart_of_endpoints_ends_with_new_replicas_at_the_same_addresses() -> None:
+    image = "endpoint:127.0.0.1:1,127.0.0.1:2"
+    world = World()
+    world.deploy(suffix="v1", image=image)
+    endpoints = EndpointRuntime()
+
+    def settle() -> None:
+        """Until nothing is left to do, with addresses by the runtime."""
+        for _ in range(30):
+            for replica in world.plan().starts:
+                revision = world.view.revisions[replica.revision]
+                siblings = [r for r in world.view.of(revision.name) if r.name != replica.name]
+                launch = Launch(replica, revision, siblings, "", 80, {})
+                started = asyncio.run(endpoints.start(launch))
+                world.set(replica.name, state=S.READY, address=started.address)
+            for replica in world.plan().stops:
+                world.view.replicas.pop(replica.name, None)
+
+    settle()
+    old = set(world.view.replicas)
+    world.view = commands.restart(world.view, "shop--v1", world.now)
+    settle()
+
+    assert not old & set(world.view.replicas)
+    assert sorted(r.address for r in world.view.ready("shop--v1")) == [
+        "127.0.0.1:1",
+        "127.0.0.1:2",
+    ]
