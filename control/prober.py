@@ -8,6 +8,7 @@ anything: one wheel has all the times, and `asker.py` asks.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from abc import ABC, abstractmethod
@@ -24,6 +25,9 @@ from control.wheel import Wheel
 
 _MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
 _GRID_S = 0.25
+
+
+log = logging.getLogger("turnout.control")
 
 
 class Verdict(StrEnum):
@@ -193,8 +197,12 @@ class _Watch:
 
     def tell(self, verdict: Verdict, seen: str) -> None:
         """Pass a verdict on, unless nobody wants to know any more."""
-        if not self.kept.is_over:
+        if self.kept.is_over:
+            return
+        try:
             self.prober.tell(self.replica.name, verdict, seen)
+        except Exception:  # whatever a verdict led to, the replica is asked again
+            log.exception("event=verdict_failed replica=%s", self.replica.name)
 
 
 class _Check(ABC):

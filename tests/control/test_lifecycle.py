@@ -12,6 +12,7 @@ from control.lifecycle import Failure, Pauses, app_provisioning, app_running, fa
 from control.resources import Provisioning, Replica, ReplicaState
 from control.runtime import Launch
 from control.runtime.endpoint import EndpointRuntime
+from control.targets import PRIVATE, Targets
 from tests.control.support import LIMITS, World
 
 S = ReplicaState
@@ -124,7 +125,7 @@ def test_a_restart_of_endpoints_ends_with_new_replicas_at_the_same_addresses() -
     image = "endpoint:127.0.0.1:1,127.0.0.1:2"
     world = World()
     world.deploy(suffix="v1", image=image)
-    endpoints = EndpointRuntime()
+    endpoints = EndpointRuntime(Targets(PRIVATE))
 
     def settle() -> None:
         """Until nothing is left to do, with addresses by the runtime."""

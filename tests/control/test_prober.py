@@ -195,3 +195,24 @@ async def test_an_address_that_is_not_allowed_any_more_is_not_asked() -> None:
         assert "endpoint_networks" in await heard.until(Verdict.UNREADY)
         await prober.close()
         assert origin.heads == []
+
+
+async def test_a_verdict_that_cannot_be_acted_upon_ends_no_probing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = Heard()
+
+    def full_disk_once(replica: str, verdict: Verdict, seen: str) -> None:
+        heard.on_verdict(replica, verdict, seen)
+        if len(heard.said) == 1:
+            raise OSError("no space left")
+
+    async with Origin() as origin:
+        pass
+    prober = Prober(full_disk_once, heard.on_failure, Targets(PRIVATE))
+    replica = Replica("r", "shop", "shop--v1", 0.0, address=origin.address)
+    probes = Probes(startup=a_probe("Startup", tcp=True, failure_threshold=2))
+    prober.watch(replica, [probes], is_started=False)
+    await heard.until(Verdict.STARTUP_FAILED)
+    await prober.close()
+    assert "event=verdict_failed" in caplog.text
