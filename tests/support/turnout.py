@@ -224,19 +224,11 @@ def marked(state: Path, also: bytes = b"") -> list[int]:
                 environ = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            is_marked = f"TEST_MARK={state}".encode() in environ
-            is_ours = is_marked or _prints_below(entry, state)  # replicas do not inherit our marks
+            # PATH carries it too: replicas inherit that and little else.
+            is_ours = any(f"{mark}{state}".encode() in environ for mark in ("TEST_MARK=", ":"))
             if is_ours and also in environ and is_alive(int(entry.name)):
                 found.append(int(entry.name))
     return found
-
-
-def _prints_below(process: Path, state: Path) -> bool:
-    """Whether the output of a process goes to a file of that directory."""
-    try:
-        return (process / "fd" / "1").readlink().is_relative_to(state)
-    except OSError:
-        return False
 
 
 def template(suffix: str = "", *, replicas: int = 1, **env: str) -> dict[str, Any]:

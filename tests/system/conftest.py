@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory; afterwards no process that was started for it may be left."""
     monkeypatch.setenv("TEST_MARK", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{tmp_path}")  # a mark that replicas inherit
     yield tmp_path
     try:
         until(lambda: not marked(tmp_path), timeout_s=15)

@@ -132,6 +132,8 @@ async def test_up_upgrades_both_halves_and_keeps_the_replicas(state: Path) -> No
         }
         await asyncio.to_thread(up.must, "PUT", "/v1/apps/shop", body)
         await asyncio.to_thread(provisioned, up, "shop--v1")
+        # Ready is what control says; the router has it a moment later.
+        await asyncio.to_thread(until, lambda: up.get("shop.localhost")[0] == 200)
         path = "/v1/apps/shop/revisions/shop--v1/replicas"
         before = up.must("GET", path)["value"][0]
         halves = {command_of(p): p for p in children(up.process.pid)}
