@@ -28,6 +28,7 @@ from control.template import HttpGet, Probe
 P = TypeVar("P", bound=asyncio.Protocol)
 Done = Callable[[str], None]  # what went wrong; empty for nothing
 
+_STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _MOST_BYTES = 64 << 10  # of an answer that is kept reading for the sake of its connection
 _IN_PATHS = "/?&=%:@!$'()*+,;~"
 _ASKS = 6  # over one connection: a kept one would not notice that nobody accepts any more
@@ -131,7 +132,7 @@ class Asker:
             self.later(self._tcp_slowly(inquiry, done))
             return
         try:
-            sock = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock = socket.SocketType(family, _STREAM)
         except OSError as error:  # out of descriptors, for example
             done(f"it could not be asked ({error.strerror})")
             return

@@ -16,15 +16,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from weakref import WeakValueDictionary
 
-from control.asker import Asker, Inquiry, Kept, split
+from control.asker import Asker, Done, Inquiry, Kept, split
 from control.resources import Replica
 from control.targets import Targets
 from control.template import Probe, TcpSocket, Template
 from control.wheel import Wheel
 
 _MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
-_GRID_S = 0.25
+_GRID_S = 0.5
 
 
 log = logging.getLogger("turnout.control")
@@ -92,6 +93,7 @@ class Prober:
         self.targets = targets
         self.asker = Asker(targets)
         self.wheel = Wheel()
+        self._questions: WeakValueDictionary[Inquiry, _Question] = WeakValueDictionary()
         self._watches: dict[str, _Watch] = {}
 
     def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
@@ -100,6 +102,13 @@ class Prober:
         watch = _Watch(self, replica, probes)
         self._watches[replica.name] = watch
         watch.begin(is_started=is_started)
+
+    def question(self, inquiry: Inquiry) -> _Question:
+        """One for all probes that ask the same."""
+        found = self._questions.get(inquiry)
+        if found is None:
+            found = self._questions[inquiry] = _Question()
+        return found
 
     def watches(self, replica: str) -> bool:
         """Whether a replica is being probed."""
@@ -119,6 +128,45 @@ class Prober:
         await self.asker.close()
 
 
+class _Question:
+    """What several probes ask alike, also those of different replicas at one address.
+
+    Who asks while an answer is on its way waits for that one, or uses the last if it is fresh.
+    """
+
+    def __init__(self) -> None:
+        self._is_asked = False
+        self._waiting: list[_Check] = []
+        self._good_at = 0.0  # when the answer was good
+
+    def ask(self, check: _Check) -> None:
+        """Get an answer for a check."""
+        if check.is_over:
+            return
+        if self._is_asked:
+            self._waiting.append(check)
+        elif _now() - self._good_at < _MOMENT_S:
+            check.answered("")
+        else:
+            self._is_asked = True
+            self._put(check)
+
+    def _put(self, check: _Check) -> None:
+        check.put(partial(self._answered, check, _now()))
+
+    def _answered(self, check: _Check, asked_at: float, wrong: str) -> None:
+        waiting, self._waiting, self._is_asked = self._waiting, [], False
+        now = _now()
+        if not wrong:
+            self._good_at = now
+        check.answered(wrong)
+        for other in waiting:
+            if not wrong and now - asked_at <= other.probe.timeout_seconds:
+                other.answered("")
+            elif not other.is_over:  # what is too late for one may be in time for the other
+                self._put(other)
+
+
 class _Watch:
     """The probes of one replica, in their order: startup alone first, then the other two."""
 
@@ -126,8 +174,6 @@ class _Watch:
         self.prober = prober
         self.replica = replica
         self.kept = Kept()
-        self._waiting: dict[Inquiry, list[_Check]] = {}  # for an answer that another one gets
-        self._good_at: dict[Inquiry, float] = {}  # when the answer was good
         self.began = asyncio.get_running_loop().time()
         self._probes = probes
         self._unready = set(range(len(probes)))  # containers that are not ready
@@ -164,37 +210,6 @@ class _Watch:
         self._unready.add(number)
         self.tell(Verdict.UNREADY, seen)
 
-    def ask(self, check: _Check) -> None:
-        """Get an answer for a check; probes that ask the same at the same moment share it."""
-        inquiry = check.inquiry
-        if self.kept.is_over:
-            return
-        if inquiry in self._waiting:
-            self._waiting[inquiry].append(check)
-        elif _now() - self._good_at.get(inquiry, 0.0) < _MOMENT_S:
-            check.judge("")
-        else:
-            self._waiting[inquiry] = []
-            self._ask(check)
-
-    def _ask(self, check: _Check) -> None:
-        self.prober.asker.ask(check.inquiry, self.kept, partial(self._answered, check, _now()))
-
-    def _answered(self, check: _Check, asked_at: float, wrong: str) -> None:
-        if self.kept.is_over:
-            return
-        now = _now()
-        if wrong:
-            self.prober.count_failure(self.replica.name, check.probe.type)
-        else:
-            self._good_at[check.inquiry] = now
-        check.judge(wrong)
-        for other in self._waiting.pop(check.inquiry, ()):
-            if not wrong and now - asked_at <= other.probe.timeout_seconds:
-                other.judge("")
-            else:  # what is too late for one may be in time for the other: it asks by itself
-                self._ask(other)
-
     def tell(self, verdict: Verdict, seen: str) -> None:
         """Pass a verdict on, unless nobody wants to know any more."""
         if self.kept.is_over:
@@ -222,6 +237,7 @@ class _Check(ABC):
             split(address)[0]
         )
         self.inquiry = Inquiry.of(probe, address, is_judged=is_judged)
+        self.question = watch.prober.question(self.inquiry)
         self.due = 0.0
 
     def begin(self, share: float = 0.0) -> None:
@@ -243,7 +259,24 @@ class _Check(ABC):
         self._watch.prober.wheel.at(when, self._ask)
 
     def _ask(self) -> None:
-        self._watch.ask(self)
+        self.question.ask(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody wants to know any more."""
+        return self._watch.kept.is_over
+
+    def put(self, done: Done) -> None:
+        """Put the question to the replica."""
+        self._watch.prober.asker.ask(self.inquiry, self._watch.kept, done)
+
+    def answered(self, wrong: str) -> None:
+        """The question was answered."""
+        if self.is_over:
+            return
+        if wrong:
+            self._watch.prober.count_failure(self._watch.replica.name, self.probe.type)
+        self.judge(wrong)
 
     @abstractmethod
     def judge(self, wrong: str) -> None:
@@ -322,7 +355,7 @@ class _Liveness(_Check):
         pause, readiness = float(self.probe.period_seconds), self._readiness
         if readiness is not None and readiness.is_ready and not wrong:
             every = readiness.probe.period_seconds
-            if readiness.inquiry == self.inquiry and every <= pause:
+            if readiness.question is self.question and every <= pause:
                 pause += (readiness.due - self.due - pause) % every
         self.again(pause)
 

@@ -1,25 +1,28 @@
 """What 2,000 apps cost that nobody uses: `python -m benchmarks.scenarios.idle [APPS]`.
 
 Each has three revisions, one of which serves from an endpoint with the default probes or with HTTP
-ones. Prints the share of a core that the control plane takes while nothing happens.
+ones; at an address of its own, or all at one. Prints the share of a core that the control plane
+takes while nothing happens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.scenarios.control import settled
 from control import commands
 from control.resources import AppView
 from control.schema import AppBody
 from control.store import Store
-from tests.support.origin import Origin
+from tests.support.origin import OK
 from tests.support.turnout import Turnout
 
 APPS, REVISIONS = 2000, 3
@@ -36,11 +39,29 @@ PROBES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def fill(path: Path, address: str, apps: int, probes: list[dict[str, Any]]) -> None:
+class _Answers(asyncio.Protocol):
+    """Says OK to whatever comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(OK)
+
+
+async def listen(number: int) -> list[asyncio.Server]:
+    """So many ports of loopback that answer."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    loop = asyncio.get_running_loop()
+    return [await loop.create_server(_Answers, "127.0.0.1", 0) for _ in range(number)]
+
+
+def fill(path: Path, addresses: list[str], apps: int, probes: list[dict[str, Any]]) -> None:
     """A store of apps whose newest revision serves from one endpoint."""
     store = Store(path)
     for number in range(apps):
         name, view = f"app{number}", AppView(None)
+        address = addresses[number % len(addresses)]
         for version in range(REVISIONS):
             container = {"image": f"endpoint:{address}", "probes": probes}
             env = [{"name": "VERSION", "value": str(version)}]
@@ -69,13 +90,17 @@ def measure(state: Path) -> float:
 
 async def run(apps: int) -> None:
     """Fill, measure, print."""
-    for what, probes in PROBES.items():
+    for (what, probes), ports in itertools.product(PROBES.items(), (apps, 1)):
+        servers = await listen(ports)
+        addresses = [f"127.0.0.1:{s.sockets[0].getsockname()[1]}" for s in servers]
         with tempfile.TemporaryDirectory(prefix="turnout-idle-") as folder:
-            async with Origin() as origin:
-                state = Path(folder)
-                fill(state / "control.db", origin.address, apps, probes)
-                share = await asyncio.to_thread(measure, state)
-        print(f"{apps:,} idle apps, {what}: {share:.1f} % of a core (at most {_LIMIT:g})")
+            state = Path(folder)
+            await asyncio.to_thread(fill, state / "control.db", addresses, apps, probes)
+            share = await asyncio.to_thread(measure, state)
+        for server in servers:
+            server.close()
+        where = f"{what}, {ports:,} addresses"
+        print(f"{apps:,} idle apps, {where}: {share:.1f} % of a core (at most {_LIMIT:g})")
 
 
 if __name__ == "__main__":

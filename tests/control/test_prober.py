@@ -216,3 +216,24 @@ async def test_a_verdict_that_cannot_be_acted_upon_ends_no_probing(
     await heard.until(Verdict.STARTUP_FAILED)
     await prober.close()
     assert "event=verdict_failed" in caplog.text
+
+
+async def test_replicas_at_one_address_share_an_answer_and_each_hears_it() -> None:
+    async with Origin() as origin:
+        verdicts: dict[str, Verdict] = {}
+        all_ready = asyncio.Event()
+
+        def on_verdict(replica: str, verdict: Verdict, seen: str) -> None:
+            verdicts[replica] = verdict
+            if set(verdicts.values()) == {Verdict.READY} and len(verdicts) == 50:
+                all_ready.set()
+
+        prober = Prober(on_verdict, lambda *_: None, Targets(PRIVATE))
+        for n in range(51):
+            replica = Replica(f"r{n}", "shop", "shop--v1", 0.0, address=origin.address)
+            prober.watch(replica, [Probes(readiness=a_probe())], is_started=False)
+        prober.forget("r0")  # the one that asks for all
+        async with asyncio.timeout(10):
+            await all_ready.wait()
+        await prober.close()
+        assert len(origin.heads) < 10
