@@ -3,12 +3,19 @@
 The control plane sends it as JSON, a routes file holds the same as TOML. Only replicas that are
 ready are in it. Unknown fields are ignored and new ones have defaults, so an older router
 understands a newer control plane. Values are plain and frozen; `validate.py` checks them.
+
+A table has a content hash: the sum of the hashes of its apps' JSON, so one changed app costs one
+hash, and both sides see at once whether they mean the same table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
+
+_HASH_BITS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +63,24 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole table. `version` rises within an `epoch`; another epoch is another store."""
+    """The whole table. `version` rises within an `epoch`, which is one run of a control plane."""
 
     domain: str = "localhost"
     apps: tuple[App, ...] = ()
     version: int = 0
     epoch: str = ""
     problems: tuple[str, ...] = ()  # contradictions that discovery settled by its rule
+    refused: Mapping[str, str] = field(default_factory=dict)  # app to why its newest version was
+
+
+def digest(body: bytes) -> int:
+    """The hash of one app's JSON, or of the domain; a table's hash is made of their sum."""
+    return int.from_bytes(blake2b(body, digest_size=_HASH_BITS // 8).digest())
+
+
+def content_hash(total: int) -> str:
+    """A table's hash as it is written, from the sum over its domain and apps."""
+    return f"{total % (1 << _HASH_BITS):032x}"
 
 
 def app_from(wire: dict[str, Any]) -> App:

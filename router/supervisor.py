@@ -46,6 +46,7 @@ class Reloads:
     last_success: float = 0.0  # Unix time
     last_seconds: float = 0.0
     last_failure: str = ""
+    is_refused: bool = False  # the newest one was, whole; the one before it is in force
 
 
 class AdminPort(Protocol):
@@ -196,7 +197,7 @@ class Supervisor:
         async for snapshot in self._source.follow(self):
             if isinstance(snapshot, str):
                 self.reloads.failed += 1
-                self.reloads.last_failure = snapshot
+                self.reloads.last_failure, self.reloads.is_refused = snapshot, True
                 log.error("event=table_refused reason=%r", snapshot)
             else:
                 await self._take(snapshot)
@@ -206,7 +207,7 @@ class Supervisor:
         started = time.perf_counter()
         apps = {app.name: app for app in snapshot.apps}
         if snapshot.domain == self.snapshot.domain:
-            changed = [a for name, a in apps.items() if self._apps.get(name) != a]
+            changed = [a for name, a in apps.items() if _differs(a, self._apps.get(name))]
         else:
             changed = list(apps.values())
         dropped = [name for name in self._apps if name not in apps]
@@ -218,6 +219,7 @@ class Supervisor:
             await self._news.wait()
         self._retired.forget({*apps, UNKNOWN_APP})
         self.reloads.succeeded += 1
+        self.reloads.is_refused = False
         self.reloads.last_success = time.time()
         self.reloads.last_seconds = time.perf_counter() - started
         log.info(
@@ -372,3 +374,8 @@ class Supervisor:
         if not task.cancelled() and task.exception() is not None:
             log.critical("event=supervisor_failed", exc_info=task.exception())
             self._stop.set()
+
+
+def _differs(app: App, known: App | None) -> bool:
+    """Whether an app is another one; the same object, as a source keeps it, is the quick answer."""
+    return app is not known and app != known
