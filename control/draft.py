@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from control import journal, label_history
+from control import domains, journal, label_history
 from control.dry_run import Preview, Previewed, preview
 from control.errors import Conflict, NotFound, PreconditionFailed
 from control.resources import AppView, replace
@@ -28,11 +28,6 @@ class Draft:
         """An app as it would be."""
         return self._new.get(name) or self._store.view(name)
 
-    def names(self) -> list[str]:
-        """The apps that there would be."""
-        every = {*self._store.names(), *self._new}
-        return sorted(name for name in every if self.view(name).app is not None)
-
     def change(
         self, name: str, command: Command, *, if_match: str = "", may_interrupt: bool = False
     ) -> AppView:
@@ -49,7 +44,12 @@ class Draft:
         return new
 
     def commit(self) -> None:
-        """Record everything; in a dry run raises Previewed instead."""
+        """Record everything; in a dry run raises Previewed instead.
+
+        Raises Invalid and Conflict for custom domains that an app cannot have.
+        """
+        changed = {name: (self._old[name], new) for name, new in self._new.items()}
+        domains.check(self._store.owners, self._domain, changed)
         caller = journal.CALLER.get()
         if caller is not None and caller.is_dry_run:
             raise Previewed({name: self._preview(name) for name in self._new})

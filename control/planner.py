@@ -47,14 +47,14 @@ class Plan:
         self.wake_at = min(self.wake_at, at)
 
 
-CanStop = Callable[[str], bool]
+CanStop = Callable[[str, bool], bool]  # a replica, and whether its drain timeout is over
 NewReplicaName = Callable[[str], str]
 
 
 def plan(
     view: AppView, now: float, limits: Limits, can_stop: CanStop, new_name: NewReplicaName
 ) -> Plan:
-    """The next steps for one app. `can_stop` says whether no router uses a replica any more."""
+    """The next steps for one app. `can_stop` says whether no router uses a replica."""
     result = Plan(AppView(view.app, dict(view.revisions), dict(view.replicas)))
     if view.app is not None:
         for name in list(view.revisions):
@@ -282,11 +282,12 @@ def _steps(
             plan.wake(replica.start_again_at)
     elif state is ReplicaState.DRAINING:
         ends_at = replica.drain_since + limits.drain_timeout_s
-        if can_stop(replica.name) or now >= ends_at:
+        # The timeout ends the wait for answers, never that for a router which still routes to it.
+        if can_stop(replica.name, now >= ends_at):
             stopping = replace(replica, state=ReplicaState.STOPPING)
             plan.stops.append(stopping)
             yield stopping
-        else:
+        elif now < ends_at:
             plan.wake(ends_at)
     elif state is ReplicaState.STOPPING:
         plan.stops.append(replica)

@@ -18,7 +18,6 @@ from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
 from control.store import Store
 from control.template import Template
-from router.hosts import fold
 from router.snapshot import Fault
 
 _NEWEST = 1 << 62  # above every record's number
@@ -126,30 +125,11 @@ class Service:
             raise NotFound(f"there is no app {change.app}")
         body = change.body(draft.view(name))
         self._runtimes[body.template.runtime].check(body.template)
-        self._check_domains(draft, name, body)
         draft.change(
             name,
             lambda view, now: commands.deploy(view, name, body, now, new_suffix),
             if_match=change.if_match,
         )
-
-    def _check_domains(self, draft: Draft, name: str, body: AppBody) -> None:
-        """A custom domain belongs to one app and lies outside ours (contract §3)."""
-        ingress = body.configuration.ingress
-        taken: dict[str, str] = {}
-        for other in draft.names():
-            other_app = draft.view(other).app
-            other_ingress = other_app.configuration.ingress if other_app is not None else None
-            if other != name and other_ingress is not None:
-                taken.update({d.name: other for d in other_ingress.custom_domains})
-        for domain in ingress.custom_domains if ingress is not None else ():
-            bare = domain.name.removeprefix("*.")
-            if fold(bare.encode()) != bare.encode() or "*" in bare:
-                raise Invalid(f"custom domain {domain.name!r} is not a lower-case host name")
-            if bare == self.domain or bare.endswith("." + self.domain):
-                raise Invalid(f"custom domain {bare} lies under the domain {self.domain} itself")
-            if domain.name in taken:
-                raise Invalid(f"custom domain {bare} already belongs to app {taken[domain.name]}")
 
     def copy(self, app: str, revision: str, changes: Callable[[Template], Template]) -> AppView:
         """Deploy again what a revision runs, with changes (contract §11 #20)."""

@@ -59,7 +59,7 @@ def fill(path: Path, address: str) -> None:
 def settled(view: AppView, address: str) -> AppView:
     """The view once its replicas run and the old ones are gone."""
     for _ in range(6):
-        result = plan(view, 2000.0, _LIMITS, lambda _: True, lambda revision: f"{revision}-r1")
+        result = plan(view, 2000.0, _LIMITS, lambda *_: True, lambda revision: f"{revision}-r1")
         replicas = {
             name: replace(r, state=ReplicaState.READY, address=address)
             for name, r in result.view.replicas.items()

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from control import domains
 from control.errors import Conflict, StoreUnavailable
 from control.journal import Record
 from control.resources import (
@@ -28,6 +29,7 @@ from control.resources import (
     to_doc,
 )
 from router.config import BadSettings
+from router.domains import Owners
 
 MIGRATIONS = (
     """
@@ -91,6 +93,9 @@ class Store:
             raise BadSettings(
                 f"state: {path} cannot be read ({error}); move it away and restore a copy"
             ) from None
+        self.owners = Owners()  # of names and custom domains
+        for name, view in self._views.items():
+            domains.follow(self.owners, name, _NOTHING, view)
         self._watchers: list[Callable[[str], None]] = []
         self.epoch = self._once("epoch", secrets.token_hex(8))
         self.instance = self._once("instance", secrets.token_hex(8))
@@ -136,13 +141,18 @@ class Store:
             for write in changed:
                 _write(db, write)
         for write in changed:
-            if write.new.app is None and not write.new.replicas:
-                self._views.pop(write.name, None)
-            else:
-                self._views[write.name] = write.new
+            self._show(write.name, write.new)
         for write in changed:
             for watcher in self._watchers:
                 watcher(write.name)
+
+    def _show(self, name: str, view: AppView) -> None:
+        """From here on readers see this view."""
+        domains.follow(self.owners, name, self.view(name), view)
+        if view.app is None and not view.replicas:
+            self._views.pop(name, None)
+        else:
+            self._views[name] = view
 
     def journal(self, app: str, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name."""

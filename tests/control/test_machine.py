@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
     def reconcile(self, rounds: int, can_stop: bool) -> None:
         for _ in range(rounds):
             result = plan(
-                self.view, self.now, LIMITS, lambda _: can_stop,
+                self.view, self.now, LIMITS, lambda *_: can_stop,
                 lambda revision: f"{revision}-r{next(self.numbers)}",
             )  # fmt: skip
             self.store.write(APP, self.view, result.view)
