@@ -32,6 +32,7 @@ class Draft:
         self, name: str, command: Command, *, if_match: str = "", may_interrupt: bool = False
     ) -> AppView:
         """Apply a command to an app. Raises what the command raises, and PreconditionFailed."""
+        self._store.check_readable(name)
         old = self.view(name)
         _match(old, if_match)
         if not may_interrupt:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from control.health import Health
 from control.lifecycle import running_state
 from control.store import Store
 
@@ -40,8 +41,9 @@ class ControlCounters:
 class ControlCollector(Collector):
     """Reads the store on each scrape."""
 
-    def __init__(self, store: Store, counters: ControlCounters) -> None:
+    def __init__(self, store: Store, health: Health, counters: ControlCounters) -> None:
         self._store = store
+        self._health = health
         self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
@@ -65,3 +67,18 @@ class ControlCollector(Collector):
         for key, n in sorted(self._counters.probe_failures.items()):
             failures.add_metric(list(key), n)
         yield failures
+        yield from self._apart()
+
+    def _apart(self) -> Iterable[Metric]:
+        """Which apps are left as they were, and which table each router has."""
+        quarantined = GaugeMetricFamily(
+            "turnout_quarantined", "1 for an app that is served as it was.", labels=["app"]
+        )
+        for app in self._health.quarantine.all():
+            quarantined.add_metric([app], 1)
+        versions = GaugeMetricFamily(
+            "turnout_router_table_version", "Version that a router has applied.", labels=["router"]
+        )
+        for name, router in self._health.publisher.routers.items():
+            versions.add_metric([name], router.applied)
+        yield from (quarantined, versions)

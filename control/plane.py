@@ -14,6 +14,7 @@ from aiohttp import web
 from control.api.admin import AdminPages
 from control.api.app import build
 from control.certificates import Authority
+from control.health import Health
 from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
@@ -73,7 +74,8 @@ class Plane:
         }
         self.reconciler.use(self.runtimes)
         service = Service(self.store, self.runtimes, settings.domain)
-        admin = AdminPages(self.store, publisher, counters, settings.router_admin)
+        health = Health(self.store, publisher, self.reconciler.quarantine)
+        admin = AdminPages(self.store, health, counters, settings.router_admin)
         self._parts = (settings, service, publisher, self.reconciler, admin)
         self._servers: list[AdminServer] = []
 

@@ -59,6 +59,10 @@ class Published:
         while self._names_kept > _KEPT_NAMES and len(self._log) > 1:
             self._names_kept -= len(self._log.popleft().names)
 
+    def body(self, app: str) -> bytes | None:
+        """One app as routers have it."""
+        return self._bodies.get(app)
+
     def whole(self) -> bytes:
         """The table as JSON."""
         if not self._whole:

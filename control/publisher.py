@@ -30,6 +30,7 @@ log = logging.getLogger("turnout.control")
 
 _VERSION = "table_version"
 _ROUTERS = "routers"
+_KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
 _RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
 
 
@@ -38,6 +39,7 @@ class Router:
     """What a router said last."""
 
     applied: int = 0  # version, of our epoch
+    behind_since: float | None = None  # monotonic; None while it has the table in force
     in_flight: dict[str, int] = field(default_factory=dict)  # by departed replica
     refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
     seen_at: float = 0.0  # loop-independent, monotonic seconds
@@ -66,6 +68,8 @@ class Publisher:
         self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
         self._routed: set[str] = set()  # all of them
         self._left_in: dict[str, int] = {}  # replica -> version that is the first without it
+        self._served = store.served()  # what is kept, for an app that turns bad while we are away
+        self._unserved: set[str] = set()  # apps of which another version is served than is kept
         # Routers known before a restart hold a table we must not pull replicas out of.
         self._recorded = set(orjson.loads(store.meta(_ROUTERS) or "[]"))
         self._routers = {name: Router(seen_at=time.monotonic()) for name in self._recorded}
@@ -96,6 +100,14 @@ class Publisher:
         since = time.monotonic() - self._lease_s
         return {name: r for name, r in self._routers.items() if r.is_known_since(since)}
 
+    def behind(self) -> dict[str, float]:
+        """Connected routers that lack the table in force, with the monotonic time since when."""
+        return {
+            name: router.behind_since
+            for name, router in self._routers.items()
+            if router.behind_since is not None and router.is_connected()
+        }
+
     def snapshot(self) -> bytes:
         """The table in force, as JSON; empty before the first."""
         return self._table.whole() if self.is_published else b""
@@ -120,16 +132,55 @@ class Publisher:
 
     def put(self, news: Mapping[str, News]) -> bool:
         """Take compiled apps; a bad one keeps its last good version. True for a new version."""
+        known = dict(self.refused)
         changed = self._admission.admit(news)
+        changed |= self._kept(news)
+        for name, why in self.refused.items():
+            if known.get(name) != why:
+                log.error("event=quarantined app=%s reason=%r", name, why)
         if not changed and self.is_published:  # the first is published though it be empty
             return False
         self._reserve(self.version + 1)
         self._table.change(changed)
+        self._unserved.update(changed)
         for name, app in changed.items():
             self._follow(name, _replicas(app))
+        for router in self._routers.values():
+            router.behind_since = router.behind_since or time.monotonic()
         event, self._changed = self._changed, asyncio.Event()
         event.set()
         return True
+
+    def _kept(self, news: Mapping[str, News]) -> dict[str, App | None]:
+        """What was served last, for bad apps that this run has no good version of."""
+        found: dict[str, App | None] = {}
+        for name in news:
+            if name in self.refused and name in self._served and name not in self._admission.apps:
+                app = check_app(orjson.loads(self._served[name]), self._domain)
+                if isinstance(app, App) and self._admission.keep(app):
+                    found[name] = app
+        return found
+
+    def keep_served(self, most: int = _KEPT_AT_ONCE) -> None:
+        """Keep what is served of some apps whose last version is not kept yet.
+
+        It only matters after a restart, for an app that cannot be read or compiled any more, so
+        it may be some seconds old.
+        """
+        names = [n for n, _ in zip(self._unserved, range(most), strict=False)]
+        bodies = {name: self._table.body(name) for name in names}
+        bodies = {n: body for n, body in bodies.items() if body != self._served.get(n)}
+        try:
+            if bodies:
+                self._store.put_served(bodies)
+        except ControlError:
+            return  # said where it was noticed, and tried again
+        self._unserved.difference_update(names)
+        for name, body in bodies.items():
+            if body is None:
+                self._served.pop(name, None)
+            else:
+                self._served[name] = body
 
     def _follow(self, name: str, replicas: frozenset[str]) -> None:
         """Note which replicas of an app came into the table in force, and which left it."""
@@ -188,7 +239,16 @@ class Publisher:
         if refused and (known is None or known.refused != refused):
             log.error("event=router_refuses router=%s apps=%r", name, dict(refused))
         applied = applied if epoch == self.epoch else 0
-        self._routers[name] = Router(applied, in_flight, refused, time.monotonic(), is_connected)
+        now = time.monotonic()
+        behind_since = known.behind_since if known is not None else None
+        self._routers[name] = Router(
+            applied=applied,
+            behind_since=None if applied == self.version else behind_since or now,
+            in_flight=in_flight,
+            refused=refused,
+            seen_at=now,
+            is_connected=is_connected,
+        )
         if self._routers.keys() != self._recorded:
             self._record()
 

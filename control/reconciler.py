@@ -15,11 +15,11 @@ from functools import partial
 
 from control import traffic
 from control.commands import SUFFIX_ALPHABET
-from control.errors import ControlError
 from control.lives import Lives
 from control.metrics import ControlCounters
 from control.planner import Limits, plan
 from control.publisher import Publisher
+from control.quarantine import Quarantine
 from control.resources import AppView, Replica, ReplicaState, Revision
 from control.runtime import Exit, Launch, Runtime, StartFailed
 from control.settings import ControlSettings
@@ -29,8 +29,24 @@ from router.hosts import revision_host
 log = logging.getLogger("turnout.control")
 
 _SUFFIX_LENGTH = 5  # of a replica's name
-_RETRY_S = 1.0  # after the store or a plan failed
+_RETRY_S = 1.0  # after the store failed
+_PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
+_TURN_S = 0.005  # of work, after which others have their turn
+_KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
 _S = ReplicaState
+
+
+class Turn:
+    """Bounds how long a row of small things holds up everybody else on the loop."""
+
+    def __init__(self) -> None:
+        self._ends_at = time.monotonic() + _TURN_S
+
+    async def over(self) -> None:
+        """Let others go first once the turn has been long enough."""
+        if time.monotonic() > self._ends_at:
+            await asyncio.sleep(0)
+            self._ends_at = time.monotonic() + _TURN_S
 
 
 class Reconciler:
@@ -52,7 +68,10 @@ class Reconciler:
         )
         self._runtimes: Mapping[str, Runtime] = {}
         self.lives = Lives(settings, store, counters, self._act)
+        self.quarantine = Quarantine(store, publisher)
         self._dirty: set[str] = set()
+        self._draining: set[str] = set()  # apps with replicas that routers may still use
+        self._keep_served_at = 0.0
         self._unpublished: set[str] = set()
         self._wake_at: dict[str, float] = {}
         self._wake = asyncio.Event()
@@ -74,8 +93,10 @@ class Reconciler:
         """Reconcile until cancelled."""
         while True:
             started = time.perf_counter()
+            turn = Turn()
             for name in self._due():
                 self._reconcile(name)
+                await turn.over()
             self._counters.observe_reconcile(time.perf_counter() - started)
             await self._publish()
             await self._sleep()
@@ -96,20 +117,47 @@ class Reconciler:
             async with asyncio.timeout(pause):
                 await self._wake.wait()
         except TimeoutError:
-            self._dirty |= {n for n, view in self._store.every() if _is_moving(view)}
+            self._dirty |= {n for n, view in self._store.every() if self._is_moving(n, view)}
+            self._keep_served()
+
+    def _is_moving(self, name: str, view: AppView) -> bool:
+        try:
+            return _is_moving(view)
+        except Exception as error:
+            self.quarantine.failed(name, error)
+            return False
+
+    def _keep_served(self) -> None:
+        if time.monotonic() > self._keep_served_at:
+            self._keep_served_at = time.monotonic() + _KEEP_SERVED_S
+            self._publisher.keep_served()
 
     def _on_change(self, name: str) -> None:
         self._dirty.add(name)
         self._unpublished.add(name)
+        if _is_draining(self._store.view(name)):
+            self._draining.add(name)
+        else:
+            self._draining.discard(name)
         self._wake.set()
 
     def routers_reported(self) -> None:
         """A router applied a version or finished requests: what drains may be able to end."""
-        self._dirty |= {n for n, view in self._store.every() if _is_draining(view)}
+        self._dirty |= self._draining
         if self._dirty:
             self._wake.set()
 
     def _reconcile(self, name: str) -> None:
+        """One app; whatever is wrong with it is its own affair."""
+        try:
+            self._carry_on(name)
+        except Exception as error:
+            self.quarantine.failed(name, error)
+            self._wake_at[name] = time.time() + _PLAN_AGAIN_S
+        else:
+            self.quarantine.planned(name)
+
+    def _carry_on(self, name: str) -> None:
         self._wake_at.pop(name, None)
         view = self._store.view(name)
         result = plan(
@@ -138,13 +186,18 @@ class Reconciler:
         if not self._unpublished:
             return
         changed, self._unpublished = self._unpublished, set()
+        turn = Turn()
+        news = {}
+        for name in changed - self._store.unreadable.keys():
+            news[name] = self._publisher.compile(name, self._store.view(name))
+            await turn.over()
         try:
-            is_new = self._publisher.publish([(n, self._store.view(n)) for n in changed])
-        except ControlError as error:
-            log.error("event=not_published reason=%r", error.message)
+            is_new = self._publisher.put(news)
+        except Exception:  # no app's fault that is known; the table in force stays meanwhile
+            log.exception("event=not_published")
             self._unpublished |= changed
+            is_new = False
             await asyncio.sleep(_RETRY_S)
-            return
         if is_new:
             await asyncio.sleep(self._settings.conflate_ms / 1000)
 
@@ -223,7 +276,9 @@ class Reconciler:
             await self.resync(kind)
         for app, _ in self._store.every():
             self._on_change(app)
-        self._publisher.publish(self._store.every())
+        news = {name: self._publisher.compile(name, view) for name, view in self._store.every()}
+        unreadable = {name: found.why for name, found in self._store.unreadable.items()}
+        self._publisher.put(news | unreadable)
         self._unpublished.clear()
 
     async def resync(self, kind: str) -> None:
@@ -239,6 +294,8 @@ class Reconciler:
             if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
                 self._resume(replica, is_alive=alive is None or alive.get(replica.name, False))
         for stray in (alive or {}).keys() - recorded.keys():
+            if stray.partition("--")[0] in self._store.unreadable:
+                continue  # a quarantined app is served as it was
             log.warning("event=stray_stopped replica=%s", stray)
             await self._runtimes[kind].stop(_stray(stray, kind), 1.0)
 
@@ -251,6 +308,7 @@ class Reconciler:
     async def close(self, *, stop_replicas: bool) -> None:
         """Stop probing; with `stop_replicas`, end the local processes too."""
         self.lives.is_closing = True
+        self._publisher.keep_served()
         await self.lives.prober.close()
         pending = list(self._busy.values())
         for task in pending:

@@ -51,6 +51,7 @@ class Service:
     def app(self, name: str) -> AppView:
         """One app. Raises NotFound."""
         view = self._store.view(name.lower())
+        self._store.check_readable(name.lower())
         if view.app is None:
             raise NotFound(f"there is no app {name}")
         return view
@@ -138,7 +139,10 @@ class Service:
         return self.patch(app, lambda view: _with_template(view, template))
 
     def delete(self, name: str) -> None:
-        """Delete an app; its replicas drain and end."""
+        """Delete an app; its replicas drain and end. Works on one that cannot be read, too."""
+        if name.lower() in self._store.unreadable:
+            self._store.discard(name.lower())
+            return
         self._one(Change(name, None))
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:

@@ -46,6 +46,14 @@ class Admission:
         changed.update(self._take(wanted))
         return changed
 
+    def keep(self, app: App) -> bool:
+        """Route the last good version of a refused app that is not routed; whether it is now."""
+        if app.name in self.apps or self._owners.conflict(app.name, app.hosts):
+            return False
+        self._owners.claim(app.name, app.hosts)
+        self.apps[app.name] = app
+        return True
+
     def _give_up(self, wanted: Mapping[str, App | None]) -> Iterator[tuple[str, App | None]]:
         """Apps that go, and hosts that the new version of an app does not have any more."""
         for name, app in wanted.items():

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from router.admission import Admission, News
-from router.snapshot import Snapshot, content_hash, digest
+from router.snapshot import App, Snapshot, content_hash, digest
 from router.validate import check_app, domain_problem
 
 log = logging.getLogger("turnout.router")
@@ -87,13 +87,15 @@ class Received:
             return "the table is not the one that its hash names"
         if domain != self.domain:  # every host is another one, so nothing is as it was
             self._bodies, self._admission = {}, Admission()
-        if kept := wire.get("kept"):
-            self._admit(dict(_named(kept, "kept")), domain)
         changed = {k: body for k, body in bodies.items() if self._bodies.get(k) != body}
         gone = dict.fromkeys(self._bodies.keys() - bodies.keys(), None)
         self._begin(wire, domain, total)
         self._bodies = bodies
         self._admit(changed | gone, domain)
+        for name, body in _named(wire.get("kept", ()), "kept"):
+            app = _news(name, body, domain)
+            if name in self.refused and isinstance(app, App):
+                self._admission.keep(app)
         return ""
 
     def _take_delta(self, wire: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import BeforeValidator
 
 from control.api import bodies
-from control.api.keys import SERVICE
+from control.api.keys import RECONCILER, SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
@@ -27,13 +27,18 @@ def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Res
     """An app with its ETag."""
     assert view.app is not None
     wire = app_wire(view, request.app[SERVICE].domain)
+    if why := request.app[RECONCILER].quarantine.why(view.app.name):
+        wire["quarantined"] = why
     return reply(wire, status, {"ETag": f'"{view.app.version}"'})
 
 
 async def list_apps(request: web.Request) -> web.Response:
-    """GET /v1/apps."""
+    """GET /v1/apps; `quarantined` names those that are served as they were, and why."""
     service = request.app[SERVICE]
-    return reply({"value": [app_wire(view, service.domain) for view in service.apps()]})
+    answer: dict[str, Any] = {"value": [app_wire(view, service.domain) for view in service.apps()]}
+    if quarantined := request.app[RECONCILER].quarantine.all():
+        answer["quarantined"] = quarantined
+    return reply(answer)
 
 
 async def get_app(request: web.Request) -> web.Response:

@@ -21,6 +21,7 @@ _READ_ONLY = (
     "latestRevisionName",
     "latestReadyRevisionName",
     "latestRevisionFqdn",
+    "quarantined",
 )
 
 

@@ -46,7 +46,7 @@ _ANSWERS = {
         {"name": _TEXT, "version": _NUMBER, "provisioningState": _TEXT, "runningStatus": _TEXT,
          "latestRevisionName": _TEXT, "latestReadyRevisionName": _TEXT, "configuration": _OBJECT,
          "template": _OBJECT, "createdTime": _TEXT, "lastModifiedTime": _TEXT},
-        provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT,
+        provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT, quarantined=_TEXT,
     ),
     "Revision": _object(
         {"name": _TEXT, "active": _BOOL},

@@ -8,9 +8,10 @@ commit; so what a reader sees is on disk, and a crash at any line loses nothing 
 from __future__ import annotations
 
 import fcntl
+import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,8 @@ import orjson
 from control import domains
 from control.errors import Conflict, StoreUnavailable
 from control.journal import Record
-from control.resources import (
-    App,
-    AppView,
-    app_from,
-    replica_from,
-    revision_from,
-    to_doc,
-)
+from control.resources import App, AppView, to_doc
+from control.store.reading import Unreadable, read_views
 from router.config import BadSettings
 from router.domains import Owners
 
@@ -45,7 +40,11 @@ MIGRATIONS = (
         app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
     CREATE INDEX journal_app ON journal (app, number);
     """,
+    # What routers got last of each app, for apps that cannot be compiled after a restart.
+    "CREATE TABLE served (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;",
 )
+
+log = logging.getLogger("turnout.control")
 
 _NOTHING = AppView(None)
 _LOCK_S = 0.2
@@ -84,7 +83,7 @@ class Store:
         path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         try:
             self._db = _open(path)
-            self._views = self._load()
+            self._views, self.unreadable = read_views(self._db)
         except BadSettings:
             self._lock.close()
             raise
@@ -94,8 +93,16 @@ class Store:
                 f"state: {path} cannot be read ({error}); move it away and restore a copy"
             ) from None
         self.owners = Owners()  # of names and custom domains
-        for name, view in self._views.items():
-            domains.follow(self.owners, name, _NOTHING, view)
+        for name, view in list(self._views.items()):
+            try:
+                domains.follow(self.owners, name, _NOTHING, view)
+            except (TypeError, KeyError, AttributeError) as error:
+                why = f"the record of app {name} cannot be used ({error!r})"
+                self.unreadable[name] = Unreadable(why, self._views.pop(name).replicas)
+        for name, found in self.unreadable.items():
+            log.error("event=quarantined app=%s reason=%r", name, found.why)
+            self.owners.claim(name, self._hosts_served(name))
+        self.trouble = ""  # why the last write failed; empty when it did not
         self._watchers: list[Callable[[str], None]] = []
         self.epoch = self._once("epoch", secrets.token_hex(8))
         self.instance = self._once("instance", secrets.token_hex(8))
@@ -119,6 +126,16 @@ class Store:
         """One app's view; an empty one for an app that does not exist."""
         return self._views.get(app, _NOTHING)
 
+    def check_readable(self, app: str) -> None:
+        """Raises Conflict for an app with a record that cannot be read."""
+        found = self.unreadable.get(app)
+        if found is not None:
+            raise Conflict(
+                f"app {app} is quarantined and served as it was: {found.why}; "
+                "restore a backup (turnout restore), or delete the app",
+                code="AppQuarantined",
+            )
+
     # --- writing
 
     def watch(self, watcher: Callable[[str], None]) -> None:
@@ -132,6 +149,7 @@ class Store:
     def write_all(self, writes: Sequence[Write]) -> None:
         """Replace several views in one transaction, their records with them. Raises Conflict."""
         for write in writes:
+            self.check_readable(write.name)
             if self.view(write.name) is not write.old:
                 raise Conflict(f"app {write.name} was changed meanwhile; read it again and repeat")
         changed = [write for write in writes if not write.is_void]
@@ -145,6 +163,38 @@ class Store:
         for write in changed:
             for watcher in self._watchers:
                 watcher(write.name)
+
+    def discard(self, name: str) -> None:
+        """Delete an app with a record that cannot be read; its replicas are left to drain."""
+        found = self.unreadable[name]
+        with _Transaction(self._db) as db:
+            db.execute("DELETE FROM apps WHERE name = ?", (name,))
+            db.execute("DELETE FROM revisions WHERE app = ?", (name,))
+            for (replica,) in db.execute("SELECT name FROM replicas WHERE app = ?", (name,)):
+                if replica not in found.replicas:
+                    db.execute("DELETE FROM replicas WHERE name = ?", (replica,))
+        self.owners.release(name, self._hosts_served(name))
+        del self.unreadable[name]
+        self._show(name, AppView(None, {}, found.replicas))
+        for watcher in self._watchers:
+            watcher(name)
+
+    def _hosts_served(self, name: str) -> list[str]:
+        """The custom domains of an app whose record does not say them."""
+        row = self._db.execute("SELECT doc FROM served WHERE name = ?", (name,)).fetchone()
+        return list(orjson.loads(row[0])["hosts"]) if row else []
+
+    def served(self) -> dict[str, bytes]:
+        """What was kept by `put_served`."""
+        return dict(self._db.execute("SELECT name, doc FROM served").fetchall())
+
+    def put_served(self, bodies: Mapping[str, bytes | None]) -> None:
+        """Keep what routers got last of some apps; None for an app that is gone."""
+        with _Transaction(self._db) as db:
+            put = [(name, body) for name, body in bodies.items() if body is not None]
+            gone = [(name,) for name, body in bodies.items() if body is None]
+            db.executemany("INSERT OR REPLACE INTO served VALUES (?, ?)", put)
+            db.executemany("DELETE FROM served WHERE name = ?", gone)
 
     def _show(self, name: str, view: AppView) -> None:
         """From here on readers see this view."""
@@ -183,17 +233,6 @@ class Store:
         if known is None:
             self.put_meta(key, value)
         return known or value
-
-    def _load(self) -> dict[str, AppView]:
-        views: dict[str, AppView] = {}
-        for name, doc in self._db.execute("SELECT name, doc FROM apps"):
-            views[name] = AppView(app_from(orjson.loads(doc)))
-        for name, app, doc in self._db.execute("SELECT name, app, doc FROM revisions"):
-            views[app].revisions[name] = revision_from(orjson.loads(doc))
-        for name, app, doc in self._db.execute("SELECT name, app, doc FROM replicas"):
-            view = views.setdefault(app, AppView(None))
-            view.replicas[name] = replica_from(orjson.loads(doc))
-        return views
 
 
 class _Transaction:

@@ -1,0 +1,117 @@
+"""An app, a record or a store that is ill costs itself: the others are served, changed and seen."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.turnout import Turnout, marked, provisioned, template, until
+
+
+class Plane:
+    """A control plane and a router that follows it; the control plane alone is started again."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.control = self._control()
+        self.router = Turnout(
+            "router",
+            listen="127.0.0.1:0",
+            admin="127.0.0.1:0",
+            control=f"unix:{state}/sync.sock",
+            workers=1,
+            state=state / "r",
+            expose_revision=True,
+        ).wait_ready()
+
+    def _control(self) -> Turnout:
+        sync = f"unix:{self.state}/sync.sock"
+        settings = {"state": self.state / "s", "sync": sync, "tick_s": 0.2}
+        return Turnout("control", admin="127.0.0.1:0", **settings).wait_ready()
+
+    def restart(self) -> None:
+        self.control = self._control()
+
+    def answers(self, app: str) -> str:
+        """The revision that answers an app's host, or the status of the edge's own answer."""
+        status, headers, _ = self.router.get(f"{app}.localhost")
+        return headers.get("X-Turnout-Revision", str(status))
+
+    def deploy(self, app: str, suffix: str = "v1", *hosts: str) -> None:
+        """Deploy an app and wait until it serves."""
+        status, answer = put(self.control, app, suffix, *hosts)
+        assert status < 300, answer
+        provisioned(self.control, f"{app}--{suffix}")
+        until(lambda: self.answers(app) == f"{app}--{suffix}")
+
+
+def put(up: Turnout, app: str, suffix: str = "v1", *hosts: str) -> tuple[int, Any]:
+    ingress = {"targetPort": 80, "customDomains": [{"name": host} for host in hosts]}
+    body = {"configuration": {"ingress": ingress}, "template": template(suffix)}
+    return up.call("PUT", f"/v1/apps/{app}", body)
+
+
+@pytest.fixture
+def plane(state: Path) -> Iterator[Plane]:
+    """Two apps that serve; deleted at the end, with their replicas."""
+    plane = Plane(state)
+    try:
+        plane.deploy("shop")
+        plane.deploy("blog")
+        yield plane
+        for name in ("shop", "blog"):
+            plane.control.must("DELETE", f"/v1/apps/{name}")
+        until(lambda: not marked(state, also=b"TURNOUT_REPLICA="))
+    finally:
+        plane.router.stop()
+        plane.control.stop()
+
+
+def edit(state: Path, app: str, **changes: Any) -> None:
+    """Change an app's record behind the control plane's back, while it does not run."""
+    with sqlite3.connect(state / "s" / "control.db") as db:
+        (doc,) = db.execute("SELECT doc FROM apps WHERE name = ?", (app,)).fetchone()
+        new = orjson.dumps(orjson.loads(doc) | changes)
+        db.execute("UPDATE apps SET doc = ? WHERE name = ?", (new, app))
+    db.close()
+
+
+def test_a_domain_of_another_app_is_refused_and_routers_go_on(plane: Plane) -> None:
+    status, answer = put(plane.control, "thief", "v1", "blog")
+    assert (status, answer["error"]["code"]) == (409, "Conflict")
+    assert "app blog" in answer["error"]["message"]
+
+    plane.deploy("blog", "v2")
+    for server in (plane.control, plane.router):
+        assert server.call("GET", "/readyz") == (200, "ready\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "because"),
+    [
+        ({"faults": {"shop--v1": {"until": "tomorrow"}}}, "its plan fails"),
+        ({"configuration": 5}, "cannot be read"),
+    ],
+)
+def test_a_bad_record_costs_its_own_app_and_is_named(
+    plane: Plane, changes: dict[str, Any], because: str
+) -> None:
+    assert plane.control.stop() == 0
+    edit(plane.state, "shop", **changes)
+    plane.restart()
+
+    plane.deploy("blog", "v2")
+    assert plane.answers("shop") == "shop--v1"
+    control = plane.control
+    for path in ("/healthz", "/readyz"):
+        status, text = control.call("GET", path)
+        assert status == 200
+        assert "app shop is quarantined" in text
+        assert because in text
+    assert 'turnout_quarantined{app="shop"} 1.0' in control.call("GET", "/metrics")[1]
+    assert because in control.must("GET", "/v1/apps")["quarantined"]["shop"]
