@@ -104,7 +104,6 @@ class Store:
             self.owners.claim(name, self._hosts_served(name))
         self.trouble = ""  # why the last write failed; empty when it did not
         self._watchers: list[Callable[[str], None]] = []
-        self.epoch = self._once("epoch", secrets.token_hex(8))
         self.instance = self._once("instance", secrets.token_hex(8))
 
     def close(self) -> None:
