@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from router.parent import VARIABLE
 
 LOCK = "up.lock"
 _RESTART_S = 0.2
+_LONGEST_RESTART_S = 10.0  # of a part that dies again and again
+_SETTLED_S = 30.0  # of life, after which the next death counts as the first
 _LAST_WORDS_S = 0.2  # for what a part wrote before it died
 _LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
 
@@ -147,14 +150,18 @@ class Launcher:
 
     async def _keep(self, part: _Part) -> None:
         """Start a part, and again whenever it dies once it has been ready."""
+        pause = _RESTART_S
         while True:
+            began = time.monotonic()
             code = await self._run(part)
             if self._is_leaving:
                 return
             if not part.ready.is_set():
                 raise PartFailed(code)
             print(f"turnout: {part.module} ended (exit code {code}); restarting", file=sys.stderr)
-            await asyncio.sleep(_RESTART_S)
+            pause = _RESTART_S if time.monotonic() - began > _SETTLED_S else pause
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RESTART_S)
 
     async def _run(self, part: _Part) -> int:
         environment = {**part.environment, VARIABLE: str(self._parent_end)}

@@ -47,9 +47,9 @@ class Lives:
         self._runtimes = runtimes
 
     def record(self, name: str, old: AppView, new: AppView) -> bool:
-        """Write a view; a store that cannot be written is said, and tried again later."""
+        """Record a view; it holds at once, also while the store cannot be written."""
         try:
-            self._store.write(name, old, new)
+            self._store.observe(name, old, new)
         except ControlError as error:
             log.error("event=not_recorded app=%s reason=%r", name, error.message)
             return False

@@ -89,7 +89,10 @@ class Plane:
             folder = settings.state / "azure"
             tls, port = Authority(folder).context(), settings.azure_port
             at = await self._open(build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls)
-            (folder / "endpoint").write_text(f"https://{at}")
+            try:
+                (folder / "endpoint").write_text(f"https://{at}")
+            except OSError as error:  # only `turnout azure-env` reads it
+                log.error("event=azure_endpoint_not_written reason=%r", str(error))
             facts += f" azure=https://{at}"
         return facts
 

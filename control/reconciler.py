@@ -118,7 +118,7 @@ class Reconciler:
                 await self._wake.wait()
         except TimeoutError:
             self._dirty |= {n for n, view in self._store.every() if self._is_moving(n, view)}
-            self._keep_served()
+            self._look_at_the_store()
 
     def _is_moving(self, name: str, view: AppView) -> bool:
         try:
@@ -127,7 +127,8 @@ class Reconciler:
             self.quarantine.failed(name, error)
             return False
 
-    def _keep_served(self) -> None:
+    def _look_at_the_store(self) -> None:
+        self._store.settle()
         if time.monotonic() > self._keep_served_at:
             self._keep_served_at = time.monotonic() + _KEEP_SERVED_S
             self._publisher.keep_served()

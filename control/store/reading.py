@@ -1,7 +1,7 @@
 """Reading the records of all apps at the start.
 
 A record that cannot be read costs its own app and no other: the app is left out, with the reason,
-and with what is known of its replicas.
+and with what is known of its replicas. Of a damaged file, apps are served as they were last.
 """
 
 from __future__ import annotations
@@ -26,10 +26,31 @@ class Unreadable:
     replicas: dict[str, Replica] = field(default_factory=dict)
 
 
-def read_views(db: sqlite3.Connection) -> tuple[dict[str, AppView], dict[str, Unreadable]]:
-    """The views of all apps, and the apps that have none. Raises sqlite3.Error."""
-    views: dict[str, AppView] = {}
+def read_views(
+    db: sqlite3.Connection,
+) -> tuple[dict[str, AppView], dict[str, Unreadable], str]:
+    """The views of all apps, the apps that have none, and how the file is damaged, if it is.
+
+    Raises sqlite3.Error when not even what was served last can be read.
+    """
     wrong: dict[str, str] = {}
+    views: dict[str, AppView] = {}
+    try:
+        _read(db, views, wrong)
+        damage = ""
+    except sqlite3.DatabaseError as error:
+        # Replicas that are not known would be started twice, so nothing is touched.
+        damage = f"it is damaged ({error}); restore a backup (turnout restore)"
+        served = [name for (name,) in db.execute("SELECT name FROM served")]
+        wrong |= dict.fromkeys((*views, *served), damage)
+    unreadable: dict[str, Unreadable] = {}
+    for owner, why in wrong.items():
+        view = views.pop(owner, None)
+        unreadable[owner] = Unreadable(why, view.replicas if view is not None else {})
+    return views, unreadable, damage
+
+
+def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:
     for name, doc in db.execute("SELECT name, doc FROM apps"):
         views[name] = AppView(_decoded(app_from, doc, name, f"app {name}", name, wrong))
     for name, owner, doc in db.execute("SELECT name, app, doc FROM revisions"):
@@ -42,11 +63,6 @@ def read_views(db: sqlite3.Connection) -> tuple[dict[str, AppView], dict[str, Un
         replica = _decoded(replica_from, doc, name, f"replica {name}", owner, wrong)
         if replica is not None:
             views.setdefault(owner, AppView(None)).replicas[name] = replica
-    unreadable: dict[str, Unreadable] = {}
-    for owner, why in wrong.items():
-        view = views.pop(owner, None)
-        unreadable[owner] = Unreadable(why, view.replicas if view is not None else {})
-    return views, unreadable
 
 
 def _decoded(

@@ -11,8 +11,9 @@ import fcntl
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ import orjson
 from control import domains
 from control.errors import Conflict, StoreUnavailable
 from control.journal import Record
-from control.resources import App, AppView, to_doc
+from control.resources import AppView
+from control.store.file import StateFile
 from control.store.reading import Unreadable, read_views
+from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
 from router.domains import Owners
 
@@ -48,23 +51,8 @@ log = logging.getLogger("turnout.control")
 
 _NOTHING = AppView(None)
 _LOCK_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A view to replace, what with, and the record of it: neither is there without the other."""
-
-    name: str
-    old: AppView
-    new: AppView
-    record: Record | None = None
-
-    @property
-    def is_void(self) -> bool:
-        """Whether both views are the same."""
-        old, new = self.old, self.new
-        same = old.app == new.app and old.revisions == new.revisions
-        return same and old.replicas == new.replicas
+_SETTLED_AT_ONCE = 200  # apps written in one go: some milliseconds
+_MOST_RECORDS = 1000  # of the journal that wait for a disk; the newest
 
 
 class Store:
@@ -83,15 +71,20 @@ class Store:
         path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         try:
             self._db = _open(path)
-            self._views, self.unreadable = read_views(self._db)
+            self._file = StateFile(path)
+            self._views, self.unreadable, self._damage = read_views(self._db)
         except BadSettings:
             self._lock.close()
             raise
         except sqlite3.DatabaseError as error:
             self._lock.close()
-            raise BadSettings(
-                f"state: {path} cannot be read ({error}); move it away and restore a copy"
-            ) from None
+            is_locked = "locked" in str(error)
+            what = "close the program that uses it" if is_locked else "restore a backup"
+            raise BadSettings(f"state: {path} cannot be read ({error}); {what}") from None
+        self.trouble = self._damage  # why the last write failed; empty when it did not
+        self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
+        self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
+        self._watchers: list[Callable[[str], None]] = []
         self.owners = Owners()  # of names and custom domains
         for name, view in list(self._views.items()):
             try:
@@ -102,13 +95,15 @@ class Store:
         for name, found in self.unreadable.items():
             log.error("event=quarantined app=%s reason=%r", name, found.why)
             self.owners.claim(name, self._hosts_served(name))
-        self.trouble = ""  # why the last write failed; empty when it did not
-        self._watchers: list[Callable[[str], None]] = []
         self.instance = self._once("instance", secrets.token_hex(8))
 
     def close(self) -> None:
         """Close the file and let another control plane have it."""
+        if self._lock.closed:
+            return
+        self.settle()
         self._db.close()
+        self._file.close()
         self._lock.close()
 
     # --- reading
@@ -147,26 +142,98 @@ class Store:
 
     def write_all(self, writes: Sequence[Write]) -> None:
         """Replace several views in one transaction, their records with them. Raises Conflict."""
+        changed = self._changed(writes)
+        if not changed:
+            return
+        with self._transaction() as db:
+            for write in changed:
+                write_view(db, self._unwritten.get(write.name, write.old), write)
+        for write in changed:
+            self._unwritten.pop(write.name, None)
+            self._show(write.name, write.new)
+        for write in changed:
+            self._tell(write.name)
+
+    def observe(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
+        """Replace an app's view by what was seen of it and what follows from that.
+
+        It holds from now on: a state that cannot be written is written when it can be again. What
+        a crash loses of it is seen again after the next start. Raises Conflict.
+        """
+        write = Write(name, old, new, record)
+        if not self.trouble:
+            try:
+                self.write_all([write])
+            except StoreUnavailable as error:
+                log.error("event=state_not_written reason=%r", error.message)
+            else:
+                return
+        if not self._changed([write]):
+            return
+        self._unwritten.setdefault(name, old)
+        if record is not None:
+            self._unwritten_records.append(record)
+        self._show(name, new)
+        self._tell(name)
+
+    def settle(self) -> None:
+        """After a write failed: try again, with what is only in memory. Else look at the file."""
+        if not self.trouble and not self._unwritten:
+            self.trouble = self._file.wrong()
+            return
+        names = list(self._unwritten)[:_SETTLED_AT_ONCE]
+        records = list(self._unwritten_records)
+        try:
+            with self._transaction() as db:
+                put_meta(db, "settled", str(len(names)))  # a write, also when nothing waits
+                for name in names:
+                    write_view(db, self._unwritten[name], Write(name, _NOTHING, self.view(name)))
+                for record in records:
+                    write_record(db, record)
+        except StoreUnavailable:
+            return
+        self._unwritten_records.clear()
+        for name in names:
+            del self._unwritten[name]
+
+    def _changed(self, writes: Sequence[Write]) -> list[Write]:
+        """The writes that change something. Raises Conflict if one was made from an older view."""
         for write in writes:
             self.check_readable(write.name)
             if self.view(write.name) is not write.old:
                 raise Conflict(f"app {write.name} was changed meanwhile; read it again and repeat")
-        changed = [write for write in writes if not write.is_void]
-        if not changed:
+        return [write for write in writes if not write.is_void]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; what became of it is in `trouble`. Raises StoreUnavailable."""
+        try:
+            if wrong := self._damage or self._file.wrong():
+                raise StoreUnavailable(f"the state cannot be written: {wrong}")
+            with _Transaction(self._db) as db:
+                yield db
+        except StoreUnavailable as error:
+            self._note(error.message)
+            raise
+        self._note("")
+
+    def _note(self, trouble: str) -> None:
+        if bool(trouble) == bool(self.trouble):
             return
-        with _Transaction(self._db) as db:
-            for write in changed:
-                _write(db, write)
-        for write in changed:
-            self._show(write.name, write.new)
-        for write in changed:
-            for watcher in self._watchers:
-                watcher(write.name)
+        self.trouble = trouble
+        # Whoever holds a lock is waited for once; after that the loop has other things to do.
+        self._db.execute(f"PRAGMA busy_timeout = {0 if trouble else int(_LOCK_S * 1000)}")
+        if not trouble:
+            log.info("event=state_written_again")
+
+    def _tell(self, name: str) -> None:
+        for watcher in self._watchers:
+            watcher(name)
 
     def discard(self, name: str) -> None:
         """Delete an app with a record that cannot be read; its replicas are left to drain."""
         found = self.unreadable[name]
-        with _Transaction(self._db) as db:
+        with self._transaction() as db:
             db.execute("DELETE FROM apps WHERE name = ?", (name,))
             db.execute("DELETE FROM revisions WHERE app = ?", (name,))
             for (replica,) in db.execute("SELECT name FROM replicas WHERE app = ?", (name,)):
@@ -175,8 +242,7 @@ class Store:
         self.owners.release(name, self._hosts_served(name))
         del self.unreadable[name]
         self._show(name, AppView(None, {}, found.replicas))
-        for watcher in self._watchers:
-            watcher(name)
+        self._tell(name)
 
     def _hosts_served(self, name: str) -> list[str]:
         """The custom domains of an app whose record does not say them."""
@@ -189,7 +255,7 @@ class Store:
 
     def put_served(self, bodies: Mapping[str, bytes | None]) -> None:
         """Keep what routers got last of some apps; None for an app that is gone."""
-        with _Transaction(self._db) as db:
+        with self._transaction() as db:
             put = [(name, body) for name, body in bodies.items() if body is not None]
             gone = [(name,) for name, body in bodies.items() if body is None]
             db.executemany("INSERT OR REPLACE INTO served VALUES (?, ?)", put)
@@ -205,11 +271,14 @@ class Store:
 
     def journal(self, app: str, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name."""
-        found = self._db.execute(
-            "SELECT number, at, app, who, note, doc FROM journal"
-            " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
-            (before, app, app, limit),
-        )
+        try:
+            found = self._db.execute(
+                "SELECT number, at, app, who, note, doc FROM journal"
+                " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
+                (before, app, app, limit),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the journal cannot be read ({error})") from error
         return [
             Record(name, who, note, **orjson.loads(doc), number=number, at=at)
             for number, at, name, who, note, doc in found
@@ -217,19 +286,24 @@ class Store:
 
     def put_meta(self, key: str, value: str) -> None:
         """Remember a value under a key."""
-        with _Transaction(self._db) as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        with self._transaction() as db:
+            put_meta(db, key, value)
 
     def meta(self, key: str) -> str | None:
         """The value under a key."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        try:
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error:
+            if self._damage:  # what can be read is served, and nothing is written
+                return None
+            raise
         return str(row[0]) if row else None
 
     # --- opening
 
     def _once(self, key: str, value: str) -> str:
         known = self.meta(key)
-        if known is None:
+        if known is None and not self._damage:
             self.put_meta(key, value)
         return known or value
 
@@ -274,47 +348,16 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        # A full disk has no room for the log's index, which is a file; alone, SQLite keeps it in
+        # memory. What is there can be read then.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")  # acknowledged means it survives a power cut too
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-
-
-def _write(db: sqlite3.Connection, write: Write) -> None:
-    old, new, record = write.old, write.new, write.record
-    _write_app(db, write.name, old.app, new.app)
-    _write_many(db, "revisions", write.name, old.revisions, new.revisions)
-    _write_many(db, "replicas", write.name, old.replicas, new.replicas)
-    if record is not None:
-        doc = orjson.dumps({"changes": record.changes, "state": record.state})
-        values = (record.at, record.app, record.who, record.note, doc)
-        db.execute("INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values)
-
-
-def _write_app(db: sqlite3.Connection, name: str, old: App | None, new: App | None) -> None:
-    if new == old:
-        return
-    if new is None:
-        db.execute("DELETE FROM apps WHERE name = ?", (name,))
-        return
-    db.execute("INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new))))
-
-
-def _write_many(
-    db: sqlite3.Connection,
-    table: str,
-    app: str,
-    old: dict[str, Any],
-    new: dict[str, Any],
-) -> None:
-    gone: Iterable[tuple[str]] = [(name,) for name in old if name not in new]
-    put = [
-        (name, app, orjson.dumps(to_doc(resource)))
-        for name, resource in new.items()
-        if old.get(name) is not resource
-    ]
-    db.executemany(f"DELETE FROM {table} WHERE name = ?", gone)  # noqa: S608 - our own names
-    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", put)  # noqa: S608

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,3 +75,31 @@ def test_a_bad_record_costs_its_own_app_and_is_named(
         assert because in text
     assert 'turnout_quarantined{app="shop"} 1.0' in control.call("GET", "/metrics")[1]
     assert because in control.must("GET", "/v1/apps")["quarantined"]["shop"]
+
+
+def test_with_a_state_that_cannot_be_written_replicas_are_restarted_and_health_says_so(
+    plane: Plane,
+) -> None:
+    control = plane.control
+    other = sqlite3.connect(plane.state / "s" / "control.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        status, answer = put(control, "blog", "v2")
+        assert (status, answer["error"]["code"]) == (503, "StoreUnavailable")
+        assert control.call("GET", "/readyz")[0] == 503
+        assert "cannot be written" in control.call("GET", "/healthz")[1]
+
+        (pid,) = replicas_of(plane, "shop")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: replicas_of(plane, "shop") not in ([], [pid]))
+        until(lambda: plane.answers("shop") == "shop--v1")
+        assert plane.answers("blog") == "blog--v1"
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    until(lambda: control.call("GET", "/readyz") == (200, "ready\n"))
+    plane.deploy("blog", "v2")
+
+
+def replicas_of(plane: Plane, app: str) -> list[int]:
+    return marked(plane.state, also=f"CONTAINER_APP_NAME={app}".encode())
