@@ -23,7 +23,7 @@ class Health:
         """What keeps the control plane from doing what it is asked: it is not ready then."""
         found = [] if self.publisher.is_published else ["no table yet"]
         if self._store.trouble:
-            found.append(f"the state cannot be written: {self._store.trouble}")
+            found.append(self._store.trouble)
         now = time.monotonic()
         for name, behind_since in self.publisher.behind().items():
             if now - behind_since > _BEHIND_S:

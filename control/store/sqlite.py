@@ -81,7 +81,7 @@ class Store:
             is_locked = "locked" in str(error)
             what = "close the program that uses it" if is_locked else "restore a backup"
             raise BadSettings(f"state: {path} cannot be read ({error}); {what}") from None
-        self.trouble = self._damage  # why the last write failed; empty when it did not
+        self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
         self._watchers: list[Callable[[str], None]] = []
@@ -179,7 +179,7 @@ class Store:
     def settle(self) -> None:
         """After a write failed: try again, with what is only in memory. Else look at the file."""
         if not self.trouble and not self._unwritten:
-            self.trouble = self._file.wrong()
+            self.trouble = _unwritable(self._file.wrong())
             return
         names = list(self._unwritten)[:_SETTLED_AT_ONCE]
         records = list(self._unwritten_records)
@@ -209,7 +209,7 @@ class Store:
         """All or nothing; what became of it is in `trouble`. Raises StoreUnavailable."""
         try:
             if wrong := self._damage or self._file.wrong():
-                raise StoreUnavailable(f"the state cannot be written: {wrong}")
+                raise StoreUnavailable(_unwritable(wrong))
             with _Transaction(self._db) as db:
                 yield db
         except StoreUnavailable as error:
@@ -332,14 +332,29 @@ class _Transaction:
             raise _unavailable(error) from error
 
 
+def _unwritable(wrong: str) -> str:
+    return f"the state cannot be written: {wrong}" if wrong else ""
+
+
 def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
     return StoreUnavailable(f"the state cannot be written ({error}); nothing was changed")
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _opened(path)
+    except sqlite3.OperationalError:
+        # A full disk has no room for the index of the log, which is a file of its own. Alone on
+        # the file SQLite keeps that in memory, so what is there can be read.
+        return _opened(path, is_alone=True)
+
+
+def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
     # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
     db = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_S)
     try:
+        if is_alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         _prepare(db, path)
     except BaseException:
         db.close()
@@ -348,13 +363,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError:
-        # A full disk has no room for the log's index, which is a file; alone, SQLite keeps it in
-        # memory. What is there can be read then.
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")  # acknowledged means it survives a power cut too
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
