@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from control import domains, journal, label_history
 from control.dry_run import Preview, Previewed, preview
 from control.errors import Conflict, NotFound, PreconditionFailed
 from control.resources import AppView, replace
-from control.store import Store, Write
+from control.store import Store, Write, rows_of
+from control.turn import Turn
 
 Command = Callable[[AppView, float], AppView]
 
@@ -23,6 +24,7 @@ class Draft:
         self._now = time.time()
         self._old: dict[str, AppView] = {}
         self._new: dict[str, AppView] = {}
+        self._made: dict[str, Write] = {}
 
     def view(self, name: str) -> AppView:
         """An app as it would be."""
@@ -42,7 +44,23 @@ class Draft:
             return old  # asking twice for the same is no change
         self._old.setdefault(name, old)
         self._new[name] = new
+        self._made.pop(name, None)
         return new
+
+    def take_stale(self) -> set[str]:
+        """The apps that somebody else changed meanwhile; nothing is drafted for them any more."""
+        stale = {name for name, old in self._old.items() if self._store.view(name) is not old}
+        for name in stale:
+            del self._old[name], self._new[name]
+            self._made.pop(name, None)
+        return stale
+
+    async def make(self, turn: Turn) -> None:
+        """Make what will be written, so that `commit` has little left to do."""
+        for name in list(self._new):
+            if name not in self._made:
+                self._make(name)
+                await turn.over()
 
     def commit(self) -> None:
         """Record everything; in a dry run raises Previewed instead.
@@ -54,22 +72,23 @@ class Draft:
         caller = journal.CALLER.get()
         if caller is not None and caller.is_dry_run:
             raise Previewed({name: self._preview(name) for name in self._new})
-        self._store.write_all(list(self._writes()))
+        self._store.write_all([self._made.get(name) or self._make(name) for name in self._new])
 
     def _preview(self, name: str) -> Preview:
         return preview(self._old[name], self._new[name], self._domain, self._now)
 
-    def _writes(self) -> Iterator[Write]:
-        for name, new in self._new.items():
-            old = self._old[name]
-            if new.app is not None:
-                version = old.app.version + 1 if old.app is not None else 1
-                new = AppView(
-                    replace(new.app, version=version, problem=""), new.revisions, new.replicas
-                )
-                new = label_history.follow(old, new, self._now)
-            self._new[name] = new
-            yield Write(name, old, new, journal.record(name, old, new, self._now))
+    def _make(self, name: str) -> Write:
+        old, new = self._old[name], self._new[name]
+        if new.app is not None:
+            version = old.app.version + 1 if old.app is not None else 1
+            new = AppView(
+                replace(new.app, version=version, problem=""), new.revisions, new.replicas
+            )
+            new = label_history.follow(old, new, self._now)
+        self._new[name] = new
+        write = Write(name, old, new, journal.record(name, old, new, self._now))
+        made = self._made[name] = replace(write, rows=rows_of(old, write))
+        return made
 
 
 def existing(name: str, command: Command) -> Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -32,6 +33,8 @@ from router.admin_server import AdminServer
 from router.parent import on_parent_gone
 
 log = logging.getLogger("turnout.control")
+
+_GC_THRESHOLD = (20_000, 20, 50)  # a change of one app is some thousand objects
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:
@@ -124,8 +127,12 @@ class Plane:
 async def run(settings: ControlSettings) -> None:
     """Run a control plane until SIGTERM or SIGINT."""
     stop, upgrade = _signals()
+    gc.disable()  # what is read now stays: to look through it again and again takes seconds
     plane = Plane(settings)
     await plane.reconciler.recover()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLD)
+    gc.enable()
     loop_task = asyncio.create_task(plane.reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())
     try:

@@ -24,6 +24,7 @@ from control.resources import AppView, Replica, ReplicaState, Revision
 from control.runtime import Exit, Launch, Runtime, StartFailed
 from control.settings import ControlSettings
 from control.store import Store
+from control.turn import Turn
 from router.hosts import revision_host
 
 log = logging.getLogger("turnout.control")
@@ -31,22 +32,8 @@ log = logging.getLogger("turnout.control")
 _SUFFIX_LENGTH = 5  # of a replica's name
 _RETRY_S = 1.0  # after the store failed
 _PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
-_TURN_S = 0.005  # of work, after which others have their turn
 _KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
 _S = ReplicaState
-
-
-class Turn:
-    """Bounds how long a row of small things holds up everybody else on the loop."""
-
-    def __init__(self) -> None:
-        self._ends_at = time.monotonic() + _TURN_S
-
-    async def over(self) -> None:
-        """Let others go first once the turn has been long enough."""
-        if time.monotonic() > self._ends_at:
-            await asyncio.sleep(0)
-            self._ends_at = time.monotonic() + _TURN_S
 
 
 class Reconciler:

@@ -18,8 +18,10 @@ from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
 from control.store import Store
 from control.template import Template
+from control.turn import Turn
 from router.snapshot import Fault
 
+_DRAFTS = 3  # of a transaction in turns, before it is made in one go
 _NEWEST = 1 << 62  # above every record's number
 BodyOf = Callable[[AppView], AppBody]
 
@@ -110,6 +112,25 @@ class Service:
         draft = Draft(self._store, self.domain)
         for change in changes:
             self._draft(draft, change)
+        draft.commit()
+        return [draft.view(_known(draft, change.app)) for change in changes]
+
+    async def transact_in_turns(self, changes: Sequence[Change]) -> list[AppView]:
+        """The same without holding up others; what they change meanwhile is drafted again."""
+        draft, turn = Draft(self._store, self.domain), Turn()
+        todo = list(changes)
+        for attempt in range(_DRAFTS + 1):
+            is_last = attempt == _DRAFTS  # then nobody gets in between
+            for change in todo:
+                self._draft(draft, change)
+                if not is_last:
+                    await turn.over()
+            if not is_last:
+                await draft.make(turn)
+            stale = draft.take_stale()
+            todo = [change for change in changes if change.app.lower() in stale]
+            if not todo:
+                break
         draft.commit()
         return [draft.view(_known(draft, change.app)) for change in changes]
 

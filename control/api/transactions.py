@@ -13,6 +13,7 @@ from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
 from control.service import Change
+from control.turn import Turn
 
 
 class ChangeBody(Model):
@@ -56,10 +57,15 @@ class TransactionBody(Model):
 
 async def transact(request: web.Request) -> web.Response:
     """POST /v1/transactions."""
-    service = request.app[SERVICE]
+    service, turn = request.app[SERVICE], Turn()
     body = decode(TransactionBody, await body_of(request))
-    views = service.transact([change.change(service.domain) for change in body.changes])
-    shown = {
-        view.app.name: app_wire(view, service.domain) for view in views if view.app is not None
-    }
+    changes = []
+    for change in body.changes:
+        changes.append(change.change(service.domain))
+        await turn.over()
+    shown = {}
+    for view in await service.transact_in_turns(changes):
+        if view.app is not None:
+            shown[view.app.name] = app_wire(view, service.domain)
+        await turn.over()
     return reply({"value": list(shown.values())})

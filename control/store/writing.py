@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import orjson
 
 from control.journal import Record
 from control.resources import App, AppView, to_doc
+
+Rows = tuple[tuple[str, tuple[Any, ...]], ...]  # statements with their values
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Write:
     old: AppView
     new: AppView
     record: Record | None = None
+    rows: Rows | None = None  # what is written, if it was made beforehand
 
     @property
     def is_void(self) -> bool:
@@ -32,45 +35,54 @@ class Write:
 
 def write_view(db: sqlite3.Connection, old: AppView, write: Write) -> None:
     """Write what differs from `old`, which is what is on disk."""
-    new = write.new
-    _write_app(db, write.name, old.app, new.app)
-    _write_many(db, "revisions", write.name, old.revisions, new.revisions)
-    _write_many(db, "replicas", write.name, old.replicas, new.replicas)
-    if write.record is not None:
-        write_record(db, write.record)
+    is_made = write.rows is not None and old is write.old
+    for statement, values in (write.rows or ()) if is_made else rows_of(old, write):
+        db.execute(statement, values)
 
 
 def write_record(db: sqlite3.Connection, record: Record) -> None:
-    doc = orjson.dumps({"changes": record.changes, "state": record.state})
-    values = (record.at, record.app, record.who, record.note, doc)
-    db.execute("INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values)
+    """Write a record of the journal."""
+    db.execute(*_record(record))
 
 
 def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
+    """Write a value under a key."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
-def _write_app(db: sqlite3.Connection, name: str, old: App | None, new: App | None) -> None:
-    if new == old:
-        return
-    if new is None:
-        db.execute("DELETE FROM apps WHERE name = ?", (name,))
-        return
-    db.execute("INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new))))
-
-
-def _write_many(
-    db: sqlite3.Connection,
-    table: str,
-    app: str,
-    old: dict[str, Any],
-    new: dict[str, Any],
-) -> None:
-    gone: Iterable[tuple[str]] = [(name,) for name in old if name not in new]
-    put = [
-        (name, app, orjson.dumps(to_doc(resource)))
-        for name, resource in new.items()
-        if old.get(name) is not resource
+def rows_of(old: AppView, write: Write) -> Rows:
+    """What makes the rows of `old` those of a write; most of the work of writing it."""
+    name, new = write.name, write.new
+    rows = [
+        *_app(name, old.app, new.app),
+        *_many("revisions", name, old.revisions, new.revisions),
+        *_many("replicas", name, old.replicas, new.replicas),
     ]
-    db.executemany(f"DELETE FROM {table} WHERE name = ?", gone)  # noqa: S608 - our own names
-    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", put)  # noqa: S608
+    if write.record is not None:
+        rows.append(_record(write.record))
+    return tuple(rows)
+
+
+def _record(record: Record) -> tuple[str, tuple[Any, ...]]:
+    doc = orjson.dumps({"changes": record.changes, "state": record.state})
+    values = (record.at, record.app, record.who, record.note, doc)
+    return "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
+
+
+def _app(name: str, old: App | None, new: App | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    if new is None and old is not None:
+        yield "DELETE FROM apps WHERE name = ?", (name,)
+    elif new is not None and new != old:
+        yield "INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new)))
+
+
+def _many(
+    table: str, app: str, old: dict[str, Any], new: dict[str, Any]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name in old:
+        if name not in new:
+            yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names
+    for name, resource in new.items():
+        if old.get(name) is not resource:
+            values = (name, app, orjson.dumps(to_doc(resource)))
+            yield f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", values  # noqa: S608
