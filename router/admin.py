@@ -112,7 +112,9 @@ class Admin:
         return web.Response(status=503, text=f"{ready} of {wanted} workers route: {why}\n")
 
     async def _table(self, _: web.Request) -> web.Response:
-        body = orjson.dumps(dataclasses.asdict(self._supervisor.snapshot))
+        wire = dataclasses.asdict(dataclasses.replace(self._supervisor.snapshot, delta=None))
+        del wire["delta"]
+        body = orjson.dumps(wire)
         return web.Response(body=body, content_type="application/json")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from router.admission import Admission, News
-from router.snapshot import App, Snapshot, content_hash, digest
+from router.snapshot import App, Delta, Snapshot, content_hash, digest
 from router.validate import check_app, domain_problem
 
 log = logging.getLogger("turnout.router")
@@ -27,6 +27,7 @@ class Received:
         self.epoch = ""
         self.version = 0
         self.is_delta = False  # whether the last thing that was taken was one
+        self._delta: Delta | None = None
         self._bodies: dict[str, bytes] = {}
         self._total = 0
         self._admission = Admission()
@@ -54,6 +55,7 @@ class Received:
             version=self.version,
             epoch=self.epoch,
             refused=dict(self.refused),
+            delta=self._delta,
         )
 
     def whole(self) -> bytes:
@@ -90,7 +92,7 @@ class Received:
         changed = {k: body for k, body in bodies.items() if self._bodies.get(k) != body}
         gone = dict.fromkeys(self._bodies.keys() - bodies.keys(), None)
         self._begin(wire, domain, total)
-        self._bodies = bodies
+        self._bodies, self._delta = bodies, None
         self._admit(changed | gone, domain)
         for name, body in _named(wire.get("kept", ()), "kept"):
             app = _news(name, body, domain)
@@ -109,23 +111,30 @@ class Received:
                 total -= digest(self._bodies[name])
         if content_hash(total) != wire["hash"]:
             return "the changes do not lead to the table that their hash names"
-        self._begin(wire, self.domain, total)
         self._bodies.update(changed)
         for name in gone:
             del self._bodies[name]
-        self._admit(changed | dict.fromkeys(gone, None), self.domain)
+        before = (self.epoch, self.version)
+        self._begin(wire, self.domain, total)
+        routed = self._admit(changed | dict.fromkeys(gone, None), self.domain)
+        self._delta = Delta(
+            *before,
+            changed=tuple(app for app in routed.values() if app is not None),
+            dropped=tuple(name for name, app in routed.items() if app is None),
+        )
         return ""
 
     def _begin(self, wire: Any, domain: str, total: int) -> None:
         self.domain, self._total = domain, total
         self.epoch, self.version = wire["epoch"], wire["version"]
 
-    def _admit(self, changed: Mapping[str, bytes | None], domain: str) -> None:
+    def _admit(self, changed: Mapping[str, bytes | None], domain: str) -> dict[str, App | None]:
         known = dict(self.refused)
-        self._admission.admit({name: _news(name, b, domain) for name, b in changed.items()})
+        routed = self._admission.admit({n: _news(n, b, domain) for n, b in changed.items()})
         for name, why in self.refused.items():
             if known.get(name) != why:
                 log.error("event=app_refused app=%s reason=%r", name, why)
+        return routed
 
 
 def _check_head(wire: Any) -> None:

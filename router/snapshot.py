@@ -62,6 +62,16 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
+class Delta:
+    """What differs from the table of an epoch and version."""
+
+    epoch: str
+    version: int
+    changed: tuple[App, ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole table. `version` rises within an `epoch`, which is one run of a control plane."""
 
@@ -71,6 +81,7 @@ class Snapshot:
     epoch: str = ""
     problems: tuple[str, ...] = ()  # contradictions that discovery settled by its rule
     refused: Mapping[str, str] = field(default_factory=dict)  # app to why its newest version was
+    delta: Delta | None = None  # for who has the table before; without it, all is compared
 
 
 def digest(body: bytes) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -181,6 +182,8 @@ class ControlSource:
             self._refusals += 1
             return f"the control plane's table was refused: {wrong}"
         self._refusals = 0
+        if not self._received.is_delta:
+            gc.freeze()  # it stays: collections would look through 10,000 apps again and again
         return self._received.snapshot()
 
     async def _settle(self, body: bytes) -> None:

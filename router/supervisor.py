@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -205,19 +205,15 @@ class Supervisor:
     async def _take(self, snapshot: Snapshot) -> None:
         """Hand a table to every worker; they only get what differs."""
         started = time.perf_counter()
-        apps = {app.name: app for app in snapshot.apps}
-        if snapshot.domain == self.snapshot.domain:
-            changed = [a for name, a in apps.items() if _differs(a, self._apps.get(name))]
-        else:
-            changed = list(apps.values())
-        dropped = [name for name in self._apps if name not in apps]
-        self.snapshot, self._apps = snapshot, apps
+        changed, dropped = self._follow_up(snapshot)
+        self.snapshot = snapshot
         for worker in self._workers:
             worker.send_table(snapshot, changed, dropped)
         while not self.is_ready() and not self._stop.is_set():
             self._news.clear()
             await self._news.wait()
-        self._retired.forget({*apps, UNKNOWN_APP})
+        if dropped:
+            self._retired.forget({*self._apps, UNKNOWN_APP})
         self.reloads.succeeded += 1
         self.reloads.is_refused = False
         self.reloads.last_success = time.time()
@@ -225,11 +221,25 @@ class Supervisor:
         log.info(
             "event=table_taken version=%d apps=%d changed=%d dropped=%d ms=%.1f",
             snapshot.version,
-            len(apps),
+            len(self._apps),
             len(changed),
             len(dropped),
             self.reloads.last_seconds * 1000,
         )
+
+    def _follow_up(self, snapshot: Snapshot) -> tuple[Sequence[App], Sequence[str]]:
+        """What a table changes and drops of the one in force."""
+        delta, here = snapshot.delta, self.snapshot
+        if delta is not None and (delta.epoch, delta.version) == (here.epoch, here.version):
+            for app in delta.changed:
+                self._apps[app.name] = app
+            for name in delta.dropped:
+                self._apps.pop(name, None)
+            return delta.changed, delta.dropped
+        old, self._apps = self._apps, {app.name: app for app in snapshot.apps}
+        is_same = snapshot.domain == here.domain
+        changed = [a for n, a in self._apps.items() if not is_same or _differs(a, old.get(n))]
+        return changed, [name for name in old if name not in self._apps]
 
     def is_ready(self) -> bool:
         """Whether every worker routes by the table in force."""

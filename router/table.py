@@ -1,7 +1,8 @@
 """Snapshot to routing table: labels, revisions and custom domains expanded to plain hosts.
 
-A table is never changed; a new one is built beside it and takes its place by one assignment.
-Routes of unchanged apps are the same objects in both. A look-up is one dict hit.
+Routes are never changed; an app that changed gets new ones, compiled beside the table. The next
+table takes over the dicts of the one before and changes what differs, within one turn of the
+loop: a swap costs what changed and not what there is. A look-up is one dict hit.
 """
 
 from __future__ import annotations
@@ -114,7 +115,10 @@ class AppRoutes:
 
 
 class RoutingTable:
-    """An immutable table; `version` and `epoch` name the snapshot it was made from."""
+    """One version of the table; `version` and `epoch` name the snapshot it was made from.
+
+    Once a newer one was made from it, only that one may be used.
+    """
 
     __slots__ = ("apps", "domain", "epoch", "hosts", "version", "wildcards")
 
@@ -210,8 +214,10 @@ class Compiler:
         changed: Iterable[AppRoutes],
         dropped: Iterable[str] = (),
     ) -> RoutingTable:
-        """The table after `old` with some apps changed and some gone."""
-        apps, hosts, wildcards = dict(old.apps), dict(old.hosts), old.wildcards
+        """The table after `old`, with some apps changed and some gone; `old` is used up."""
+        is_first = not old.version
+        apps, hosts = ({}, {}) if is_first else (old.apps, old.hosts)
+        wildcards = old.wildcards
         new = {routes.spec.name: routes for routes in changed}
         for name in (*dropped, *new):
             gone = apps.pop(name, None)
@@ -228,7 +234,7 @@ class Compiler:
     def retire(self, old: AppRoutes, new: AppRoutes | None) -> None:
         """After the swap: replicas and revisions that only the old routes name have left."""
         for replica in old.replicas - (new.replicas if new else set()):
-            replica.depart()
+            self._registry.depart(replica)
         for stats in old.stats - (new.stats if new else set()):
             stats.left_at = time.monotonic()
         self._registry.forget_departed()

@@ -129,19 +129,18 @@ class Worker:
         assert edge is not None
         assert compiler is not None
         staged, self._staged = self._staged, {}
-        old = edge.table
+        names = (*message["dropped"], *staged)
+        old = {name: edge.table.apps[name] for name in names if name in edge.table.apps}
         edge.table = compiler.table(
-            old,
+            edge.table,
             domain=message["domain"],
             version=message["version"],
             epoch=message["epoch"],
             changed=staged.values(),
             dropped=message["dropped"],
         )
-        for name in (*message["dropped"], *staged):
-            gone = old.apps.get(name)
-            if gone is not None:
-                compiler.retire(gone, staged.get(name))
+        for name, gone in old.items():
+            compiler.retire(gone, staged.get(name))
         gc.freeze()
         self._channel.send(
             {"type": "applied", "version": edge.table.version, "epoch": edge.table.epoch}
