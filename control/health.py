@@ -14,8 +14,15 @@ _BEHIND_S = 5.0  # a router that lacks the table for this long is behind; most n
 class Health:
     """Asks the parts; nothing is kept."""
 
-    def __init__(self, store: Store, publisher: Publisher, quarantine: Quarantine) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        quarantine: Quarantine,
+        behind_s: float = _BEHIND_S,
+    ) -> None:
         self._store = store
+        self._behind_s = behind_s
         self.publisher = publisher
         self.quarantine = quarantine
 
@@ -26,7 +33,7 @@ class Health:
             found.append(self._store.trouble)
         now = time.monotonic()
         for name, behind_since in self.publisher.behind().items():
-            if now - behind_since > _BEHIND_S:
+            if now - behind_since >= self._behind_s:
                 found.append(f"router {name} has not applied the table in force")
         return found
 

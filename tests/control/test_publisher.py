@@ -10,7 +10,9 @@ import orjson
 import pytest
 
 from control import commands
+from control.health import Health
 from control.publisher import Publisher
+from control.quarantine import Quarantine
 from control.resources import replace
 from control.store import Store
 from router.received import Received
@@ -218,3 +220,24 @@ def test_a_silent_router_is_waited_for_until_its_lease_ends(store: Store) -> Non
     assert publisher.can_stop(leave(publisher, world))
     publisher.hear("there", publisher.epoch, 0, {}, is_connected=lambda: True)
     assert not publisher.can_stop(leave(publisher, world))
+
+
+def test_health_names_a_router_that_is_behind_and_what_a_router_refuses(
+    store: Store, publisher: Publisher
+) -> None:
+    health = Health(store, publisher, Quarantine(store, publisher), behind_s=0.0)
+    assert health.failures() == ["no table yet"]
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+
+    def report(version: int, refused: dict[str, str]) -> None:
+        epoch, there = publisher.epoch, lambda: True
+        publisher.hear("one", epoch, version, {}, is_connected=there, refused=refused)
+
+    report(publisher.version, {})
+    assert health.failures() == []
+    leave(publisher, world)
+    assert health.failures() == ["router one has not applied the table in force"]
+    report(publisher.version, {"shop": "its weights sum to 120"})
+    assert health.failures() == []
+    assert health.notes() == ["router one refuses app shop: its weights sum to 120"]
