@@ -8,12 +8,13 @@ from aiohttp import web
 from pydantic import BeforeValidator
 
 from control.api import bodies
-from control.api.keys import RECONCILER, SERVICE
+from control.api.keys import RECONCILER, RENDERED, SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
 from control.resources import AppView
 from control.schema import Mode
+from control.turn import Turn
 
 
 class ModeBody(Model):
@@ -34,8 +35,13 @@ def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Res
 
 async def list_apps(request: web.Request) -> web.Response:
     """GET /v1/apps; `quarantined` names those that are served as they were, and why."""
-    service = request.app[SERVICE]
-    answer: dict[str, Any] = {"value": [app_wire(view, service.domain) for view in service.apps()]}
+    service, rendered, turn = request.app[SERVICE], request.app[RENDERED], Turn()
+    apps, shown = service.apps(), []
+    rendered.keep(len(apps))
+    for view in apps:
+        shown.append(rendered.app(view, service.domain))
+        await turn.over()
+    answer: dict[str, Any] = {"value": shown}
     if quarantined := request.app[RECONCILER].quarantine.all():
         answer["quarantined"] = quarantined
     return reply(answer)
