@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from control.errors import Conflict, Invalid
+from control.errors import Invalid
 from control.resources import AppView
 from router.domains import Owners, host_problem
 
@@ -35,8 +35,8 @@ def follow(owners: Owners, name: str, old: AppView, new: AppView) -> None:
 def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppView]]) -> None:
     """Whether all changed apps can have their domains, each given as (old, new) by name.
 
-    Together, so that two apps can exchange a domain. Raises Invalid, and Conflict that names the
-    owner. What an app had before is not asked about again.
+    Together, so that two apps can exchange a domain. Raises Invalid, which names the owner. What
+    an app had before is not asked about again.
     """
     for name, (old, _) in changes.items():
         if old.app is not None:
@@ -63,4 +63,4 @@ def _check_one(owners: Owners, domain: str, name: str, added: set[str]) -> None:
         if wrong := host_problem(host, domain):
             raise Invalid(f"custom domain {wrong}")
     if rival := owners.conflict(name, sorted(added)):
-        raise Conflict(f"{rival}; remove it there first, or choose another")
+        raise Invalid(f"{rival}; remove it there first, or choose another")

@@ -65,7 +65,7 @@ class Draft:
     def commit(self) -> None:
         """Record everything; in a dry run raises Previewed instead.
 
-        Raises Invalid and Conflict for custom domains that an app cannot have.
+        Raises Invalid for custom domains that an app cannot have.
         """
         changed = {name: (self._old[name], new) for name, new in self._new.items()}
         domains.check(self._store.owners, self._domain, changed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from control.errors import Conflict, Invalid
+from control.errors import Invalid
 from control.runtime.endpoint import EndpointRuntime
 from control.service import Change, Service
 from control.store import Store
@@ -41,14 +41,14 @@ def test_the_domain_of_another_app_is_refused_by_its_owners_name(
 ) -> None:
     put(service, "blog", "blog.example.com", "*.example.org")
 
-    with pytest.raises(Conflict, match="app blog"):
+    with pytest.raises(Invalid, match="app blog"):
         put(service, "shop", host)
     put(service, "shop", "shop.example.com")
 
 
 def test_an_app_cannot_be_named_like_a_custom_domain(service: Service) -> None:
     put(service, "blog", "shop")
-    with pytest.raises(Conflict, match="custom domain of app blog"):
+    with pytest.raises(Invalid, match="custom domain of app blog"):
         put(service, "shop")
 
 
@@ -65,13 +65,13 @@ def test_two_apps_exchange_a_domain_in_one_transaction(service: Service) -> None
     put(service, "shop", "b.example.com")
 
     service.transact([a_change("blog", "b.example.com"), a_change("shop", "a.example.com")])
-    with pytest.raises(Conflict, match="app blog"):
+    with pytest.raises(Invalid, match="app blog"):
         put(service, "able", "b.example.com")
 
 
 def test_a_transaction_gives_a_domain_to_one_app_only(service: Service) -> None:
     changes = [a_change("blog", "a.example.com"), a_change("shop", "a.example.com")]
-    with pytest.raises(Conflict, match="app blog"):
+    with pytest.raises(Invalid, match="app blog"):
         service.transact(changes)
     put(service, "able", "a.example.com")  # nothing of it was kept
 
@@ -81,9 +81,9 @@ def test_a_rollback_does_not_take_a_domain_that_another_app_has_by_now(service: 
     put(service, "shop")
     put(service, "blog", "a.example.com")
 
-    with pytest.raises(Conflict, match="app blog"):
+    with pytest.raises(Invalid, match="app blog"):
         service.roll_back("shop")
     service.delete("blog")
     service.roll_back("shop")
-    with pytest.raises(Conflict, match="app shop"):
+    with pytest.raises(Invalid, match="app shop"):
         put(service, "blog", "a.example.com")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from control.errors import Conflict
+from control.errors import Invalid
 from control.resources import AppView
 from control.runtime.endpoint import EndpointRuntime
 from control.schema import AppBody, CustomDomain, Ingress
@@ -66,7 +66,7 @@ async def test_others_have_their_turns_and_their_changes_are_kept(service: Servi
 
 async def test_all_or_none_of_it_is_done(service: Service) -> None:
     changes = [with_domain(n, "same.example.com" if n > MANY - 3 else "") for n in range(MANY)]
-    with pytest.raises(Conflict, match=r"same\.example\.com"):
+    with pytest.raises(Invalid, match=r"same\.example\.com"):
         await service.transact_in_turns(changes)
 
     for view in service.apps():

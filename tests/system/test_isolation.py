@@ -43,7 +43,7 @@ def edit(state: Path, app: str, **changes: Any) -> None:
 
 def test_a_domain_of_another_app_is_refused_and_routers_go_on(plane: Plane) -> None:
     status, answer = put(plane.control, "thief", "v1", "blog")
-    assert (status, answer["error"]["code"]) == (409, "Conflict")
+    assert (status, answer["error"]["code"]) == (400, "InvalidParameterValue")
     assert "app blog" in answer["error"]["message"]
 
     plane.deploy("blog", "v2")
