@@ -192,19 +192,19 @@ def test_several_apps_change_together_or_not_at_all(control: Turnout) -> None:
     assert control.call("POST", "/v1/transactions", both)[0] == 412
     assert control.must("GET", "/v1/apps") == before
 
-    version = control.must("GET", "/table")["version"]
+    def hosts() -> tuple[int, dict[str, list[str]]]:
+        table = control.must("GET", "/table")
+        return table["version"], {a["name"]: a["hosts"] for a in table["apps"] if a["hosts"]}
+
     moved = {"configuration": {"ingress": {"customDomains": [{"name": "a.example"}]}}}
     control.must("PATCH", "/v1/apps/shop", moved)
+    until(lambda: hosts()[1] == {"shop": ["a.example"]})
+    version, _ = hosts()
     taken = {"configuration": {"ingress": {"customDomains": []}}}
     swap = [change(method="PATCH", body=taken), change(app="blog", method="PATCH", body=moved)]
     control.must("POST", "/v1/transactions", {"changes": swap})
-    hosts = until(
-        lambda: (
-            (table := control.must("GET", "/table"))["version"] > version
-            and {app["name"]: app["hosts"] for app in table["apps"] if app["hosts"]}
-        )
-    )
-    assert hosts == {"blog": ["a.example"]}
+    until(lambda: hosts()[0] > version)
+    assert hosts()[1] == {"blog": ["a.example"]}
     gone = control.must(
         "POST", "/v1/transactions", {"changes": [{"app": "shop", "method": "DELETE"}]}
     )
