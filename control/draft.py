@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from control import journal, label_history
+from control.commands import is_same
 from control.dry_run import Preview, Previewed, preview
 from control.errors import Conflict, NotFound, PreconditionFailed
 from control.resources import AppView, replace
@@ -42,7 +43,7 @@ class Draft:
         if not may_interrupt:
             _refuse_while_restoring(old)
         new = command(old, self._now)
-        if _is_same(old, new):
+        if is_same(old, new):
             return old  # asking twice for the same is no change
         self._old.setdefault(name, old)
         self._new[name] = new
@@ -80,17 +81,6 @@ def existing(name: str, command: Command) -> Command:
         return command(view, now)
 
     return checked
-
-
-def _is_same(old: AppView, new: AppView) -> bool:
-    """Whether a command changed nothing: a default that is spelled out is no change either."""
-    if old.app is None or new.app is None:
-        return old.app is new.app
-    if old.revisions != new.revisions:
-        return False
-    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
-    was, now = old.app.configuration, new.app.configuration
-    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
 
 
 def _match(view: AppView, if_match: str) -> None:

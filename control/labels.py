@@ -48,6 +48,13 @@ def entered(view: AppView, ingress: Ingress | None, target: str) -> Ingress:
     return ingress.model_copy(update={"traffic": (rule,)})
 
 
+def awaited(app: App, target: str) -> dict[str, str]:
+    """The labels on their way when single mode is left while a revision was about to take over."""
+    holder = traffic.holder(traffic.rules_of(app), target) if target else None
+    is_moving = holder is not None and app.candidate not in ("", holder.revision_name)
+    return {target: app.candidate} if is_moving else {}
+
+
 def aim(view: AppView, revision: str, label: str) -> AppView:
     """Let a revision have a label as soon as it is ready. Raises Invalid, Conflict."""
     app = view.app
@@ -65,6 +72,11 @@ def aim(view: AppView, revision: str, label: str) -> AppView:
         raise Conflict(f"revision {revision} has a label already; swap labels instead")
     app = replace(app, pending={**app.pending, label: revision})
     return AppView(app, view.revisions, view.replicas)
+
+
+def holds_one(app: App, revision: str) -> bool:
+    """Whether a label names the revision."""
+    return any(rule.revision_name == revision for rule in traffic.rules_of(app) if rule.label)
 
 
 def refuse_by_hand(app: App, what: str) -> None:

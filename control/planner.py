@@ -84,6 +84,8 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     if revision.provisioning is Provisioning.PROVISIONED:
         return
     if ready >= revision.needed:
+        if revision.provisioning is Provisioning.FAILED and _has_better(view, name):
+            return
         revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
         latest = view.revisions.get(app.latest_ready)
         if latest is None or latest.number < revision.number:
@@ -91,6 +93,18 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     elif revision.provisioning is Provisioning.PROVISIONING:
         revision = _failed_if(plan, revision, ready, now, limits)
     view.revisions[name] = revision
+
+
+def _has_better(view: AppView, name: str) -> bool:
+    """Whether another revision is ready: then a failed one that comes up late stays failed.
+
+    Its deploy was reported as failed, so nobody expects traffic on it; `activate`, `restart` or
+    deploying it again is a new attempt. With nobody else ready, it is better than nothing.
+    """
+    return any(
+        r.is_active and r.provisioning is Provisioning.PROVISIONED and r.name != name
+        for r in view.revisions.values()
+    )
 
 
 def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: Limits) -> Revision:

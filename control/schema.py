@@ -69,9 +69,12 @@ class Ingress(Model):
 
     def wire(self) -> dict[str, Any]:
         """`traffic` is always a list while ingress is on (arm-wire §3)."""
-        out = super().wire()
-        out["traffic"] = [rule.wire() for rule in self.traffic or DEFAULT_TRAFFIC]
-        return out
+        return super().wire() | {"traffic": self.wire_rules}
+
+    @property
+    def wire_rules(self) -> list[dict[str, Any]]:
+        """The rules as GET shows them."""
+        return [rule.wire() for rule in self.traffic or DEFAULT_TRAFFIC]
 
 
 class Secret(Model):
@@ -89,6 +92,7 @@ class Registry(Model):
     password_secret_ref: SecretName
 
 
+Label = Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))]
 Mode = Literal["single", "multiple", "labels"]
 Strategy = Literal["switch", "recreate"]
 
@@ -106,7 +110,7 @@ class Configuration(Model):
     secrets: Many[Secret] = ()
     registries: Many[Registry] = ()
     # Labels mode: whom this write's new revision is for; acted upon, and not kept.
-    target_label: Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))] = ""
+    target_label: Label = ""
     ingress: Ingress | None = None
 
     def wire(self) -> dict[str, Any]:

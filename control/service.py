@@ -32,6 +32,7 @@ class Change:
     app: str
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
+    is_asked: bool = False  # a patch that is about the template: one that failed is tried again
     if_match: str = ""
 
 
@@ -101,9 +102,9 @@ class Service:
         is_new = self._store.view(name.lower()).app is None
         return self._one(Change(name, lambda _: body)), is_new
 
-    def patch(self, name: str, body: BodyOf) -> AppView:
-        """Replace an app by what `body` makes of it."""
-        return self._one(Change(name, body, is_existing=True))
+    def patch(self, name: str, body: BodyOf, *, is_asked: bool) -> AppView:
+        """Replace an app by what `body` makes of it; `is_asked` when it is about the template."""
+        return self._one(Change(name, body, is_existing=True, is_asked=is_asked))
 
     def transact(self, changes: Sequence[Change]) -> list[AppView]:
         """Change several apps, all or none."""
@@ -129,7 +130,9 @@ class Service:
         self._check_domains(draft, name, body)
         draft.change(
             name,
-            lambda view, now: commands.deploy(view, name, body, now, new_suffix),
+            lambda view, now: commands.deploy(
+                view, name, body, now, new_suffix, is_asked=change.is_asked
+            ),
             if_match=change.if_match,
         )
 
@@ -151,11 +154,15 @@ class Service:
             if domain.name in taken:
                 raise Invalid(f"custom domain {bare} already belongs to app {taken[domain.name]}")
 
-    def copy(self, app: str, revision: str, changes: Callable[[Template], Template]) -> AppView:
-        """Deploy again what a revision runs, with changes (contract §11 #20)."""
+    def copy(
+        self, app: str, revision: str, changes: Callable[[Template], Template], target_label: str
+    ) -> AppView:
+        """Deploy again what a revision runs, with changes; labels mode needs a label for it."""
         _, base = self.revision(app, revision)
         template = changes(base.template)
-        return self.patch(app, lambda view: _with_template(view, template))
+        return self.patch(
+            app, lambda view: _with_template(view, template, target_label), is_asked=True
+        )
 
     def delete(self, name: str) -> None:
         """Delete an app; its replicas drain and end."""
@@ -266,9 +273,10 @@ def _if_match() -> str:
     return caller.if_match if caller is not None else ""
 
 
-def _with_template(view: AppView, template: Template) -> AppBody:
+def _with_template(view: AppView, template: Template, target_label: str) -> AppBody:
     assert view.app is not None
-    return AppBody(configuration=view.app.configuration, template=template)
+    configuration = view.app.configuration.model_copy(update={"target_label": target_label})
+    return AppBody(configuration=configuration, template=template)
 
 
 def new_suffix() -> str:

@@ -52,7 +52,11 @@ async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch."""
     service, patch = request.app[SERVICE], await body_of(request)
     name = request.match_info["app"]
-    view = service.patch(name, lambda view: bodies.patched(view, patch, service.domain))
+    view = service.patch(
+        name,
+        lambda view: bodies.patched(view, patch, service.domain),
+        is_asked=bodies.has_template(patch),
+    )
     return app_reply(request, view)
 
 

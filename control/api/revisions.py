@@ -12,9 +12,17 @@ from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import replica_wire, revision_wire
 from control.errors import Invalid
+from control.model import Model
+from control.schema import Label
 from control.template import Template
 
 _MAX_TAIL = 1000
+
+
+class TargetLabel(Model):
+    """Labels mode: whom a new revision is for."""
+
+    target_label: Label = ""
 
 
 async def list_revisions(request: web.Request) -> web.Response:
@@ -33,15 +41,21 @@ async def get_revision(request: web.Request) -> web.Response:
 
 
 async def copy(request: web.Request) -> web.Response:
-    """POST …/copy: deploy what this revision runs, with a merge patch on its template."""
+    """POST …/copy: deploy what this revision runs, with a merge patch on its template.
+
+    In labels mode `targetLabel` stands beside the template's keys.
+    """
     service, match = request.app[SERVICE], request.match_info
     patch = await body_of(request) if await request.read() else {}
+    label = patch.pop("targetLabel", None) if isinstance(patch, dict) else None
+    target = decode(TargetLabel, {"targetLabel": label})
 
     def changed(base: Template) -> Template:
         wire = base.wire() | {"revisionSuffix": ""}
         return decode(Template, bodies.merge_patch(wire, patch))
 
-    return app_reply(request, service.copy(match["app"], match["revision"], changed))
+    copied = service.copy(match["app"], match["revision"], changed, target.target_label)
+    return app_reply(request, copied)
 
 
 async def activate(request: web.Request) -> web.Response:

@@ -44,6 +44,7 @@ class ChangeBody(Model):
             self.app,
             lambda view: bodies.patched(view, patch, domain),
             is_existing=True,
+            is_asked=bodies.has_template(patch),
             if_match=self.if_match,
         )
 

@@ -137,6 +137,9 @@ def copy_revision(
     revision_suffix: Annotated[str, typer.Option("--revision-suffix")] = "",
     image: Annotated[str, typer.Option("--image", help="Another image for its container.")] = "",
     env: EnvVars = None,
+    target_label: Annotated[
+        str, typer.Option("--target-label", help="Labels mode: the label that the copy gets.")
+    ] = "",
     no_wait: NoWait = False,
     output: Output = TABLE,
     server: Server = "",
@@ -145,7 +148,7 @@ def copy_revision(
     api = Api(server)
     base = from_revision or api.get("apps", app)["latestRevisionName"]
     template = api.get("apps", app, "revisions", base)["template"]
-    patch: dict[str, Any] = {"revisionSuffix": revision_suffix}
+    patch: dict[str, Any] = {"revisionSuffix": revision_suffix, "targetLabel": target_label}
     if image or env:
         container = template["containers"][0]
         container |= {"image": image or container["image"]}

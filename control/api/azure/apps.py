@@ -9,7 +9,7 @@ from aiohttp import web
 from control.api.azure import operations, shapes
 from control.api.azure.call import Call, operation_headers, resource
 from control.api.azure.operations import Operation
-from control.api.bodies import merge_patch
+from control.api.bodies import has_template, merge_patch
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.errors import ControlError, NotFound
@@ -49,13 +49,14 @@ async def patch_app(call: Call) -> web.Response:
         assert view.app is not None
         shown = app_wire(view, call.service.domain)
         current = {"configuration": shown["configuration"], "template": shown["template"]}
-        if isinstance(patch.get("template"), dict):
+        if has_template(patch):
             # A suffix names the revision that is made; the one that GET shows is taken already.
             current["template"]["revisionSuffix"] = ""
         body = decode(AppBody, shapes.writable(merge_patch(current, patch)))
         return _placed(call, body, envelope, view.app.tags)
 
-    return _accepted(call, call.service.patch(call.app, patched), 202)
+    view = call.service.patch(call.app, patched, is_asked=has_template(patch))
+    return _accepted(call, view, 202)
 
 
 def _placed(call: Call, body: AppBody, envelope: Any, tags: dict[str, str]) -> AppBody:
