@@ -76,13 +76,19 @@ def deploy(
         configuration["secrets"] = list(named.values())
     after = api.call("PATCH" if old else "PUT", ("apps", app), body)
     if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
-        errors.print(f"{app} is unchanged: {after['latestRevisionName']} has this template already")
+        _tell_same(after)
     if not no_wait:
         wait_ready(api, app, after["latestRevisionName"], timeout)
     show(api.get("apps", app, "revisions", after["latestRevisionName"]), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
         console.print(f"{app} answers at {fqdn}")
+
+
+def _tell_same(app: dict[str, Any]) -> None:
+    latest, is_tried = app["latestRevisionName"], app["provisioningState"] == "InProgress"
+    what = "is tried again" if is_tried else "is unchanged"
+    errors.print(f"{app['name']} {what}: {latest} has this template already", markup=False)
 
 
 def _given(**values: Any) -> dict[str, Any]:
