@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from control import label_history, labels, traffic
-from control.commands import expire, purge, rested, woken
+from control import journal, label_history, labels, traffic
+from control.commands import expire, is_same, purge, rested, woken
 from control.errors import Invalid
+from control.journal import Record
 from control.resources import (
     App,
     AppView,
@@ -41,6 +42,7 @@ class Plan:
     starts: list[Replica] = field(default_factory=list)
     stops: list[Replica] = field(default_factory=list)
     wake_at: float = float("inf")  # when time alone changes the plan
+    record: Record | None = None  # what of it belongs in the journal
 
     def wake(self, at: float) -> None:
         """Plan again at that time at the latest."""
@@ -68,7 +70,17 @@ def plan(
     _leave(result, now)
     _execute(result, now, limits, can_stop)
     result.view = label_history.follow(view, result.view, now)
+    _record(result, view, now)
     return result
+
+
+def _record(plan: Plan, old: AppView, now: float) -> None:
+    """A change that no caller made raises the version too: If-Match has to notice it."""
+    app = plan.view.app
+    if app is None or is_same(old, plan.view):
+        return
+    plan.view.app = replace(app, version=app.version + 1)
+    plan.record = journal.own_record(app.name, old, plan.view, now)
 
 
 # --- is a revision ready, or has it failed?

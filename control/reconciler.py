@@ -115,7 +115,7 @@ class Reconciler:
         result = plan(
             view, time.time(), self._limits, self._publisher.can_stop, self._new_replica_name
         )
-        if not self.lives.record(name, view, result.view):
+        if not self.lives.record(name, view, result.view, result.record):
             self._wake_at[name] = time.time() + _RETRY_S
             return
         if result.wake_at < float("inf"):

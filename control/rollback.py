@@ -62,8 +62,9 @@ def _single(view: AppView, configuration: Configuration, serving: str, now: floa
     view = commands.configure(view, configuration, now)
     app = view.app
     assert app is not None
-    if serving and serving != app.serving:
-        app = replace(app, candidate=serving, kept=serving, updated_at=now)
+    if serving:  # a revision that was about to take over from it does not
+        candidate = serving if serving != app.serving else ""
+        app = replace(app, candidate=candidate, kept=serving, updated_at=now)
     return commands.replace_app(view, app)
 
 

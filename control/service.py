@@ -241,17 +241,32 @@ class Service:
         return self._store.journal(app.lower(), before or _NEWEST, limit)
 
     def roll_back(self, app: str, to: int = 0) -> AppView:
-        """Restore an app's state as of a record; by default of the one before the last."""
+        """Restore an app's state as of a record; by default as of before the last change."""
         self.app(app)
-        records = self.journal(app, before=to + 1 if to else 0, limit=1 if to else 2)
-        if to and (not records or records[0].number != to):
-            raise NotFound(f"record {to} of the journal is none of app {app}")
-        state = records[-1].state if records else None
-        if state is None or (not to and len(records) < 2):
+        record = self._numbered(app, to) if to else self._before_last_change(app)
+        state = record.state if record is not None else None
+        if state is None:
             raise Invalid(f"there is nothing before to roll app {app} back to")
         return self._change(
             app, lambda view, now: rollback.roll_back(view, state, now), may_interrupt=True
         )
+
+    def _numbered(self, app: str, number: int) -> Record:
+        records = self.journal(app, before=number + 1, limit=1)
+        if not records or records[0].number != number:
+            raise NotFound(f"record {number} of the journal is none of app {app}")
+        return records[0]
+
+    def _before_last_change(self, app: str) -> Record | None:
+        """What was recorded last before a caller changed something for the last time."""
+        before, has_change = 0, False
+        while records := self.journal(app, before):
+            for record in records:
+                if has_change:
+                    return record
+                has_change = not record.is_own
+            before = records[-1].number
+        return None
 
     def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
         name = name.lower()

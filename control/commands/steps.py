@@ -42,6 +42,8 @@ def is_same(old: AppView, new: AppView) -> bool:
         return old.app is new.app
     if old.revisions != new.revisions:
         return False
+    if old.app == new.app:
+        return True
     unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
     was, now = old.app.configuration, new.app.configuration
     return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets

@@ -241,7 +241,9 @@ def _write(db: sqlite3.Connection, write: Write) -> None:
     _write_many(db, "revisions", write.name, old.revisions, new.revisions)
     _write_many(db, "replicas", write.name, old.replicas, new.replicas)
     if record is not None:
-        doc = orjson.dumps({"changes": record.changes, "state": record.state})
+        doc = orjson.dumps(
+            {"changes": record.changes, "state": record.state, "is_own": record.is_own}
+        )
         values = (record.at, record.app, record.who, record.note, doc)
         db.execute("INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values)
 

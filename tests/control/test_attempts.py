@@ -225,6 +225,20 @@ def test_a_deploy_after_a_rollback_counts_again() -> None:
     assert serving(world) == {"v3": 100}
 
 
+def test_a_rollback_while_a_deploy_is_under_way_calls_it_off() -> None:
+    world = World()
+    world.deploy(suffix="v1", image="process:v1", mode="single")
+    world.settle()
+    record = journal.state_of(world.view)
+    assert record is not None
+    world.deploy(suffix="v2", image="process:v2", mode="single")
+    world.plan()
+    world.view = roll_back(world.view, record, world.now)
+    world.settle()
+    assert serving(world) == {"v1": 100}
+    assert world.active() == ["v1"]
+
+
 @pytest.mark.parametrize("mode", ["single", "multiple"])
 def test_a_rollback_to_a_revision_that_failed_tries_it_again(mode: str) -> None:
     world = failed(mode)
