@@ -26,6 +26,7 @@ class Caller:
     who: str = _OWN
     note: str = ""
     if_match: str = ""  # of the one app that the request is about
+    if_none_match: str = ""
     is_dry_run: bool = False
 
 

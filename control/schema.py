@@ -27,7 +27,7 @@ def _weight(value: Any) -> Any:
 class TrafficRule(Model):
     """One entry of `ingress.traffic`: exactly one of revisionName and latestRevision."""
 
-    revision_name: str | None = None
+    revision_name: Annotated[str | None, BeforeValidator(lower)] = None
     latest_revision: bool | None = None
     weight: Annotated[int, BeforeValidator(_weight), Field(ge=0, le=100)] = 0
     label: str | None = None

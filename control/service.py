@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback
-from control.draft import Command, Draft, existing
+from control.draft import Command, Draft
 from control.errors import Invalid, NotFound
 from control.journal import Record
+from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
@@ -33,7 +34,7 @@ class Change:
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
     is_asked: bool = False  # a patch that is about the template: one that failed is tried again
-    if_match: str = ""
+    conditions: Conditions = UNCONDITIONAL
 
 
 class Service:
@@ -115,13 +116,17 @@ class Service:
         return [draft.view(_known(draft, change.app)) for change in changes]
 
     def _one(self, change: Change) -> AppView:
-        return self.transact([replace(change, if_match=_if_match())])[0]
+        return self.transact([replace(change, conditions=_conditions())])[0]
 
     def _draft(self, draft: Draft, change: Change) -> None:
         name = _known(draft, change.app)
         if change.body is None:
-            command = existing(name, lambda view, _: AppView(None, {}, view.replicas))
-            draft.change(name, command, if_match=change.if_match, may_interrupt=True)
+            draft.change(
+                name,
+                lambda view, _: AppView(None, {}, view.replicas),
+                change.conditions,
+                may_interrupt=True,
+            )
             return
         if change.is_existing and draft.view(name).app is None:
             raise NotFound(f"there is no app {change.app}")
@@ -133,7 +138,8 @@ class Service:
             lambda view, now: commands.deploy(
                 view, name, body, now, new_suffix, is_asked=change.is_asked
             ),
-            if_match=change.if_match,
+            change.conditions,
+            is_existing=change.is_existing,
         )
 
     def _check_domains(self, draft: Draft, name: str, body: AppBody) -> None:
@@ -271,8 +277,7 @@ class Service:
     def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
         name = name.lower()
         draft = Draft(self._store, self.domain)
-        command = existing(name, command)
-        draft.change(name, command, if_match=_if_match(), may_interrupt=may_interrupt)
+        draft.change(name, command, _conditions(), may_interrupt=may_interrupt)
         draft.commit()
         return draft.view(name)
 
@@ -283,9 +288,11 @@ def _known(draft: Draft, name: str) -> str:
     return name if draft.view(lower).app is None else lower
 
 
-def _if_match() -> str:
+def _conditions() -> Conditions:
     caller = journal.CALLER.get()
-    return caller.if_match if caller is not None else ""
+    if caller is None:
+        return UNCONDITIONAL
+    return Conditions(caller.if_match, caller.if_none_match)
 
 
 def _with_template(view: AppView, template: Template, target_label: str) -> AppBody:

@@ -12,7 +12,8 @@ from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
-from control.resources import AppView
+from control.preconditions import is_known
+from control.resources import App, AppView
 from control.schema import Mode
 
 
@@ -23,11 +24,16 @@ class ModeBody(Model):
     target_label: str = ""
 
 
+def etag(app: App) -> str:
+    """The entity tag of an app: it changes whenever the app does, by whomever."""
+    return f'"{app.version}"'
+
+
 def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Response:
     """An app with its ETag."""
     assert view.app is not None
     wire = app_wire(view, request.app[SERVICE].domain)
-    return reply(wire, status, {"ETag": f'"{view.app.version}"'})
+    return reply(wire, status, {"ETag": etag(view.app)})
 
 
 async def list_apps(request: web.Request) -> web.Response:
@@ -38,7 +44,11 @@ async def list_apps(request: web.Request) -> web.Response:
 
 async def get_app(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}."""
-    return app_reply(request, request.app[SERVICE].app(request.match_info["app"]))
+    view = request.app[SERVICE].app(request.match_info["app"])
+    assert view.app is not None
+    if is_known(request.headers.get("If-None-Match", ""), view.app.version):
+        return web.Response(status=304, headers={"ETag": etag(view.app)})
+    return app_reply(request, view)
 
 
 async def put_app(request: web.Request) -> web.Response:

@@ -71,12 +71,22 @@ def _caller(request: web.Request) -> Caller:
     who = request.headers.get("X-Turnout-User", "")[:80]
     note = request.headers.get("X-Turnout-Note", "")[:500]
     is_dry_run = request.query.get("dryRun", "").lower() == "true"
-    if_match = request.headers.get("If-Match", "")
     name = f"{who} ({agent})" if who else agent
     token = request.get(TOKEN)
     if token is not None and token.name:  # the rest is what the client says of itself
         name = f"{token.name}: {name}"
-    return Caller(name, note, if_match, is_dry_run)
+    return Caller(
+        name,
+        note,
+        if_match=_whole(request, "If-Match"),
+        if_none_match=_whole(request, "If-None-Match"),
+        is_dry_run=is_dry_run,
+    )
+
+
+def _whole(request: web.Request, name: str) -> str:
+    """A header that may come in several lines."""
+    return ", ".join(request.headers.getall(name, ()))
 
 
 def _agent(header: str) -> str:

@@ -207,9 +207,10 @@ def _rules(
     weights: dict[str, int] = {}
     for name, weight in given:
         full = name if name == "latest" or "--" in name else f"{app}--{name}"
+        full = full.lower()
         weights[full] = weight
     for label, weight in labelled:
-        owner = next((r for r in old if r.get("label") == label), None)
+        owner = next((r for r in old if r.get("label") == label.lower()), None)
         if owner is None:
             fail(f"no revision of {app} holds the label {label}")
         weights[owner.get("revisionName", "latest")] = weight

@@ -154,6 +154,24 @@ def test_a_split_is_taken() -> None:
     assert shares(world) == {"v1": 80, "v2": 20}
 
 
+def test_revisions_are_named_in_any_case() -> None:
+    world = two_revisions()
+    rules = (
+        TrafficRule(revision_name="Shop--V1", weight=80),
+        TrafficRule(revision_name="SHOP--v2", weight=20),
+    )
+    world.view = commands.set_traffic(world.view, rules, world.now)
+
+    assert shares(world) == {"v1": 80, "v2": 20}
+    assert [rule.revision_name for rule in traffic.rules_of(world.app)] == ["shop--v1", "shop--v2"]
+    with pytest.raises(Invalid, match="stands in 2 rules"):
+        commands.set_traffic(
+            world.view,
+            tuple(TrafficRule(revision_name=name, weight=50) for name in ("shop--v1", "Shop--v1")),
+            world.now,
+        )
+
+
 def test_latest_means_the_latest_ready_revision() -> None:
     world = two_revisions()
     world.broken = {"shop--v3"}

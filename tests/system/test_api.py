@@ -68,6 +68,20 @@ def test_a_write_against_an_older_version_is_refused(control: Turnout) -> None:
     assert (status, answer["error"]["code"]) == (412, "PreconditionFailed")
 
 
+def test_conditions_of_a_request_are_those_of_http(control: Turnout) -> None:
+    body, path = json.dumps(BODY).encode(), "/v1/apps/shop"
+    assert raw(control, "PUT", path, body, If_Match="*")[0] == 412
+    assert raw(control, "PATCH", path, b"{}", If_Match="*")[0] == 404
+    status, headers, _ = raw(control, "PUT", path, body, If_None_Match="*")
+    assert status == 201
+    status, _, answer = raw(control, "PUT", path, body, If_None_Match="*")
+    assert (status, answer["error"]["code"]) == (412, "PreconditionFailed")
+    assert raw(control, "PUT", path, body, If_Match=f'"77", {headers["ETag"]}')[0] == 200
+    status, known, answer = raw(control, "GET", path, If_None_Match=headers["ETag"])
+    assert (status, known["ETag"], answer) == (304, headers["ETag"], None)
+    assert raw(control, "GET", path, If_None_Match='"77"')[0] == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
