@@ -231,7 +231,7 @@ class Worker:
 
 def _settings_from(wire: dict[str, Any]) -> RouterSettings:
     wire = {**wire, "state": Path(wire["state"])}
-    for name in ("trusted_proxies", "trusted_only_fields"):
+    for name in ("trusted_proxies", "trusted_only_fields", "internal_networks"):
         wire[name] = tuple(wire[name])
     return RouterSettings(**wire)
 

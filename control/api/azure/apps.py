@@ -35,7 +35,7 @@ async def get_app(call: Call) -> web.Response:
 async def put_app(call: Call) -> web.Response:
     """PUT replaces the app, its tags too."""
     envelope = await body_of(call.request)
-    body = decode(AppBody, shapes.writable(shapes.properties_of(envelope)))
+    body = _decoded(shapes.properties_of(envelope))
     view, is_new = call.service.put(call.app, _placed(call, body, envelope, {}))
     return _accepted(call, view, 201 if is_new else 200)
 
@@ -52,11 +52,15 @@ async def patch_app(call: Call) -> web.Response:
         if has_template(patch):
             # A suffix names the revision that is made; the one that GET shows is taken already.
             current["template"]["revisionSuffix"] = ""
-        body = decode(AppBody, shapes.writable(merge_patch(current, patch)))
+        body = _decoded(merge_patch(current, patch))
         return _placed(call, body, envelope, view.app.tags)
 
     view = call.service.patch(call.app, patched, is_asked=has_template(patch))
     return _accepted(call, view, 202)
+
+
+def _decoded(properties: dict[str, Any]) -> AppBody:
+    return decode(AppBody, shapes.internal_by_default(shapes.writable(properties)))
 
 
 def _placed(call: Call, body: AppBody, envelope: Any, tags: dict[str, str]) -> AppBody:
