@@ -193,7 +193,7 @@ class Reconciler:
             revision,
             siblings=[r for r in view.of(revision.name) if r.name != replica.name],
             host=revision_host(revision.name, self._settings.domain),
-            target_port=configuration.ingress.target_port if configuration.ingress else 80,
+            target_port=configuration.ingress.port if configuration.ingress else 80,
             secrets=configuration.secret_values,
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),

@@ -63,13 +63,19 @@ class Ingress(Model):
     """How requests reach the app; without it, it has no host."""
 
     external: bool = True
-    target_port: Annotated[int, Field(ge=1, le=65535)] = 80
+    # Where containers listen, which cannot be guessed; other replicas have addresses of their own.
+    target_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     traffic: Many[TrafficRule] = ()
     custom_domains: Many[CustomDomain] = ()
 
     def wire(self) -> dict[str, Any]:
         """`traffic` is always a list while ingress is on (arm-wire §3)."""
         return super().wire() | {"traffic": self.wire_rules}
+
+    @property
+    def port(self) -> int:
+        """The target port; 80 where none is needed."""
+        return self.target_port or 80
 
     @property
     def wire_rules(self) -> list[dict[str, Any]]:

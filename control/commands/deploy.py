@@ -9,7 +9,7 @@ from control import labels
 from control.commands import steps
 from control.commands.configure import configure
 from control.commands.life import attempt, needed, purge
-from control.errors import Invalid
+from control.errors import Detail, Invalid, all_of
 from control.resources import App, AppView, Revision
 from control.schema import AppBody, Configuration
 from router.hosts import APP_NAME, LABEL, NAME_RULE
@@ -81,12 +81,25 @@ def deploy(
     else:
         view = steps.replace_app(view, app)
     view = configure(view, body.configuration, now)
+    _check_port(steps.app_of(view), body)
     label = body.configuration.target_label
     if made is not None and labels.is_on(steps.app_of(view)):
         view = labels.aim(view, made.name, label)
     elif made is None and (is_asked or (steps.is_same(old, view) and _can_aim(view, label))):
         view = attempt(view, now, label)
     return purge(view)
+
+
+def _check_port(app: App, body: AppBody) -> None:
+    ingress = app.configuration.ingress
+    if body.template.runtime != "docker" or ingress is None or ingress.target_port is not None:
+        return
+    image = body.template.containers[0].image
+    what = f"{image} runs in a container: give targetPort, the port that it listens on"
+    raise all_of(
+        [Detail("InvalidParameterValue", what, "configuration.ingress.targetPort")],
+        "the request was not accepted",
+    )
 
 
 def _can_aim(view: AppView, label: str) -> bool:
