@@ -26,6 +26,7 @@ from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
 from control.targets import Targets
+from control.upkeep import keep_up
 from router import serving
 from router.admin_server import AdminServer
 from router.parent import on_parent_gone
@@ -123,12 +124,14 @@ async def run(settings: ControlSettings) -> None:
     await plane.reconciler.recover()
     loop_task = asyncio.create_task(plane.reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())
+    upkeep = asyncio.create_task(keep_up(plane.store, settings))
     try:
         print(f"ready {await plane.serve()}", file=sys.stderr, flush=True)
         await stop.wait()
     finally:
         loop_task.cancel()
-        failure = (await asyncio.gather(loop_task, return_exceptions=True))[0]
+        upkeep.cancel()
+        failure, *_ = await asyncio.gather(loop_task, upkeep, return_exceptions=True)
         await plane.close(stop_replicas=settings.on_exit == "stop" and not upgrade.is_set())
     if isinstance(failure, Exception):
         raise failure

@@ -27,6 +27,7 @@ from control.resources import (
     revision_from,
     to_doc,
 )
+from control.store.retention import Kept, victims
 from router.config import BadSettings
 
 MIGRATIONS = (
@@ -91,6 +92,7 @@ class Store:
             raise BadSettings(
                 f"state: {path} cannot be read ({error}); move it away and restore a copy"
             ) from None
+        self._pruned_to = 0  # number of the record that the next turn goes on behind
         self._watchers: list[Callable[[str], None]] = []
         self.epoch = self._once("epoch", secrets.token_hex(8))
         self.instance = self._once("instance", secrets.token_hex(8))
@@ -155,6 +157,18 @@ class Store:
             Record(name, who, note, **orjson.loads(doc), number=number, at=at)
             for number, at, name, who, note, doc in found
         ]
+
+    def prune_journal(self, kept: Kept, now: float) -> int:
+        """Delete some of the records that may go, and return how many. Raises StoreUnavailable."""
+        try:
+            gone, go_on = victims(self._db, kept, now, self._pruned_to)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        if gone:
+            with _Transaction(self._db) as db:
+                db.executemany("DELETE FROM journal WHERE number = ?", [(n,) for n in gone])
+        self._pruned_to = go_on
+        return len(gone)
 
     def put_meta(self, key: str, value: str) -> None:
         """Remember a value under a key."""
