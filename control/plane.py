@@ -58,7 +58,7 @@ class Plane:
         self.settings = settings
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
-        counters = ControlCounters()
+        counters = self.counters = ControlCounters()
         self.reconciler = Reconciler(settings, self.store, publisher, counters)
         on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
         runtimes: dict[str, Runtime] = {
@@ -124,7 +124,7 @@ async def run(settings: ControlSettings) -> None:
     await plane.reconciler.recover()
     loop_task = asyncio.create_task(plane.reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())
-    upkeep = asyncio.create_task(keep_up(plane.store, settings))
+    upkeep = asyncio.create_task(keep_up(plane.store, plane.counters, settings))
     try:
         print(f"ready {await plane.serve()}", file=sys.stderr, flush=True)
         await stop.wait()

@@ -1,4 +1,4 @@
-"""Regular work that no change asks for: pruning the journal."""
+"""Regular work that no change asks for: pruning the journal, and metrics of what is gone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 
 from control.errors import ControlError
+from control.metrics import ControlCounters
 from control.settings import ControlSettings
 from control.store import Store
 from control.store.retention import Kept
@@ -16,11 +17,16 @@ log = logging.getLogger("turnout.control")
 _PAUSE_S = 5.0
 
 
-async def keep_up(store: Store, settings: ControlSettings) -> None:
-    """Prune the journal, a few records at a time, until cancelled."""
+async def keep_up(store: Store, counters: ControlCounters, settings: ControlSettings) -> None:
+    """Prune the journal, a few records at a time, and the metrics, until cancelled."""
+
+    def is_there(app: str, revision: str) -> bool:
+        return revision in store.view(app).revisions
+
     kept = Kept(settings.journal_app_records, settings.journal_records, settings.journal_days)
     while True:
         await asyncio.sleep(_PAUSE_S)
+        counters.forget(is_there)
         try:
             gone = store.prune_journal(kept, time.time())
         except ControlError as error:

@@ -111,7 +111,7 @@ class Worker:
     async def _heartbeat(self, edge: Edge) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s)
+            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s, edge.table.apps)
             edge.registry.forget_departed()
             self._report(None)
 
