@@ -9,8 +9,9 @@ from pydantic import BeforeValidator
 
 from control.api import bodies
 from control.api.keys import SERVICE
+from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire
+from control.api.wire import app_wire, name_of
 from control.model import Model
 from control.preconditions import is_known
 from control.resources import App, AppView
@@ -37,9 +38,9 @@ def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Res
 
 
 async def list_apps(request: web.Request) -> web.Response:
-    """GET /v1/apps."""
+    """GET /v1/apps?limit=&after=, by name; `nextLink` is where the next page is."""
     service = request.app[SERVICE]
-    return reply({"value": [app_wire(view, service.domain) for view in service.apps()]})
+    return listed(request, service.apps(), name_of, lambda view: app_wire(view, service.domain))
 
 
 async def get_app(request: web.Request) -> web.Response:

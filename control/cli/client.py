@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import aiohttp
 import orjson
@@ -43,6 +43,16 @@ class Api:
     def get(self, *path: str) -> Any:
         """GET /v1/PATH."""
         return self.call("GET", path)
+
+    def every(self, *path: str) -> list[Any]:
+        """All items of a list, page by page."""
+        page = self.get(*path)
+        items: list[Any] = page["value"]
+        while following := page.get("nextLink"):
+            after = parse_qs(urlsplit(following).query)["after"][0]
+            page = self.get(*path[:-1], f"{path[-1]}?after={after}")
+            items += page["value"]
+        return items
 
     def find(self, *path: str) -> Any | None:
         """GET, and None for what does not exist."""

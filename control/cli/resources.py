@@ -22,7 +22,7 @@ JSON, TABLE = Format.JSON, Format.TABLE
 @app_commands.command("list")
 def list_apps(output: Output = TABLE, server: Server = "") -> None:
     """List the apps."""
-    show(Api(server).get("apps")["value"], APPS, output)
+    show(Api(server).every("apps"), APPS, output)
 
 
 @app_commands.command("show")
@@ -66,7 +66,7 @@ def list_revisions(
     server: Server = "",
 ) -> None:
     """List the active revisions of an app, newest first."""
-    found = Api(server).get("apps", app, "revisions")["value"]
+    found = Api(server).every("apps", app, "revisions")
     show([r for r in found if all_ or r["active"]], REVISIONS, output)
 
 
@@ -236,7 +236,7 @@ def list_replicas(
     """List the replicas of a revision."""
     api = Api(server)
     name = revision or api.get("apps", app)["latestRevisionName"]
-    show(api.get("apps", app, "revisions", name, "replicas")["value"], REPLICAS, output)
+    show(api.every("apps", app, "revisions", name, "replicas"), REPLICAS, output)
 
 
 @replica_commands.command("show")

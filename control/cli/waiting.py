@@ -40,7 +40,7 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
 
 def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> dict[str, str]:
     """A line for each replica that has something new to say; `seen` is what they said last."""
-    replicas = api.get("apps", app, "revisions", revision, "replicas")["value"]
+    replicas = api.every("apps", app, "revisions", revision, "replicas")
     said = {r["name"]: f"{r['state']} {r['runningStateDetails']}".strip() for r in replicas}
     for name, words in said.items():
         if seen.get(name) != words:

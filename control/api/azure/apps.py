@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from control.api.azure import operations, shapes
-from control.api.azure.call import Call, operation_headers, resource
+from control.api.azure.call import Call, listed, operation_headers, resource
 from control.api.azure.operations import Operation
 from control.api.bodies import has_template, merge_patch
 from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire
+from control.api.wire import app_wire, name_of
 from control.errors import ControlError, NotFound
 from control.resources import AppView
 from control.schema import AppBody
@@ -21,11 +21,11 @@ async def list_apps(call: Call) -> web.Response:
     """All, or those of a resource group; those of the native API are in every one."""
     group = call.names.get("group", "").lower()
     found = [
-        resource(call, view)
+        view
         for view in call.service.apps()
         if not group or (view.app and view.app.resource_group in ("", group))
     ]
-    return reply({"value": found})
+    return listed(call, found, name_of, lambda view: resource(call, view))
 
 
 async def get_app(call: Call) -> web.Response:
@@ -111,7 +111,7 @@ async def list_secrets(call: Call) -> web.Response:
 async def list_histories(call: Call) -> web.Response:
     app = call.service.app(call.app).app
     assert app is not None
-    return reply({"value": [_history(call, label) for label in sorted(app.label_history)]})
+    return listed(call, sorted(app.label_history), str, lambda label: _history(call, label))
 
 
 async def get_history(call: Call) -> web.Response:
