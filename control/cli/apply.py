@@ -79,7 +79,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
         console.print(f"{name} is what the file says; nothing would change")
         return
     for line in found["changes"]:
-        console.print(f"  {line}", markup=False, highlight=False)
+        console.print(f"  {line}")
     for title, names in (
         ("become active", found["activates"]),
         ("go inactive", found["deactivates"]),
@@ -87,7 +87,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
         ("hosts vanish", found["hosts"]["vanish"]),
     ):
         if names:
-            console.print(f"{title}: {', '.join(names)}", markup=False)
+            console.print(f"{title}: {', '.join(names)}")
     console.print(f"traffic: {_split(found['traffic'], 'before')} -> "
                   f"{_split(found['traffic'], 'after')}")  # fmt: skip
     for warning in found["warnings"]:

@@ -94,7 +94,7 @@ def deploy(
 def _tell_same(app: dict[str, Any]) -> None:
     latest, is_tried = app["latestRevisionName"], app["provisioningState"] == "InProgress"
     what = "is tried again" if is_tried else "is unchanged"
-    errors.print(f"{app['name']} {what}: {latest} has this template already", markup=False)
+    errors.print(f"{app['name']} {what}: {latest} has this template already")
 
 
 def _given(**values: Any) -> dict[str, Any]:

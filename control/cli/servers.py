@@ -193,9 +193,9 @@ def check(
             parse(text)
         except BadRoutes as error:
             for line, message in error.problems:
-                errors.print(f"{file}:{line}: {message}", markup=False, soft_wrap=True)
+                errors.print(f"{file}:{line}: {message}", soft_wrap=True)
             raise typer.Exit(1) from None
-    console.print(f"{file} is good", markup=False)
+    console.print(f"{file} is good")
 
 
 def _is_settings(text: str) -> bool:
