@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ BODY = {
     "configuration": {"activeRevisionsMode": "multiple", "ingress": {"targetPort": 80}},
     "template": {"revisionSuffix": "v1", "containers": [{"image": "endpoint:127.0.0.1:1"}]},
 }
+
+ARM = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps"
+ENVELOPE = {"location": "local", "properties": BODY}
 
 
 @pytest.fixture
@@ -39,6 +43,17 @@ def raw(
     answer = response.read()
     connection.close()
     return response.status, dict(response.headers), json.loads(answer) if answer else None
+
+
+def raw_status(control: Turnout, method: str, path: str, body: bytes, header: bytes) -> int:
+    """The status of a request that http.client would not send."""
+    host, _, port = control.facts["admin"].rpartition(":")
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n".encode()
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head + header + b"\r\n\r\n" + body)
+        with connection.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
 
 
 def test_an_app_is_made_read_patched_and_deleted(control: Turnout) -> None:
@@ -133,6 +148,29 @@ def test_what_cannot_be_done_is_said_in_one_shape(
 
     assert (got, answer["error"]["code"]) == (status, code)
     assert answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["User-Agent", "X-Turnout-User", "X-Turnout-Note", "If-Match", "If-None-Match", "Accept",
+     "Authorization", "X-Forwarded-Proto", "X-Forwarded-For", "x-ms-client-request-id"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/v1/apps/shop", f"{ARM}/shop?api-version=2025-07-01"])
+def test_no_header_fails_the_control_plane(control: Turnout, name: str, path: str) -> None:
+    for method, body in (("PUT", ENVELOPE if "Microsoft" in path else BODY), ("GET", None)):
+        wire = json.dumps(body).encode() if body is not None else b""
+        status = raw_status(control, method, path, wire, name.encode() + b": caf\xe9 \xff")
+        assert status < 500
+    assert raw(control, "GET", "/v1/journal")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/apps/shop", "/v1/transactions", "/v1/sync", f"{ARM}/shop"])
+def test_deep_json_is_refused_everywhere(control: Turnout, path: str) -> None:
+    body = b'{"template":' * 990 + b"1" + b"}" * 990
+    method = "POST" if path in ("/v1/transactions", "/v1/sync") else "PUT"
+    status, _, answer = raw(control, method, path, body)
+    assert (status, answer["error"]["code"]) == (400, "InvalidRequestContent")
+    assert "nested" in answer["error"]["message"]
 
 
 def test_custom_domains_belong_to_one_app_and_not_to_us(control: Turnout) -> None:
