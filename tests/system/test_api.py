@@ -150,27 +150,31 @@ def test_what_cannot_be_done_is_said_in_one_shape(
     assert answer["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["User-Agent", "X-Turnout-User", "X-Turnout-Note", "If-Match", "If-None-Match", "Accept",
-     "Authorization", "X-Forwarded-Proto", "X-Forwarded-For", "x-ms-client-request-id"],
-)  # fmt: skip
-@pytest.mark.parametrize("path", ["/v1/apps/shop", f"{ARM}/shop?api-version=2025-07-01"])
-def test_no_header_fails_the_control_plane(control: Turnout, name: str, path: str) -> None:
-    for method, body in (("PUT", ENVELOPE if "Microsoft" in path else BODY), ("GET", None)):
-        wire = json.dumps(body).encode() if body is not None else b""
-        status = raw_status(control, method, path, wire, name.encode() + b": caf\xe9 \xff")
-        assert status < 500
+def test_no_header_fails_the_control_plane(control: Turnout) -> None:
+    names = (
+        "User-Agent", "X-Turnout-User", "X-Turnout-Note", "If-Match", "If-None-Match", "Accept",
+        "Authorization", "X-Forwarded-Proto", "X-Forwarded-For", "x-ms-client-request-id",
+    )  # fmt: skip
+    for path, body in (("/v1/apps/shop", BODY), (f"{ARM}/blog", ENVELOPE)):
+        for name in names:
+            header = name.encode() + b": caf\xe9 \xff"
+            put = raw_status(control, "PUT", path, json.dumps(body).encode(), header)
+            get = raw_status(control, "GET", path, b"", header)
+            assert (put < 500, get < 500) == (True, True), (path, name)
     assert raw(control, "GET", "/v1/journal")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/apps/shop", "/v1/transactions", "/v1/sync", f"{ARM}/shop"])
-def test_deep_json_is_refused_everywhere(control: Turnout, path: str) -> None:
+def test_deep_json_is_refused_everywhere(control: Turnout) -> None:
     body = b'{"template":' * 990 + b"1" + b"}" * 990
-    method = "POST" if path in ("/v1/transactions", "/v1/sync") else "PUT"
-    status, _, answer = raw(control, method, path, body)
-    assert (status, answer["error"]["code"]) == (400, "InvalidRequestContent")
-    assert "nested" in answer["error"]["message"]
+    for method, path in (
+        ("PUT", "/v1/apps/shop"),
+        ("POST", "/v1/transactions"),
+        ("POST", "/v1/sync"),
+        ("PUT", f"{ARM}/shop"),
+    ):
+        status, _, answer = raw(control, method, path, body)
+        assert (status, answer["error"]["code"]) == (400, "InvalidRequestContent")
+        assert "nested" in answer["error"]["message"]
 
 
 def test_custom_domains_belong_to_one_app_and_not_to_us(control: Turnout) -> None:
