@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from control.depth import TOO_DEEP, is_deep
 from control.dry_run import Previewed
 from control.errors import ControlError, Detail, Invalid, all_of
 from control.journal import CALLER, Caller
@@ -17,9 +18,7 @@ from router.admin import TOKEN
 
 log = logging.getLogger("turnout.control")
 
-MAX_DEPTH = 64  # an app's body is 10 levels deep
 MAX_DETAILS = 100  # of an answer: a body may break a rule in every key
-_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 M = TypeVar("M", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -116,31 +115,15 @@ def decoded(raw: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         # orjson's own limit of 1024 spares its stack; ours spares that of everything behind it.
         raise _refused(
-            _DEEP if "limit" in str(error).lower() else f"is not valid JSON: {error}"
+            TOO_DEEP if "limit" in str(error).lower() else f"is not valid JSON: {error}"
         ) from None
-    if _is_deep(value):
-        raise _refused(_DEEP)
+    if is_deep(value):
+        raise _refused(TOO_DEEP)
     return value
 
 
 def _refused(what: str) -> Invalid:
     return all_of([Detail("InvalidRequestContent", f"the body {what}")], "the request")
-
-
-def _is_deep(value: Any) -> bool:
-    """Whether anything lies more than MAX_DEPTH levels down; looked for level by level."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        if not inner:
-            return False
-        level = inner
-    return True
 
 
 def decode(model: type[M], value: Any) -> M:

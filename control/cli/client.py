@@ -116,8 +116,8 @@ class Api:
     async def _send(self, method: str, path: tuple[str, ...], body: Any) -> tuple[int, Any]:
         try:
             data = orjson.dumps(body) if body is not None else None
-        except orjson.JSONEncodeError:
-            fail("an argument is not valid UTF-8; write it in UTF-8", 2)
+        except orjson.JSONEncodeError as error:
+            fail(f"what was given cannot be sent: {error}", 2)
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,

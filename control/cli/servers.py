@@ -203,7 +203,7 @@ def _is_settings(text: str) -> bool:
 
     try:
         keys = set(tomllib.loads(text))
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return False  # the routes parser says where
     return bool(keys - {"domain", "app"})
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from control.api.problems import MAX_DEPTH, MAX_DETAILS, as_text, decode, decoded
+from control.api.problems import MAX_DETAILS, as_text, decode, decoded
+from control.depth import MAX_DEPTH, is_deep
 from control.errors import Invalid
 from control.schema import AppBody
 
@@ -74,3 +75,13 @@ def test_of_many_mistakes_some_are_told() -> None:
 )
 def test_headers_in_any_encoding_are_recorded_as_text(raw: bytes, text: str) -> None:
     assert as_text(raw.decode("utf-8", "surrogateescape")) == text
+
+
+def test_values_that_hold_themselves_or_multiply_are_deep() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    bomb: list[Any] = ["x"] * 10
+    for _ in range(20):
+        bomb = [bomb] * 10
+    assert is_deep(cycle)
+    assert is_deep(bomb)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 from click.testing import CliRunner
@@ -79,3 +81,38 @@ def test_no_server_ends_in_a_traceback(server: str) -> None:
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert "no control plane answers" in result.output
+
+
+DEEP, BOMB = (
+    "[" * 990 + "]" * 990,
+    "\n".join(
+        [
+            "a0: &a0 [x, x]",
+            *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
+        ]
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a: " + DEEP[800:-800].encode(), BOMB.encode(), b"a: &a [*a]", b"\xff", b"a: 2024-99-99", b"{", b"",
+     b"name: '[/]'\nproperties: {template: {containers: '[/]'}}", b"name: x\nproperties: []"],
+)  # fmt: skip
+def test_no_file_ends_in_a_traceback(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_bytes(content)
+    args = ["plan", "-f", str(tmp_path / "app.yaml"), "--server", "http://127.0.0.1:1"]
+    result = CliRunner().invoke(COMMAND, args)
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit)
+    assert "error:" in result.output
+
+
+@pytest.mark.parametrize(
+    "content", [b"x = " + DEEP.encode(), b"[[app]]\nx = " + DEEP.encode(), b"\xff"]
+)
+def test_check_refuses_any_file_with_a_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_bytes(content)
+    result = CliRunner().invoke(COMMAND, ["check", str(tmp_path / "routes.toml")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
