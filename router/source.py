@@ -195,8 +195,11 @@ class ControlSource:
             return self._identity.read_text().strip()
         except OSError:
             name = f"router-{secrets.token_hex(4)}"
+        try:
             write_durably(self._identity, name.encode())
-            return name
+        except OSError as error:  # it routes all the same; after a restart it is a new router
+            log.error("event=router_id_not_saved path=%s reason=%r", self._identity, str(error))
+        return name
 
 
 def write_durably(path: Path, content: bytes) -> None:

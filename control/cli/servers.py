@@ -121,6 +121,8 @@ def _launch(
         return asyncio.run(launch(environment, state, then))
     except BadSettings as error:
         fail(str(error), 2)
+    except OSError as error:
+        fail(str(error))
 
 
 def upgrade(state: State = None, config: Config = None) -> None:

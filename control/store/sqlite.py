@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from control.errors import Conflict, StoreUnavailable
+from control.folder import prepare
 from control.journal import Record
 from control.resources import (
     App,
@@ -71,7 +72,7 @@ class Store:
     """The recorded state of all apps. Not thread-safe: it lives on one event loop."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(path.parent)
         self._lock = path.with_name(path.name + ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
