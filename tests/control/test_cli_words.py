@@ -97,7 +97,8 @@ DEEP, BOMB = (
 @pytest.mark.parametrize(
     "content",
     [b"a: " + DEEP[800:-800].encode(), BOMB.encode(), b"a: &a [*a]", b"\xff", b"a: 2024-99-99",
-     b"{", b"", b"name: '[/]'\nproperties: {template: {containers: '[/]'}}", b"name: x\nproperties: []"],
+     b"{", b"", b"name: '[/]'\nproperties: {template: {containers: '[/]'}}",
+     b"name: x\nproperties: []"],
 )  # fmt: skip
 def test_no_file_ends_in_a_traceback(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "app.yaml").write_bytes(content)
