@@ -110,15 +110,17 @@ def settle(view: AppView, now: float) -> AppView:
     app = view.app
     if app is None or not is_on(app):
         return view
-    rules, pending = traffic.rules_of(app), dict(app.pending)
+    rules, pending, kept = traffic.rules_of(app), dict(app.pending), app.kept
     for label, name in app.pending.items():
         revision = view.revisions.get(name)
         if revision is None or revision.provisioning is Provisioning.FAILED:
             del pending[label]  # a failed deploy never takes over, not even late
         elif revision.provisioning is Provisioning.PROVISIONED:
             del pending[label]
+            holder = traffic.holder(rules, label)
+            kept = name if holder is not None and holder.weight else kept
             rules = _moved(rules, label, name)
-    app = replace(app, pending=pending)
+    app = replace(app, pending=pending, kept=kept)
     if rules != traffic.rules_of(app):
         app = _with_rules(app, rules)
     wanted = {*pending.values(), *(rule.revision_name for rule in rules), *app.restored}

@@ -8,7 +8,7 @@ from typing import Any
 
 from control import labels, traffic, vault
 from control.commands import steps
-from control.commands.life import purge, woken
+from control.commands.life import purge, wake
 from control.errors import Invalid, NotFound
 from control.resources import App, AppView
 from control.schema import Configuration, Ingress, Secret, TrafficRule
@@ -22,10 +22,11 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     was_labels, is_labels = labels.is_on(app), configuration.active_revisions_mode == "labels"
     configuration = vault.filled(configuration, app.configuration)
     vault.check(configuration, view.revisions.values())
-    target, old = configuration.target_label, app.configuration.ingress
+    target, given = configuration.target_label, configuration.ingress
+    old = app.configuration.ingress
     ingress: Ingress | None
     if is_labels and not was_labels:
-        ingress = labels.entered(view, configuration.ingress or old, target)
+        ingress = labels.entered(view, given or old, target)
         traffic.check(ingress.traffic, app.name, view.revisions)
     else:
         ingress = _checked(view, configuration)
@@ -35,7 +36,7 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
         configuration=configuration,
         updated_at=now,
         pending=app.pending if is_labels else {},
-        kept=app.kept if _keeps_split(ingress, old) else "",
+        kept=app.kept if _keeps_split(given, old) else "",
     )
     if was_single and is_labels:
         app = replace(app, serving="", candidate="", pending=labels.awaited(app, target))
@@ -134,11 +135,8 @@ def _enter_single(view: AppView, now: float) -> AppView:
     app = view.app
     assert app is not None
     keep = app.kept if app.kept in view.revisions else app.latest_ready or app.latest
-    revision = view.revisions[keep]
     app = replace(app, serving="", candidate=keep)
-    return steps.with_revision(
-        view, app, revision if revision.is_active else woken(revision, view, app, now)
-    )
+    return wake(steps.replace_app(view, app), keep, now)
 
 
 def set_mode(view: AppView, mode: str, now: float, target_label: str = "") -> AppView:

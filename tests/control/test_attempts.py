@@ -190,7 +190,16 @@ def rolled_back(mode: str) -> World:
 
 
 @pytest.mark.parametrize("is_settled", [True, False])
-@pytest.mark.parametrize("way", [("multiple",), ("multiple", "single"), ("labels",)])
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("multiple",),
+        ("multiple", "single"),
+        ("labels",),
+        ("labels", "single"),
+        ("multiple", "labels", "single"),
+    ],
+)
 def test_a_rollback_in_single_mode_survives_switches(
     way: tuple[str, ...], is_settled: bool
 ) -> None:
@@ -202,6 +211,37 @@ def test_a_rollback_in_single_mode_survives_switches(
         assert serving(world) == ({"v1": 100} if is_settled or mode != way[0] else {"v2": 100})
     world.settle()
     assert serving(world) == {"v1": 100}
+
+
+def test_a_label_that_was_moved_after_a_rollback_counts_again() -> None:
+    world = rolled_back("single")
+    world.settle()
+    world.view = commands.set_mode(world.view, "labels", world.now, "prod")
+    world.settle()
+    world.view = commands.add_label(world.view, "prod", "shop--v2", world.now)
+    world.settle()
+    assert serving(world) == {"v2": 100}
+    world.view = commands.set_mode(world.view, "single", world.now)
+    world.settle()
+    assert serving(world) == {"v2": 100}
+
+
+def test_a_switch_to_single_mode_tries_the_revision_that_it_keeps_again() -> None:
+    world = rolled_back("multiple")  # v1 is to come back, v2 serves
+    world.settle()
+    world.view = commands.deactivate(world.view, "shop--v2", world.now)
+    world.settle()
+    world.broken = {"shop--v2"}
+    world.view = commands.activate(world.view, "shop--v2", world.now)
+    world.settle()
+    world.traffic(latest=100)
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert world.view.revisions["shop--v2"].provisioning is Provisioning.FAILED
+    world.broken = set()
+    world.view = commands.set_mode(world.view, "single", world.now)
+    world.settle()
+    assert serving(world) == {"v2": 100}
 
 
 def test_a_rollback_of_a_split_survives_a_switch_to_single_mode() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -45,13 +44,6 @@ def test_deep_places_are_found_wherever_they_are() -> None:
 def test_what_is_not_json_is_refused(raw: bytes) -> None:
     with pytest.raises(Invalid, match="is not valid JSON"):
         decoded(raw)
-
-
-def test_a_wide_body_is_looked_through_quickly() -> None:
-    raw = b"[" + b",".join([b'{"a":[1,{"b":2}]}'] * 50_000) + b"]"
-    began = time.process_time()
-    decoded(raw)
-    assert time.process_time() - began < 0.5
 
 
 def test_of_many_mistakes_some_are_told() -> None:
