@@ -53,7 +53,7 @@ def listed(
     """A page of a list; clients follow `nextLink` until there is none (arm-wire §1)."""
     window = Window.of_arm(call.request.query)
     page, after = cut(items, key, window)
-    body: dict[str, Any] = {"value": [show(item) for item in page], "nextLink": None}
+    body: dict[str, Any] = {"value": [show(item) for item in page]}
     if after:
         following = {"$top": str(window.limit), "$skipToken": Window(after=after).token}
         body["nextLink"] = link(call.request, **following)
