@@ -320,3 +320,16 @@ def test_settings_can_be_changed_while_the_switch_to_single_mode_waits() -> None
         commands.configure(world.view, given, world.now)
     world.settle()
     assert serving(world) == {"v2": 100}
+
+
+def test_single_mode_can_be_left_between_two_revisions_that_must_not_run_together() -> None:
+    world = World()
+    world.deploy(suffix="v1", mode="single", updateStrategy="recreate")
+    world.settle()
+    world.deploy(suffix="v2", image="process:v2", mode="single", updateStrategy="recreate")
+    world.plan()
+    assert world.active() == ["v2"]
+    world.view = commands.set_mode(world.view, "multiple", world.now)
+    assert all(rule.latest_revision for rule in traffic.rules_of(world.app))
+    world.settle()
+    assert serving(world) == {"v2": 100}
