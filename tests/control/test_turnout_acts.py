@@ -15,6 +15,7 @@ from control.runtime.endpoint import EndpointRuntime
 from control.schema import TrafficRule
 from control.service import Service
 from control.store import Store
+from control.targets import Targets
 from router.snapshot import Fault
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
@@ -100,8 +101,9 @@ def test_replicas_that_come_and_go_are_not_changes_of_the_app() -> None:
 @pytest.fixture
 def service(tmp_path: Path) -> Any:
     CALLER.set(Caller("alice (turnout/1)"))
+    runtimes = {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}
     store = Store(tmp_path / "control.db")
-    yield Service(store, {"endpoint": EndpointRuntime()}, "localhost")
+    yield Service(store, runtimes, "localhost")
     store.close()
 
 

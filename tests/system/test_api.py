@@ -50,6 +50,8 @@ def raw_status(control: Turnout, method: str, path: str, body: bytes, header: by
     host, _, port = control.facts["admin"].rpartition(":")
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n".encode()
     head += b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    if not header.startswith(b"Authorization"):
+        head += f"Authorization: {control.authorization['Authorization']}\r\n".encode()
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(head + header + b"\r\n\r\n" + body)
         with connection.makefile("rb") as answer:
