@@ -33,7 +33,9 @@ def test_a_server_that_needs_it_says_so_and_exits_2(
 def test_a_router_goes_on_without_it(useless: Path, state: Path) -> None:
     with (
         Turnout("control", admin="127.0.0.1:0", state=state / "s") as control,
-        Turnout("router", *PORTS, "--control", control.server, state=useless) as router,
+        Turnout(
+            "router", *PORTS, "--control", control.server, state=useless, token=control.token
+        ) as router,
     ):
         assert router.get("nobody.localhost")[0] == 404
     assert "Traceback" not in router.stderr.decode()
