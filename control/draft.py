@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 
 from control import domains, journal, label_history
+from control.commands import is_same
 from control.dry_run import Preview, Previewed, preview
 from control.errors import Conflict, NotFound, PreconditionFailed
+from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, replace
 from control.store import Store, Write, rows_of
 from control.turn import Turn
@@ -31,16 +33,28 @@ class Draft:
         return self._new.get(name) or self._store.view(name)
 
     def change(
-        self, name: str, command: Command, *, if_match: str = "", may_interrupt: bool = False
+        self,
+        name: str,
+        command: Command,
+        conditions: Conditions = UNCONDITIONAL,
+        *,
+        is_existing: bool = True,
+        may_interrupt: bool = False,
     ) -> AppView:
-        """Apply a command to an app. Raises what the command raises, and PreconditionFailed."""
+        """Apply a command to an app. Raises what the command raises, and PreconditionFailed.
+
+        Raises NotFound when there is no app but has to be one (`is_existing`), whatever the
+        conditions say (RFC 9110 §13.2.1).
+        """
         self._store.check_readable(name)
         old = self.view(name)
-        _match(old, if_match)
+        if is_existing and old.app is None:
+            raise NotFound(f"there is no app {name}")
+        _check(old, conditions)
         if not may_interrupt:
             _refuse_while_restoring(old)
         new = command(old, self._now)
-        if _is_same(old, new):
+        if is_same(old, new):
             return old  # asking twice for the same is no change
         self._old.setdefault(name, old)
         self._new[name] = new
@@ -91,34 +105,12 @@ class Draft:
         return made
 
 
-def existing(name: str, command: Command) -> Command:
-    """The command, for an app that has to be there."""
-
-    def checked(view: AppView, now: float) -> AppView:
-        if view.app is None:
-            raise NotFound(f"there is no app {name}")
-        return command(view, now)
-
-    return checked
-
-
-def _is_same(old: AppView, new: AppView) -> bool:
-    """Whether a command changed nothing: a default that is spelled out is no change either."""
-    if old.app is None or new.app is None:
-        return old.app is new.app
-    if old.revisions != new.revisions:
-        return False
-    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
-    was, now = old.app.configuration, new.app.configuration
-    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
-
-
-def _match(view: AppView, if_match: str) -> None:
-    version = str(view.app.version) if view.app is not None else ""
-    if if_match and if_match != "*" and if_match.strip('"') != version:
-        raise PreconditionFailed(
-            f"the app is at version {version or 'none'}, not {if_match}; read it again and repeat"
-        )
+def _check(view: AppView, conditions: Conditions) -> None:
+    version = view.app.version if view.app is not None else None
+    if conditions.hold(version):
+        return
+    state = f"is at version {version}" if version is not None else "does not exist"
+    raise PreconditionFailed(f"the app {state}, and {conditions} asks for another; read it again")
 
 
 def _refuse_while_restoring(view: AppView) -> None:

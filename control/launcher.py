@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from control.folder import prepare
 from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
@@ -53,7 +54,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
 
 def _lock(state: Path) -> TextIO:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
-    state.mkdir(parents=True, exist_ok=True)
+    prepare(state)
     lock = (state / LOCK).open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -36,6 +36,11 @@ class ControlCounters:
     def count_probe_failure(self, app: str, revision: str, kind: str) -> None:
         """One failed probe."""
         self.probe_failures[app, revision, kind] += 1
+
+    def forget(self, is_there: Callable[[str, str], bool]) -> None:
+        """Drop the series of revisions that are gone."""
+        for key in [key for key in self.probe_failures if not is_there(key[0], key[1])]:
+            del self.probe_failures[key]
 
 
 class ControlCollector(Collector):

@@ -28,6 +28,7 @@ from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
 from control.targets import Targets
+from control.upkeep import keep_up
 from router import serving
 from router.admin_server import AdminServer
 from router.parent import on_parent_gone
@@ -61,7 +62,7 @@ class Plane:
         self.settings = settings
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
-        counters = ControlCounters()
+        counters = self.counters = ControlCounters()
         self.reconciler = Reconciler(settings, self.store, publisher, counters)
         on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
         runtimes: dict[str, Runtime] = {
@@ -135,12 +136,14 @@ async def run(settings: ControlSettings) -> None:
     gc.enable()
     loop_task = asyncio.create_task(plane.reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())
+    upkeep = asyncio.create_task(keep_up(plane.store, plane.counters, settings))
     try:
         print(f"ready {await plane.serve()}", file=sys.stderr, flush=True)
         await stop.wait()
     finally:
         loop_task.cancel()
-        failure = (await asyncio.gather(loop_task, return_exceptions=True))[0]
+        upkeep.cancel()
+        failure, *_ = await asyncio.gather(loop_task, upkeep, return_exceptions=True)
         await plane.close(stop_replicas=settings.on_exit == "stop" and not upgrade.is_set())
     if isinstance(failure, Exception):
         raise failure

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from control import label_history, labels, traffic
-from control.commands import expire, purge, rested, woken
+from control import journal, label_history, labels, traffic
+from control.commands import expire, is_same, purge, rested, woken
 from control.errors import Invalid
+from control.journal import Record
 from control.resources import (
     App,
     AppView,
@@ -41,6 +42,7 @@ class Plan:
     starts: list[Replica] = field(default_factory=list)
     stops: list[Replica] = field(default_factory=list)
     wake_at: float = float("inf")  # when time alone changes the plan
+    record: Record | None = None  # what of it belongs in the journal
 
     def wake(self, at: float) -> None:
         """Plan again at that time at the latest."""
@@ -68,7 +70,17 @@ def plan(
     _leave(result, now)
     _execute(result, now, limits, can_stop)
     result.view = label_history.follow(view, result.view, now)
+    _record(result, view, now)
     return result
+
+
+def _record(plan: Plan, old: AppView, now: float) -> None:
+    """A change that no caller made raises the version too: If-Match has to notice it."""
+    app = plan.view.app
+    if app is None or is_same(old, plan.view):
+        return
+    plan.view.app = replace(app, version=app.version + 1)
+    plan.record = journal.own_record(app.name, old, plan.view, now)
 
 
 # --- is a revision ready, or has it failed?
@@ -84,6 +96,8 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     if revision.provisioning is Provisioning.PROVISIONED:
         return
     if ready >= revision.needed:
+        if revision.provisioning is Provisioning.FAILED and _has_better(view, name):
+            return
         revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
         latest = view.revisions.get(app.latest_ready)
         if latest is None or latest.number < revision.number:
@@ -91,6 +105,18 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     elif revision.provisioning is Provisioning.PROVISIONING:
         revision = _failed_if(plan, revision, ready, now, limits)
     view.revisions[name] = revision
+
+
+def _has_better(view: AppView, name: str) -> bool:
+    """Whether another revision is ready: then a failed one that comes up late stays failed.
+
+    Its deploy was reported as failed, so nobody expects traffic on it; `activate`, `restart` or
+    deploying it again is a new attempt. With nobody else ready, it is better than nothing.
+    """
+    return any(
+        r.is_active and r.provisioning is Provisioning.PROVISIONED and r.name != name
+        for r in view.revisions.values()
+    )
 
 
 def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: Limits) -> Revision:

@@ -151,7 +151,7 @@ class Reconciler:
         result = plan(
             view, time.time(), self._limits, self._publisher.can_stop, self._new_replica_name
         )
-        if not self.lives.record(name, view, result.view):
+        if not self.lives.record(name, view, result.view, result.record):
             self._wake_at[name] = time.time() + _RETRY_S
             return
         if result.wake_at < float("inf"):
@@ -234,7 +234,7 @@ class Reconciler:
             revision,
             siblings=[r for r in view.of(revision.name) if r.name != replica.name],
             host=revision_host(revision.name, self._settings.domain),
-            target_port=configuration.ingress.target_port if configuration.ingress else 80,
+            target_port=configuration.ingress.port if configuration.ingress else 80,
             secrets=configuration.secret_values,
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),

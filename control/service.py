@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback
-from control.draft import Command, Draft, existing
+from control.draft import Command, Draft
 from control.errors import Invalid, NotFound
 from control.journal import Record
+from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
@@ -33,7 +34,8 @@ class Change:
     app: str
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
-    if_match: str = ""
+    is_asked: bool = False  # a patch that is about the template: one that failed is tried again
+    conditions: Conditions = UNCONDITIONAL
 
 
 class Service:
@@ -103,9 +105,9 @@ class Service:
         is_new = self._store.view(name.lower()).app is None
         return self._one(Change(name, lambda _: body)), is_new
 
-    def patch(self, name: str, body: BodyOf) -> AppView:
-        """Replace an app by what `body` makes of it."""
-        return self._one(Change(name, body, is_existing=True))
+    def patch(self, name: str, body: BodyOf, *, is_asked: bool) -> AppView:
+        """Replace an app by what `body` makes of it; `is_asked` when it is about the template."""
+        return self._one(Change(name, body, is_existing=True, is_asked=is_asked))
 
     def transact(self, changes: Sequence[Change]) -> list[AppView]:
         """Change several apps, all or none."""
@@ -135,13 +137,17 @@ class Service:
         return [draft.view(_known(draft, change.app)) for change in changes]
 
     def _one(self, change: Change) -> AppView:
-        return self.transact([replace(change, if_match=_if_match())])[0]
+        return self.transact([replace(change, conditions=_conditions())])[0]
 
     def _draft(self, draft: Draft, change: Change) -> None:
         name = _known(draft, change.app)
         if change.body is None:
-            command = existing(name, lambda view, _: AppView(None, {}, view.replicas))
-            draft.change(name, command, if_match=change.if_match, may_interrupt=True)
+            draft.change(
+                name,
+                lambda view, _: AppView(None, {}, view.replicas),
+                change.conditions,
+                may_interrupt=True,
+            )
             return
         if change.is_existing and draft.view(name).app is None:
             raise NotFound(f"there is no app {change.app}")
@@ -149,15 +155,22 @@ class Service:
         self._runtimes[body.template.runtime].check(body.template)
         draft.change(
             name,
-            lambda view, now: commands.deploy(view, name, body, now, new_suffix),
-            if_match=change.if_match,
+            lambda view, now: commands.deploy(
+                view, name, body, now, new_suffix, is_asked=change.is_asked
+            ),
+            change.conditions,
+            is_existing=change.is_existing,
         )
 
-    def copy(self, app: str, revision: str, changes: Callable[[Template], Template]) -> AppView:
-        """Deploy again what a revision runs, with changes (contract §11 #20)."""
+    def copy(
+        self, app: str, revision: str, changes: Callable[[Template], Template], target_label: str
+    ) -> AppView:
+        """Deploy again what a revision runs, with changes; labels mode needs a label for it."""
         _, base = self.revision(app, revision)
         template = changes(base.template)
-        return self.patch(app, lambda view: _with_template(view, template))
+        return self.patch(
+            app, lambda view: _with_template(view, template, target_label), is_asked=True
+        )
 
     def delete(self, name: str) -> None:
         """Delete an app; its replicas drain and end. Works on one that cannot be read, too."""
@@ -239,23 +252,37 @@ class Service:
         return self._store.journal(app.lower(), before or _NEWEST, limit)
 
     def roll_back(self, app: str, to: int = 0) -> AppView:
-        """Restore an app's state as of a record; by default of the one before the last."""
+        """Restore an app's state as of a record; by default as of before the last change."""
         self.app(app)
-        records = self.journal(app, before=to + 1 if to else 0, limit=1 if to else 2)
-        if to and (not records or records[0].number != to):
-            raise NotFound(f"record {to} of the journal is none of app {app}")
-        state = records[-1].state if records else None
-        if state is None or (not to and len(records) < 2):
+        record = self._numbered(app, to) if to else self._before_last_change(app)
+        state = record.state if record is not None else None
+        if state is None:
             raise Invalid(f"there is nothing before to roll app {app} back to")
         return self._change(
             app, lambda view, now: rollback.roll_back(view, state, now), may_interrupt=True
         )
 
+    def _numbered(self, app: str, number: int) -> Record:
+        records = self.journal(app, before=number + 1, limit=1)
+        if not records or records[0].number != number:
+            raise NotFound(f"record {number} of the journal is none of app {app}")
+        return records[0]
+
+    def _before_last_change(self, app: str) -> Record | None:
+        """What was recorded last before a caller changed something for the last time."""
+        before, has_change = 0, False
+        while records := self.journal(app, before):
+            for record in records:
+                if has_change:
+                    return record
+                has_change = not record.is_own
+            before = records[-1].number
+        return None
+
     def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
         name = name.lower()
         draft = Draft(self._store, self.domain)
-        command = existing(name, command)
-        draft.change(name, command, if_match=_if_match(), may_interrupt=may_interrupt)
+        draft.change(name, command, _conditions(), may_interrupt=may_interrupt)
         draft.commit()
         return draft.view(name)
 
@@ -266,14 +293,17 @@ def _known(draft: Draft, name: str) -> str:
     return name if draft.view(lower).app is None else lower
 
 
-def _if_match() -> str:
+def _conditions() -> Conditions:
     caller = journal.CALLER.get()
-    return caller.if_match if caller is not None else ""
+    if caller is None:
+        return UNCONDITIONAL
+    return Conditions(caller.if_match, caller.if_none_match)
 
 
-def _with_template(view: AppView, template: Template) -> AppBody:
+def _with_template(view: AppView, template: Template, target_label: str) -> AppBody:
     assert view.app is not None
-    return AppBody(configuration=view.app.configuration, template=template)
+    configuration = view.app.configuration.model_copy(update={"target_label": target_label})
+    return AppBody(configuration=configuration, template=template)
 
 
 def new_suffix() -> str:

@@ -53,12 +53,16 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app: `hosts` are its custom domains, `*.example.com` for a wildcard."""
+    """One app: `hosts` are its custom domains, `*.example.com` for a wildcard.
+
+    Unless it is `external`, only clients of the setting `internal_networks` reach it.
+    """
 
     name: str
     mode: str = "single"
     hosts: tuple[str, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    external: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def app_from(wire: dict[str, Any]) -> App:
         name=wire["name"],
         mode=wire.get("mode", "single"),
         hosts=tuple(wire.get("hosts", ())),
+        external=wire.get("external", True),
         revisions=tuple(
             Revision(
                 name=r["name"],

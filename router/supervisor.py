@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from router import handover, listeners
-from router.exchange import UNKNOWN_APP
 from router.handle import WorkerHandle
 from router.handover import Handover
 from router.merge import Shares, Totals
@@ -26,6 +25,7 @@ from router.parent import on_parent_gone
 from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
 from router.source import SnapshotSource
+from router.stats import UNKNOWN_APP
 from router.upgrades import Upgrades
 
 log = logging.getLogger("turnout.router")
@@ -212,8 +212,6 @@ class Supervisor:
         while not self.is_ready() and not self._stop.is_set():
             self._news.clear()
             await self._news.wait()
-        if dropped:
-            self._retired.forget({*self._apps, UNKNOWN_APP})
         self.reloads.succeeded += 1
         self.reloads.is_refused = False
         self.reloads.last_success = time.time()
@@ -335,6 +333,13 @@ class Supervisor:
         except TimeoutError:
             pass  # a busy or dying worker; its last figures stand
 
+    def _is_there(self, app: str, revision: str) -> bool:
+        """Whether the table has a revision; an app, for an empty name."""
+        known = self._apps.get(app)
+        if known is None or not revision:
+            return known is not None or app == UNKNOWN_APP
+        return any(r.name == revision for r in known.revisions)
+
     def totals(self) -> Totals:
         """The counters of all workers, living and dead."""
         total = copy.deepcopy(self._retired)
@@ -371,7 +376,9 @@ class Supervisor:
 
     async def _sample(self) -> None:
         while True:
-            self.shares.sample(time.monotonic(), self.totals())
+            now = time.monotonic()
+            self._retired.forget(self._is_there, now, self.settings.metric_lifetime_s)
+            self.shares.sample(now, self.totals())
             await asyncio.sleep(_SHARE_SAMPLE_S)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:

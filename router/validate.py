@@ -97,6 +97,7 @@ class _App(_Model):
     name: Name
     mode: Literal["single", "multiple", "labels"] = "single"
     hosts: list[Name] = []
+    external: bool = True
     revisions: list[_Revision] = []
 
 

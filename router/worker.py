@@ -111,7 +111,7 @@ class Worker:
     async def _heartbeat(self, edge: Edge) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s)
+            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s, edge.table.apps)
             edge.registry.forget_departed()
             self._report(None)
 
@@ -230,7 +230,7 @@ class Worker:
 
 def _settings_from(wire: dict[str, Any]) -> RouterSettings:
     wire = {**wire, "state": Path(wire["state"])}
-    for name in ("trusted_proxies", "trusted_only_fields"):
+    for name in ("trusted_proxies", "trusted_only_fields", "internal_networks"):
         wire[name] = tuple(wire[name])
     return RouterSettings(**wire)
 

@@ -36,7 +36,8 @@ def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
 
 
 def _list(name: str, key: str = "value") -> dict[str, Any]:
-    return _object({key: {"type": "array", "items": {"$ref": _REF.format(model=name)}}})
+    items = {"type": "array", "items": {"$ref": _REF.format(model=name)}}
+    return _object({key: items}, nextLink=_TEXT)
 
 
 _OBJECT = {"type": "object"}

@@ -12,6 +12,7 @@ from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
+from control.preconditions import Conditions
 from control.service import Change
 from control.turn import Turn
 
@@ -35,17 +36,19 @@ class ChangeBody(Model):
 
     def change(self, domain: str) -> Change:
         """As the service takes it. Raises Invalid for a body that is none."""
+        conditions = Conditions(self.if_match)
         if self.method == "DELETE":
-            return Change(self.app, None, if_match=self.if_match)
+            return Change(self.app, None, conditions=conditions)
         if self.method == "PUT":
             body = bodies.put(self.body)
-            return Change(self.app, lambda _: body, if_match=self.if_match)
+            return Change(self.app, lambda _: body, conditions=conditions)
         patch = self.body
         return Change(
             self.app,
             lambda view: bodies.patched(view, patch, domain),
             is_existing=True,
-            if_match=self.if_match,
+            is_asked=bodies.has_template(patch),
+            conditions=conditions,
         )
 
 

@@ -71,7 +71,7 @@ def _register(secret: str, endpoint: str, variables: dict[str, str]) -> None:
     if az is None:
         errors.print("az is not installed here; run these where it is:", style="yellow")
         for command in commands:
-            errors.print("  az " + shlex.join(command), markup=False, soft_wrap=True)
+            errors.print("  az " + shlex.join(command), soft_wrap=True)
         return
     environment = os.environ | variables
     _no_version_check(config, az, environment)

@@ -21,10 +21,12 @@ import orjson
 
 from control import domains
 from control.errors import Conflict, StoreUnavailable
+from control.folder import prepare
 from control.journal import Record
 from control.resources import AppView
 from control.store.file import StateFile
 from control.store.reading import Unreadable, read_views
+from control.store.retention import Kept, victims
 from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
 from router.domains import Owners
@@ -59,7 +61,7 @@ class Store:
     """The recorded state of all apps. Not thread-safe: it lives on one event loop."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(path.parent)
         self._lock = path.with_name(path.name + ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,6 +86,7 @@ class Store:
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
+        self._pruned_to = 0  # number of the record that the next turn goes on behind
         self._watchers: list[Callable[[str], None]] = []
         self.owners = Owners()  # of names and custom domains
         for name, view in list(self._views.items()):
@@ -283,6 +286,18 @@ class Store:
             Record(name, who, note, **orjson.loads(doc), number=number, at=at)
             for number, at, name, who, note, doc in found
         ]
+
+    def prune_journal(self, kept: Kept, now: float) -> int:
+        """Delete some of the records that may go, and return how many. Raises StoreUnavailable."""
+        try:
+            gone, go_on = victims(self._db, kept, now, self._pruned_to)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        if gone:
+            with self._transaction() as db:
+                db.executemany("DELETE FROM journal WHERE number = ?", [(n,) for n in gone])
+        self._pruned_to = go_on
+        return len(gone)
 
     def put_meta(self, key: str, value: str) -> None:
         """Remember a value under a key."""

@@ -64,7 +64,7 @@ def rows_of(old: AppView, write: Write) -> Rows:
 
 
 def _record(record: Record) -> tuple[str, tuple[Any, ...]]:
-    doc = orjson.dumps({"changes": record.changes, "state": record.state})
+    doc = orjson.dumps({"changes": record.changes, "state": record.state, "is_own": record.is_own})
     values = (record.at, record.app, record.who, record.note, doc)
     return "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
 
