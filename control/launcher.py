@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from router import children
 from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
@@ -27,12 +28,16 @@ _LAST_WORDS_S = 0.2  # for what a part wrote before it died
 _LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
 
 
-class PartFailed(Exception):
-    """A part could not start; `code` is its exit code."""
+_BAD_SETTINGS = 2
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"exit code {code}")
-        self.code = code
+
+class PartFailed(Exception):
+    """A part ended before it was ready; `code` is the exit code of the whole."""
+
+    def __init__(self, module: str, code: int) -> None:
+        super().__init__(f"{module} ended before it was ready (exit code {code})")
+        # Bad settings keep their code (product.md §1). A part that ends well has not served either.
+        self.code = code if code == _BAD_SETTINGS else 1
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
@@ -151,7 +156,7 @@ class Launcher:
             if self._is_leaving:
                 return
             if not part.ready.is_set():
-                raise PartFailed(code)
+                raise PartFailed(part.module, code)
             print(f"turnout: {part.module} ended (exit code {code}); restarting", file=sys.stderr)
             await asyncio.sleep(_RESTART_S)
 
@@ -161,9 +166,7 @@ class Launcher:
         # and the workers of a router that was killed serve on for a while and hold them.
         read_end, write_end = os.pipe()
         process = part.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            part.module,
+            *children.command(part.module),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=write_end,
@@ -259,6 +262,7 @@ async def run(
         if await unless(stop, launcher.start()):
             await then(launcher, stop)
     except PartFailed as error:
+        print(f"turnout: {error}", file=sys.stderr)
         return error.code
     finally:
         await launcher.stop()

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from control.runtime.base import (
     check_is_one_program,
 )
 from control.template import Template
+from router import children
 
 _INSTANCE = "TURNOUT_INSTANCE"
 _REPLICA = "TURNOUT_REPLICA"
@@ -76,8 +76,8 @@ class ProcessRuntime:
         if known is not None:
             return Started(known.address)
         container = launch.revision.template.containers[0]
-        demo = [sys.executable, "-m", "control.demo_app"]
-        command = demo if container.image == "process:demo" else list(container.command)
+        is_demo = container.image == "process:demo"
+        command = children.command("control.demo_app") if is_demo else list(container.command)
         command += container.args
         port = self._free_port()
         address = f"127.0.0.1:{port}"
