@@ -10,7 +10,7 @@ from pathlib import Path
 
 from router.settings import split_address
 
-_BACKLOG = 4096
+BACKLOG = 4096
 _FIRST_FD = 3  # sd_listen_fds(3)
 INHERITED = "TURNOUT_LISTENERS"  # of `turnout up` for its router: descriptors of the ingress
 
@@ -34,7 +34,7 @@ def bind_ingress(address: str, workers: int) -> list[socket.socket]:
                 one.close()
             raise OSError(f"cannot listen on {address}: {error.strerror}") from None
         port = listener.getsockname()[1]
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
         listeners.append(listener)
     return listeners
