@@ -15,12 +15,13 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from router import children
 from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
+from router.state import make_private, open_private, tighten
 
 LOCK = "up.lock"
 _RESTART_S = 0.2
@@ -53,10 +54,11 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
     return False
 
 
-def _lock(state: Path) -> TextIO:
+def _lock(state: Path) -> IO[str]:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
-    state.mkdir(parents=True, exist_ok=True)
-    lock = (state / LOCK).open("a")
+    make_private(state)
+    tighten(state)
+    lock = open_private(state / LOCK, "a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -27,6 +27,7 @@ from control.store import Store
 from router import serving
 from router.admin import serve
 from router.parent import on_parent_gone
+from router.state import write_durably
 
 log = logging.getLogger("turnout.control")
 
@@ -81,7 +82,7 @@ class Plane:
             folder = settings.state / "azure"
             tls, port = Authority(folder).context(), settings.azure_port
             at = await self._open(build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls)
-            (folder / "endpoint").write_text(f"https://{at}")
+            write_durably(folder / "endpoint", f"https://{at}".encode())
             facts += f" azure=https://{at}"
         return facts
 

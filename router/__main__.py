@@ -14,6 +14,7 @@ from router.config import BadSettings, load
 from router.serving import serve
 from router.settings import RouterSettings
 from router.source import ControlSource, FileSource, SnapshotSource
+from router.state import tighten
 from router.supervisor import Supervisor
 
 
@@ -52,6 +53,7 @@ def run(settings: RouterSettings) -> int:
         return serve(settings, rehearse)
 
     async def main() -> None:
+        tighten(settings.state)
         if settings.access_log:
             os.close(open_target(settings.access_log))  # or the workers would fail, one by one
         supervisor = Supervisor(settings, source_of(settings))

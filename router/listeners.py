@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from router.settings import split_address
+from router.state import make_private
 
 BACKLOG = 4096
 _FIRST_FD = 3  # sd_listen_fds(3)
@@ -61,7 +62,7 @@ def bind_admin(address: str) -> socket.socket:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))

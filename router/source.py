@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import orjson
 
 from router.routes_file import BadRoutes, parse
 from router.snapshot import Snapshot
+from router.state import write_durably
 from router.validate import check
 
 log = logging.getLogger("turnout.router")
@@ -193,19 +193,3 @@ class ControlSource:
             name = f"router-{secrets.token_hex(4)}"
             write_durably(self._identity, name.encode())
             return name
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file so that a crash at any moment leaves the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -18,6 +18,7 @@ from control.api.azure.signin import CLOUD
 from control.certificates import Authority
 from control.cli.client import errors, fail, own_token
 from control.cli.options import State
+from router.state import make_private, write_durably
 
 _AZ_S = 120.0
 
@@ -67,7 +68,7 @@ def _register(folder: Path, endpoint: str, variables: dict[str, str]) -> None:
             errors.print("  az " + shlex.join(command), markup=False, soft_wrap=True)
         return
     config = Path(variables["AZURE_CONFIG_DIR"])
-    config.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(config)
     _no_version_check(config)
     environment = os.environ | variables
     _az(az, ("cloud", "set", "-n", "AzureCloud"), environment)
@@ -80,7 +81,7 @@ def _no_version_check(config: Path) -> None:
     """Keeps az from asking a Microsoft host whether it is the newest."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     known = {"versions": {}, "update_time": now}
-    (config / "versionCheck.json").write_text(json.dumps(known))
+    write_durably(config / "versionCheck.json", json.dumps(known).encode())
 
 
 def _az(

@@ -30,6 +30,7 @@ from control.runtime.base import (
 )
 from control.template import Template
 from router import children
+from router.state import make_private, open_private
 
 _INSTANCE = "TURNOUT_INSTANCE"
 _REPLICA = "TURNOUT_REPLICA"
@@ -85,7 +86,7 @@ class ProcessRuntime:
         environment |= launch.variables(container.env, port)
         environment |= {_INSTANCE: self._instance, _REPLICA: replica.name}
         try:
-            with self._log_file(replica.name).open("ab") as log:
+            with open_private(self._log_file(replica.name), "ab") as log:
                 popen = subprocess.Popen(
                     command,
                     env=environment,
@@ -203,7 +204,7 @@ class ProcessRuntime:
         """Processes go on, and are adopted by the next control plane."""
 
     def _log_file(self, replica: str) -> Path:
-        self._logs.mkdir(parents=True, exist_ok=True)
+        make_private(self._logs)
         path = self._logs / f"{replica}.log"
         if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))

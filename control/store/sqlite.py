@@ -28,6 +28,7 @@ from control.resources import (
     to_doc,
 )
 from router.config import BadSettings
+from router.state import make_private, open_private, tighten
 
 MIGRATIONS = (
     """
@@ -70,8 +71,9 @@ class Store:
     """The recorded state of all apps. Not thread-safe: it lives on one event loop."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = path.with_name(path.name + ".lock").open("w")
+        make_private(path.parent)
+        tighten(path.parent)
+        self._lock = open_private(path.with_name(path.name + ".lock"), "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
