@@ -27,6 +27,7 @@ _MALLOC = {
     "MALLOC_TOP_PAD_": str(1 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
 }
+_TOLD_POLL_S = 0.01
 _APPS_PER_FRAME = 100  # a worker compiles one frame per turn of its loop: about 1 ms
 
 
@@ -183,6 +184,19 @@ class WorkerHandle:
                 "dropped": list(dropped),
             }
         )
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its socket has all that it was told, or it is gone."""
+        return self._channel is None or self._channel.is_sent
+
+    async def all_told(self) -> None:
+        """Wait until that is so."""
+        while True:
+            # A turn of the loop first: what was told in this one is not in the socket's books yet.
+            await asyncio.sleep(_TOLD_POLL_S)  # once per upgrade: not worth an event
+            if self.is_told:
+                return
 
     def ask_stats(self, number: int) -> None:
         """Ask for the counters; the answer carries `number`."""

@@ -125,6 +125,21 @@ class Keeper:
         self._owner.retire(worker)
         self.old.remove(worker)
 
+    async def all_told(self) -> None:
+        """Wait until every worker's socket has all that the worker was told.
+
+        Half a message would make it deaf to the next supervisor. One that reads nothing for as
+        long as it may be silent is ended.
+        """
+        for worker in self.everyone:
+            if not worker.is_told:
+                log.info("event=upgrade_waits slot=%d", worker.slot)
+            try:
+                async with asyncio.timeout(self._settings.worker_silence_s):
+                    await worker.all_told()
+            except TimeoutError:
+                worker.kill()
+
     def look(self) -> None:
         """Have the slots whose workers do not accept stood in for, and the others no more."""
         self._on_change()

@@ -85,6 +85,7 @@ class Supervisor:
         self._upgrades = Upgrades(settings.state / "router")
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._following: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
     async def run(self, admin: AdminPort) -> None:
@@ -99,7 +100,7 @@ class Supervisor:
         await admin.start(listeners.taken(before.admin) if before is not None else None)
         try:
             await self._start_workers(before)
-            self._spawn(self._follow())
+            self._following = self._spawn(self._follow())
             self._spawn(self._sample())
             self._spawn(self._keeper.watch())
             await self._announce(admin.address)
@@ -155,8 +156,11 @@ class Supervisor:
         for sig in (signal.SIGHUP, signal.SIGUSR2):  # until the new code listens to them
             asyncio.get_running_loop().remove_signal_handler(sig)
             signal.signal(sig, signal.SIG_IGN)
+        if self._following is not None:
+            self._following.cancel()  # what comes now is for the new code to hand out
         admin_fd = handover.give(admin.listener)
         await admin.close()
+        await self._keeper.all_told()
         workers = (worker.hand_over() for worker in self._keeper.everyone)
         handover.exec_with(
             Handover(
@@ -347,10 +351,11 @@ class Supervisor:
             self.shares.sample(time.monotonic(), self.totals())
             await asyncio.sleep(_SHARE_SAMPLE_S)
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
+        return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
