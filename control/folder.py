@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from router.config import BadSettings
+from router.state import make_private, tighten
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # what is there can be served; the store says more
 
@@ -14,7 +15,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)  # what is there can be served; the store s
 def prepare(state: Path) -> None:
     """Make a state directory unless it is there. Raises BadSettings when it cannot be written."""
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        make_private(state)
+        tighten(state)
         with tempfile.TemporaryFile(dir=state):
             pass
     except OSError as error:

@@ -16,12 +16,14 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from control.folder import prepare
+from router import children
 from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
+from router.state import open_private
 
 LOCK = "up.lock"
 _RESTART_S = 0.2
@@ -31,12 +33,16 @@ _LAST_WORDS_S = 0.2  # for what a part wrote before it died
 _LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
 
 
-class PartFailed(Exception):
-    """A part could not start; `code` is its exit code."""
+_BAD_SETTINGS = 2
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"exit code {code}")
-        self.code = code
+
+class PartFailed(Exception):
+    """A part ended before it was ready; `code` is the exit code of the whole."""
+
+    def __init__(self, module: str, code: int) -> None:
+        super().__init__(f"{module} ended before it was ready (exit code {code})")
+        # Bad settings keep their code (product.md §1). A part that ends well has not served either.
+        self.code = code if code == _BAD_SETTINGS else 1
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
@@ -52,10 +58,10 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
     return False
 
 
-def _lock(state: Path) -> TextIO:
+def _lock(state: Path) -> IO[str]:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
     prepare(state)
-    lock = (state / LOCK).open("a")
+    lock = open_private(state / LOCK, "a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -158,7 +164,7 @@ class Launcher:
             if self._is_leaving:
                 return
             if not part.ready.is_set():
-                raise PartFailed(code)
+                raise PartFailed(part.module, code)
             print(f"turnout: {part.module} ended (exit code {code}); restarting", file=sys.stderr)
             pause = _RESTART_S if time.monotonic() - began > _SETTLED_S else pause
             await asyncio.sleep(pause)
@@ -170,9 +176,7 @@ class Launcher:
         # and the workers of a router that was killed serve on for a while and hold them.
         read_end, write_end = os.pipe()
         process = part.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            part.module,
+            *children.command(part.module),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=write_end,
@@ -268,6 +272,7 @@ async def run(
         if await unless(stop, launcher.start()):
             await then(launcher, stop)
     except PartFailed as error:
+        print(f"turnout: {error}", file=sys.stderr)
         return error.code
     finally:
         await launcher.stop()

@@ -32,6 +32,7 @@ from control.upkeep import keep_up
 from router import serving
 from router.admin_server import AdminServer
 from router.parent import on_parent_gone
+from router.state import write_durably
 
 log = logging.getLogger("turnout.control")
 
@@ -94,7 +95,7 @@ class Plane:
             tls, port = Authority(folder).context(), settings.azure_port
             at = await self._open(build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls)
             try:
-                (folder / "endpoint").write_text(f"https://{at}")
+                write_durably(folder / "endpoint", f"https://{at}".encode())
             except OSError as error:  # only `turnout azure-env` reads it
                 log.error("event=azure_endpoint_not_written reason=%r", str(error))
             facts += f" azure=https://{at}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from router.received import Received
+from router.state import open_private, write_durably
 
 log = logging.getLogger("turnout.router")
 
@@ -77,7 +78,7 @@ class LastGood:
     def append(self, delta: bytes) -> None:
         """Add a delta, durably. Raises OSError."""
         self._is_whole = False  # until the line is complete, nothing may be appended behind it
-        with self._log.open("ab") as file:
+        with open_private(self._log, "ab") as file:
             file.write(delta + b"\n")
             file.flush()
             os.fdatasync(file.fileno())
@@ -92,18 +93,6 @@ def _take(received: Received, content: bytes) -> str:
         return received.take(orjson.loads(content))
     except orjson.JSONDecodeError as error:
         return f"it is not valid JSON: {error}"
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file so that a crash at any moment leaves the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

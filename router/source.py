@@ -18,10 +18,11 @@ from typing import Protocol
 import aiohttp
 import orjson
 
-from router.last_good import LastGood, write_durably
+from router.last_good import LastGood
 from router.received import Received
 from router.routes_file import BadRoutes, parse
 from router.snapshot import Snapshot
+from router.state import write_durably
 
 log = logging.getLogger("turnout.router")
 

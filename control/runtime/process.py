@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +29,8 @@ from control.runtime.base import (
     check_is_one_program,
 )
 from control.template import Template
+from router import children
+from router.state import make_private, open_private
 
 _INSTANCE = "TURNOUT_INSTANCE"
 _REPLICA = "TURNOUT_REPLICA"
@@ -76,8 +77,8 @@ class ProcessRuntime:
         if known is not None:
             return Started(known.address)
         container = launch.revision.template.containers[0]
-        demo = [sys.executable, "-m", "control.demo_app"]
-        command = demo if container.image == "process:demo" else list(container.command)
+        is_demo = container.image == "process:demo"
+        command = children.command("control.demo_app") if is_demo else list(container.command)
         command += container.args
         port = self._free_port()
         address = f"127.0.0.1:{port}"
@@ -85,7 +86,7 @@ class ProcessRuntime:
         environment |= launch.variables(container.env, port)
         environment |= {_INSTANCE: self._instance, _REPLICA: replica.name}
         try:
-            with self._log_file(replica.name).open("ab") as log:
+            with open_private(self._log_file(replica.name), "ab") as log:
                 popen = subprocess.Popen(
                     command,
                     env=environment,
@@ -203,7 +204,7 @@ class ProcessRuntime:
         """Processes go on, and are adopted by the next control plane."""
 
     def _log_file(self, replica: str) -> Path:
-        self._logs.mkdir(parents=True, exist_ok=True)
+        make_private(self._logs)
         path = self._logs / f"{replica}.log"
         if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))

@@ -30,6 +30,7 @@ from control.store.retention import Kept, victims
 from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
 from router.domains import Owners
+from router.state import open_private
 
 MIGRATIONS = (
     """
@@ -62,7 +63,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         prepare(path.parent)
-        self._lock = path.with_name(path.name + ".lock").open("w")
+        self._lock = open_private(path.with_name(path.name + ".lock"), "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
