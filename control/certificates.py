@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from router.state import make_private, write_durably
+
 _CA_LIFE = timedelta(days=3650)
 _LIFE = timedelta(days=397)  # clients refuse server certificates that live longer
 _RENEW_BEFORE = timedelta(days=30)
@@ -37,7 +39,7 @@ class Authority:
 
     def context(self) -> ssl.SSLContext:
         """For a server on loopback; makes what is missing or ends soon."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
         if not self.ca.exists() or not _is_good(self.ca):
             _make_ca(self.ca, self.folder / "ca.key")
             (self.folder / "server.pem").unlink(missing_ok=True)
@@ -65,7 +67,7 @@ def _make_ca(file: Path, key_file: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     _write_key(key_file, key)
-    _write(file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_durably(file, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _make_server(file: Path, key_file: Path, ca_file: Path, ca_key_file: Path) -> None:
@@ -87,7 +89,7 @@ def _make_server(file: Path, key_file: Path, ca_file: Path, ca_key_file: Path) -
         .sign(ca_key, hashes.SHA256())
     )
     _write_key(key_file, key)
-    _write(file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_durably(file, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _builder(
@@ -130,13 +132,4 @@ def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    _write(file, pem, 0o600)
-
-
-def _write(file: Path, content: bytes, mode: int) -> None:
-    """By rename: a crash leaves the old file or the new one."""
-    fresh = file.with_suffix(file.suffix + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-        out.write(content)
-    fresh.replace(file)
+    write_durably(file, pem)

@@ -33,4 +33,5 @@ def compile_app(view: AppView) -> snapshot.App | None:
         mode="single" if app.is_single and app.serving else "multiple",
         hosts=tuple(domain.name for domain in app.configuration.ingress.custom_domains),
         revisions=revisions,
+        external=app.configuration.ingress.external,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from control import journal, label_history
+from control import domains, journal, label_history
+from control.commands import is_same
 from control.dry_run import Preview, Previewed, preview
 from control.errors import Conflict, NotFound, PreconditionFailed
+from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, replace
-from control.store import Store, Write
+from control.store import Store, Write, rows_of
+from control.turn import Turn
 
 Command = Callable[[AppView, float], AppView]
 
@@ -23,82 +26,91 @@ class Draft:
         self._now = time.time()
         self._old: dict[str, AppView] = {}
         self._new: dict[str, AppView] = {}
+        self._made: dict[str, Write] = {}
 
     def view(self, name: str) -> AppView:
         """An app as it would be."""
         return self._new.get(name) or self._store.view(name)
 
-    def names(self) -> list[str]:
-        """The apps that there would be."""
-        every = {*self._store.names(), *self._new}
-        return sorted(name for name in every if self.view(name).app is not None)
-
     def change(
-        self, name: str, command: Command, *, if_match: str = "", may_interrupt: bool = False
+        self,
+        name: str,
+        command: Command,
+        conditions: Conditions = UNCONDITIONAL,
+        *,
+        is_existing: bool = True,
+        may_interrupt: bool = False,
     ) -> AppView:
-        """Apply a command to an app. Raises what the command raises, and PreconditionFailed."""
+        """Apply a command to an app. Raises what the command raises, and PreconditionFailed.
+
+        Raises NotFound when there is no app but has to be one (`is_existing`), whatever the
+        conditions say (RFC 9110 §13.2.1).
+        """
+        self._store.check_readable(name)
         old = self.view(name)
-        _match(old, if_match)
+        if is_existing and old.app is None:
+            raise NotFound(f"there is no app {name}")
+        _check(old, conditions)
         if not may_interrupt:
             _refuse_while_restoring(old)
         new = command(old, self._now)
-        if _is_same(old, new):
+        if is_same(old, new):
             return old  # asking twice for the same is no change
         self._old.setdefault(name, old)
         self._new[name] = new
+        self._made.pop(name, None)
         return new
 
+    def take_stale(self) -> set[str]:
+        """The apps that somebody else changed meanwhile; nothing is drafted for them any more."""
+        stale = {name for name, old in self._old.items() if self._store.view(name) is not old}
+        for name in stale:
+            del self._old[name], self._new[name]
+            self._made.pop(name, None)
+        return stale
+
+    async def make(self, turn: Turn) -> None:
+        """Make what will be written, so that `commit` has little left to do."""
+        for name in list(self._new):
+            if name not in self._made:
+                self._make(name)
+                await turn.over()
+
     def commit(self) -> None:
-        """Record everything; in a dry run raises Previewed instead."""
+        """Record everything; in a dry run raises Previewed instead.
+
+        Raises Invalid for custom domains that an app cannot have.
+        """
+        changed = {name: (self._old[name], new) for name, new in self._new.items()}
+        domains.check(self._store.owners, self._domain, changed)
         caller = journal.CALLER.get()
         if caller is not None and caller.is_dry_run:
             raise Previewed({name: self._preview(name) for name in self._new})
-        self._store.write_all(list(self._writes()))
+        self._store.write_all([self._made.get(name) or self._make(name) for name in self._new])
 
     def _preview(self, name: str) -> Preview:
         return preview(self._old[name], self._new[name], self._domain, self._now)
 
-    def _writes(self) -> Iterator[Write]:
-        for name, new in self._new.items():
-            old = self._old[name]
-            if new.app is not None:
-                version = old.app.version + 1 if old.app is not None else 1
-                new = AppView(
-                    replace(new.app, version=version, problem=""), new.revisions, new.replicas
-                )
-                new = label_history.follow(old, new, self._now)
-            self._new[name] = new
-            yield Write(name, old, new, journal.record(name, old, new, self._now))
+    def _make(self, name: str) -> Write:
+        old, new = self._old[name], self._new[name]
+        if new.app is not None:
+            version = old.app.version + 1 if old.app is not None else 1
+            new = AppView(
+                replace(new.app, version=version, problem=""), new.revisions, new.replicas
+            )
+            new = label_history.follow(old, new, self._now)
+        self._new[name] = new
+        write = Write(name, old, new, journal.record(name, old, new, self._now))
+        made = self._made[name] = replace(write, rows=rows_of(old, write))
+        return made
 
 
-def existing(name: str, command: Command) -> Command:
-    """The command, for an app that has to be there."""
-
-    def checked(view: AppView, now: float) -> AppView:
-        if view.app is None:
-            raise NotFound(f"there is no app {name}")
-        return command(view, now)
-
-    return checked
-
-
-def _is_same(old: AppView, new: AppView) -> bool:
-    """Whether a command changed nothing: a default that is spelled out is no change either."""
-    if old.app is None or new.app is None:
-        return old.app is new.app
-    if old.revisions != new.revisions:
-        return False
-    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
-    was, now = old.app.configuration, new.app.configuration
-    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
-
-
-def _match(view: AppView, if_match: str) -> None:
-    version = str(view.app.version) if view.app is not None else ""
-    if if_match and if_match != "*" and if_match.strip('"') != version:
-        raise PreconditionFailed(
-            f"the app is at version {version or 'none'}, not {if_match}; read it again and repeat"
-        )
+def _check(view: AppView, conditions: Conditions) -> None:
+    version = view.app.version if view.app is not None else None
+    if conditions.hold(version):
+        return
+    state = f"is at version {version}" if version is not None else "does not exist"
+    raise PreconditionFailed(f"the app {state}, and {conditions} asks for another; read it again")
 
 
 def _refuse_while_restoring(view: AppView) -> None:

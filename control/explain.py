@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from control.compiler import compile_app
 from control.errors import Invalid
 from control.resources import AppView
+from router import errors
 from router.errors import Outcome
 from router.hosts import fold
 from router.replicas import ReplicaRegistry
@@ -24,6 +25,10 @@ _WORDS = {
     "label": "the host names a label: its revision answers, weights do not count",
     "revision": "the host names a revision: it answers, weights do not count",
 }
+_INSIDE = (
+    "; the app is internal: only clients within internal_networks reach it,"
+    " all others are answered 404 HostNotFound"
+)
 
 
 def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
@@ -34,6 +39,8 @@ def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -
     routes = [compiler.app(app, domain) for app in _concerned(compiled.values(), host)]
     table = compiler.table(EMPTY, domain=domain, version=version or 1, epoch="", changed=routes)
     found = table.lookup(host.encode())
+    if found is errors.HOST_NOT_FOUND:
+        found = table.lookup_inside(host.encode())
     answer: dict[str, Any] = {"url": url, "host": host, "tableVersion": version}
     if isinstance(found, Outcome):
         return answer | {"app": None, "reason": None, "revisions": []} | _refusal(found)
@@ -45,6 +52,8 @@ def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -
         for spec in compiled[found.app].revisions
         if found.split is not None or spec.name in chances or len(chances) == 0
     ]
+    if not compiled[found.app].external:
+        answer["because"] += _INSIDE
     return answer | (_refusal(found.outcome) if found.outcome is not None else {})
 
 

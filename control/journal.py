@@ -1,19 +1,21 @@
-"""What was changed, by whom, and what an app was after it: one record per acknowledged change.
+"""What was changed, by whom, and what an app was after it.
 
-Pure, but for the caller, which the API sets around a command.
+One record per acknowledged change, and one for each step that turnout takes by itself, such as a
+switch to a revision that became ready. Pure, but for the caller, which the API sets around a
+command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from control import labels, traffic, vault
-from control.resources import App, AppView, Provisioning
+from control.resources import App, AppView, Provisioning, Revision
 
-_NOTHING = AppView(None)
+_OWN = "turnout"
 _MOST_LINES = 50  # of one record's changes; a template may be long
 
 
@@ -21,9 +23,10 @@ _MOST_LINES = 50  # of one record's changes; a template may be long
 class Caller:
     """Who asked for a change, why if they said so, and on what conditions."""
 
-    who: str = "turnout"
+    who: str = _OWN
     note: str = ""
     if_match: str = ""  # of the one app that the request is about
+    if_none_match: str = ""
     is_dry_run: bool = False
 
 
@@ -39,6 +42,7 @@ class Record:
     note: str
     changes: list[str]
     state: dict[str, Any] | None = field(default=None)
+    is_own: bool = False  # turnout did it by itself: no rollback undoes it alone
     number: int = 0  # given by the store
     at: float = 0.0  # Unix time
 
@@ -46,10 +50,20 @@ class Record:
 def record(name: str, old: AppView, new: AppView, now: float) -> Record:
     """The record of a change that a caller made."""
     caller = CALLER.get() or Caller()
-    lines = list(changes(old, new))
-    if len(lines) > _MOST_LINES:
-        lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES} more"]
+    lines = _bounded(changes(old, new))
     return Record(name, caller.who, caller.note, lines, state_of(new), at=now)
+
+
+def own_record(name: str, old: AppView, new: AppView, now: float) -> Record | None:
+    """The record of what turnout did by itself; None for what nobody would want to read."""
+    lines = _bounded(changes(old, new))
+    return Record(name, _OWN, "", lines, state_of(new), is_own=True, at=now) if lines else None
+
+
+def _bounded(lines: Iterable[str]) -> list[str]:
+    every = list(lines)
+    rest = len(every) - _MOST_LINES
+    return every if rest <= 0 else [*every[:_MOST_LINES], f"and {rest} more"]
 
 
 def state_of(view: AppView) -> dict[str, Any] | None:
@@ -95,11 +109,16 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
             was_failed = known.provisioning is Provisioning.FAILED
             is_retry = was_failed and revision.provisioning is Provisioning.PROVISIONING
             yield f"revision {name} {'tried again' if is_retry else 'restarted'}"
+        if known is not None and known.provisioning is not revision.provisioning:
+            yield from _outcome(revision)
     yield from (f"revision {name} purged" for name in old.revisions if name not in new.revisions)
     if old.app is None:
         return
     if old.app.is_stopped != new.app.is_stopped:
         yield "app stopped" if new.app.is_stopped else "app started"
+    if new.app.serving not in ("", old.app.serving):
+        yield f"revision {new.app.serving} serves"
+    yield from _rollback(old.app, new.app)
     yield from _pending(old.app, new.app)
     yield from _faults(old.app, new.app)
     yield from vault.changes(old.app.configuration, new.app.configuration)
@@ -109,6 +128,20 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
         was, now = before.get(path, "nothing"), after.get(path, "nothing")
         if was != now:
             yield f"configuration.{path}: {was} -> {now}"
+
+
+def _outcome(revision: Revision) -> Iterator[str]:
+    if revision.provisioning is Provisioning.PROVISIONED:
+        yield f"revision {revision.name} is ready"
+    elif revision.provisioning is Provisioning.FAILED:
+        yield f"revision {revision.name} failed: {revision.reason}: {revision.message}"
+
+
+def _rollback(old: App, new: App) -> Iterator[str]:
+    if new.restoring and new.restoring != old.restoring:
+        yield f"traffic follows once {', '.join(new.restoring['needs'])} is ready"
+    elif old.restoring and not new.restoring:
+        yield new.problem or "the rollback is complete"
 
 
 def _pending(old: App, new: App) -> Iterator[str]:

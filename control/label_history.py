@@ -13,6 +13,7 @@ from control import traffic
 from control.resources import App, AppView
 
 _KEPT = 100  # records of one label; the oldest go first
+_KEPT_LABELS = 100  # of one app; a label per pull request would grow its record without end
 _STARTING, _SUCCEEDED, _FAILED = "Starting", "Succeeded", "Failed"
 
 Stint = dict[str, Any]  # revision, start, status; stop once it has ended: Unix times
@@ -29,7 +30,19 @@ def follow(old: AppView, new: AppView, now: float) -> AppView:
     for label in {*history, *held, *awaited}:
         stints = list(_written(history.get(label, []), held.get(label), awaited.get(label), now))
         history[label] = stints[-_KEPT:]
+    history = _bounded(history)
     return AppView(replace(new.app, label_history=history), new.revisions, new.replicas)
+
+
+def _bounded(history: dict[str, list[Stint]]) -> dict[str, list[Stint]]:
+    """Without the labels that were used longest ago; those in use stay."""
+    surplus = len(history) - _KEPT_LABELS
+    if surplus <= 0:
+        return history
+    ends = {label: stints[-1].get("stop") for label, stints in history.items() if stints}
+    ended = sorted((stop, label) for label, stop in ends.items() if stop is not None)
+    gone = {label for _, label in ended[:surplus]}
+    return {label: stints for label, stints in history.items() if label not in gone}
 
 
 def without(app: App, label: str) -> App:

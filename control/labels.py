@@ -48,6 +48,13 @@ def entered(view: AppView, ingress: Ingress | None, target: str) -> Ingress:
     return ingress.model_copy(update={"traffic": (rule,)})
 
 
+def awaited(app: App, target: str) -> dict[str, str]:
+    """The labels on their way when single mode is left while a revision was about to take over."""
+    holder = traffic.holder(traffic.rules_of(app), target) if target else None
+    is_moving = holder is not None and app.candidate not in ("", holder.revision_name)
+    return {target: app.candidate} if is_moving else {}
+
+
 def aim(view: AppView, revision: str, label: str) -> AppView:
     """Let a revision have a label as soon as it is ready. Raises Invalid, Conflict."""
     app = view.app
@@ -65,6 +72,11 @@ def aim(view: AppView, revision: str, label: str) -> AppView:
         raise Conflict(f"revision {revision} has a label already; swap labels instead")
     app = replace(app, pending={**app.pending, label: revision})
     return AppView(app, view.revisions, view.replicas)
+
+
+def holds_one(app: App, revision: str) -> bool:
+    """Whether a label names the revision."""
+    return any(rule.revision_name == revision for rule in traffic.rules_of(app) if rule.label)
 
 
 def refuse_by_hand(app: App, what: str) -> None:
@@ -98,15 +110,17 @@ def settle(view: AppView, now: float) -> AppView:
     app = view.app
     if app is None or not is_on(app):
         return view
-    rules, pending = traffic.rules_of(app), dict(app.pending)
+    rules, pending, kept = traffic.rules_of(app), dict(app.pending), app.kept
     for label, name in app.pending.items():
         revision = view.revisions.get(name)
         if revision is None or revision.provisioning is Provisioning.FAILED:
             del pending[label]  # a failed deploy never takes over, not even late
         elif revision.provisioning is Provisioning.PROVISIONED:
             del pending[label]
+            holder = traffic.holder(rules, label)
+            kept = name if holder is not None and holder.weight else kept
             rules = _moved(rules, label, name)
-    app = replace(app, pending=pending)
+    app = replace(app, pending=pending, kept=kept)
     if rules != traffic.rules_of(app):
         app = _with_rules(app, rules)
     wanted = {*pending.values(), *(rule.revision_name for rule in rules), *app.restored}

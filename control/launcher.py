@@ -11,28 +11,38 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
+from control.folder import prepare
+from router import children
 from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
+from router.state import open_private
 
 LOCK = "up.lock"
 _RESTART_S = 0.2
+_LONGEST_RESTART_S = 10.0  # of a part that dies again and again
+_SETTLED_S = 30.0  # of life, after which the next death counts as the first
 _LAST_WORDS_S = 0.2  # for what a part wrote before it died
 _LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
 
 
-class PartFailed(Exception):
-    """A part could not start; `code` is its exit code."""
+_BAD_SETTINGS = 2
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"exit code {code}")
-        self.code = code
+
+class PartFailed(Exception):
+    """A part ended before it was ready; `code` is the exit code of the whole."""
+
+    def __init__(self, module: str, code: int) -> None:
+        super().__init__(f"{module} ended before it was ready (exit code {code})")
+        # Bad settings keep their code (product.md §1). A part that ends well has not served either.
+        self.code = code if code == _BAD_SETTINGS else 1
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
@@ -48,10 +58,10 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
     return False
 
 
-def _lock(state: Path) -> TextIO:
+def _lock(state: Path) -> IO[str]:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
-    state.mkdir(parents=True, exist_ok=True)
-    lock = (state / LOCK).open("a")
+    prepare(state)
+    lock = open_private(state / LOCK, "a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -147,14 +157,18 @@ class Launcher:
 
     async def _keep(self, part: _Part) -> None:
         """Start a part, and again whenever it dies once it has been ready."""
+        pause = _RESTART_S
         while True:
+            began = time.monotonic()
             code = await self._run(part)
             if self._is_leaving:
                 return
             if not part.ready.is_set():
-                raise PartFailed(code)
+                raise PartFailed(part.module, code)
             print(f"turnout: {part.module} ended (exit code {code}); restarting", file=sys.stderr)
-            await asyncio.sleep(_RESTART_S)
+            pause = _RESTART_S if time.monotonic() - began > _SETTLED_S else pause
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RESTART_S)
 
     async def _run(self, part: _Part) -> int:
         environment = {**part.environment, VARIABLE: str(self._parent_end)}
@@ -162,9 +176,7 @@ class Launcher:
         # and the workers of a router that was killed serve on for a while and hold them.
         read_end, write_end = os.pipe()
         process = part.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            part.module,
+            *children.command(part.module),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=write_end,
@@ -260,6 +272,7 @@ async def run(
         if await unless(stop, launcher.start()):
             await then(launcher, stop)
     except PartFailed as error:
+        print(f"turnout: {error}", file=sys.stderr)
         return error.code
     finally:
         await launcher.stop()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 
 from control.clock import Clock
 from control.errors import ControlError
+from control.journal import Record
 from control.lifecycle import Failure, Pauses, failed, may_move
 from control.metrics import ControlCounters
 from control.prober import Prober, Verdict, probes_of
@@ -54,10 +55,10 @@ class Lives:
         """Hand over the runtimes; they report to `on_exit`."""
         self._runtimes = runtimes
 
-    def record(self, name: str, old: AppView, new: AppView) -> bool:
-        """Write a view; a store that cannot be written is said, and tried again later."""
+    def record(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> bool:
+        """Record a view; it holds at once, also while the store cannot be written."""
         try:
-            self._store.write(name, old, new)
+            self._store.observe(name, old, new, record)
         except ControlError as error:
             log.error("event=not_recorded app=%s reason=%r", name, error.message)
             return False

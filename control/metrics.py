@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from control.health import Health
 from control.lifecycle import running_state
 from control.store import Store
 
@@ -36,12 +37,18 @@ class ControlCounters:
         """One failed probe."""
         self.probe_failures[app, revision, kind] += 1
 
+    def forget(self, is_there: Callable[[str, str], bool]) -> None:
+        """Drop the series of revisions that are gone."""
+        for key in [key for key in self.probe_failures if not is_there(key[0], key[1])]:
+            del self.probe_failures[key]
+
 
 class ControlCollector(Collector):
     """Reads the store on each scrape."""
 
-    def __init__(self, store: Store, counters: ControlCounters) -> None:
+    def __init__(self, store: Store, health: Health, counters: ControlCounters) -> None:
         self._store = store
+        self._health = health
         self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
@@ -65,3 +72,18 @@ class ControlCollector(Collector):
         for key, n in sorted(self._counters.probe_failures.items()):
             failures.add_metric(list(key), n)
         yield failures
+        yield from self._apart()
+
+    def _apart(self) -> Iterable[Metric]:
+        """Which apps are left as they were, and which table each router has."""
+        quarantined = GaugeMetricFamily(
+            "turnout_quarantined", "1 for an app that is served as it was.", labels=["app"]
+        )
+        for app in self._health.quarantine.all():
+            quarantined.add_metric([app], 1)
+        versions = GaugeMetricFamily(
+            "turnout_router_table_version", "Version that a router has applied.", labels=["router"]
+        )
+        for name, router in self._health.publisher.routers.items():
+            versions.add_metric([name], router.applied)
+        yield from (quarantined, versions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -15,6 +16,7 @@ from control.api.admin import AdminPages
 from control.api.app import build
 from control.certificates import Authority
 from control.clock import SystemClock
+from control.health import Health
 from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
@@ -27,11 +29,15 @@ from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
 from control.targets import Targets
+from control.upkeep import keep_up
 from router import serving
 from router.admin_server import AdminServer
 from router.parent import on_parent_gone
+from router.state import write_durably
 
 log = logging.getLogger("turnout.control")
+
+_GC_THRESHOLD = (20_000, 20, 50)  # a change of one app is some thousand objects
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:
@@ -58,7 +64,7 @@ class Plane:
         self.settings = settings
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
-        counters = ControlCounters()
+        counters = self.counters = ControlCounters()
         self.reconciler = Reconciler(settings, self.store, publisher, counters, SystemClock())
         on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
         runtimes: dict[str, Runtime] = {
@@ -74,7 +80,8 @@ class Plane:
         }
         self.reconciler.use(self.runtimes)
         service = Service(self.store, self.runtimes, settings.domain)
-        admin = AdminPages(self.store, publisher, counters, settings.router_admin)
+        health = Health(self.store, publisher, self.reconciler.quarantine)
+        admin = AdminPages(self.store, health, counters, settings.router_admin)
         self._parts = (settings, service, publisher, self.reconciler, admin)
         self._servers: list[AdminServer] = []
 
@@ -88,7 +95,10 @@ class Plane:
             folder = settings.state / "azure"
             tls, port = Authority(folder).context(), settings.azure_port
             at = await self._open(build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls)
-            (folder / "endpoint").write_text(f"https://{at}")
+            try:
+                write_durably(folder / "endpoint", f"https://{at}".encode())
+            except OSError as error:  # only `turnout azure-env` reads it
+                log.error("event=azure_endpoint_not_written reason=%r", str(error))
             facts += f" azure=https://{at}"
         return facts
 
@@ -120,16 +130,22 @@ class Plane:
 async def run(settings: ControlSettings) -> None:
     """Run a control plane until SIGTERM or SIGINT."""
     stop, upgrade = _signals()
+    gc.disable()  # what is read now stays: to look through it again and again takes seconds
     plane = Plane(settings)
     await plane.reconciler.recover()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLD)
+    gc.enable()
     loop_task = asyncio.create_task(plane.reconciler.run())
     loop_task.add_done_callback(lambda _: stop.set())
+    upkeep = asyncio.create_task(keep_up(plane.store, plane.counters, settings))
     try:
         print(f"ready {await plane.serve()}", file=sys.stderr, flush=True)
         await stop.wait()
     finally:
         loop_task.cancel()
-        failure = (await asyncio.gather(loop_task, return_exceptions=True))[0]
+        upkeep.cancel()
+        failure, *_ = await asyncio.gather(loop_task, upkeep, return_exceptions=True)
         await plane.close(stop_replicas=settings.on_exit == "stop" and not upgrade.is_set())
     if isinstance(failure, Exception):
         raise failure

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from control import label_history, labels, traffic
+from control import journal, label_history, labels, traffic
 from control.clock import Moment
-from control.commands import expire, purge, rested, woken
+from control.commands import expire, is_same, purge, rested, woken
 from control.errors import Invalid
+from control.journal import Record
 from control.resources import (
     App,
     AppView,
@@ -43,20 +44,21 @@ class Plan:
     stops: list[Replica] = field(default_factory=list)
     ends: list[Replica] = field(default_factory=list)  # to be started again later
     wake_at: float = float("inf")  # steady: when time alone changes the plan
+    record: Record | None = None  # what of it belongs in the journal
 
     def wake(self, at: float) -> None:
         """Plan again at that time at the latest."""
         self.wake_at = min(self.wake_at, at)
 
 
-CanStop = Callable[[str], bool]
+CanStop = Callable[[str, bool], bool]  # a replica, and whether its drain timeout is over
 NewReplicaName = Callable[[str], str]
 
 
 def plan(
     view: AppView, now: Moment, limits: Limits, can_stop: CanStop, new_name: NewReplicaName
 ) -> Plan:
-    """The next steps for one app. `can_stop` says whether no router uses a replica any more."""
+    """The next steps for one app. `can_stop` says whether no router uses a replica."""
     result = Plan(AppView(view.app, dict(view.revisions), dict(view.replicas)))
     if view.app is not None:
         for name in list(view.revisions):
@@ -70,7 +72,28 @@ def plan(
     _leave(result, now.steady)
     _execute(result, now.steady, limits, can_stop)
     result.view = label_history.follow(view, result.view, now.wall)
+    _record(result, view, now.wall)
     return result
+
+
+def _record(plan: Plan, old: AppView, now: float) -> None:
+    """A change that no caller made raises the version too: If-Match has to notice it."""
+    app = plan.view.app
+    if app is None or is_same(old, _unstamped(plan.view, old)):
+        return
+    plan.view.app = replace(app, version=app.version + 1)
+    plan.record = journal.own_record(app.name, old, plan.view, now)
+
+
+def _unstamped(view: AppView, old: AppView) -> AppView:
+    """The view without what only says since when an attempt is timed: nobody is shown that."""
+    revisions = {
+        name: replace(r, attempt_at=was.attempt_at, attempt_since=was.attempt_since)
+        if (was := old.revisions.get(name)) is not None
+        else r
+        for name, r in view.revisions.items()
+    }
+    return AppView(view.app, revisions, view.replicas)
 
 
 # --- is a revision ready, or has it failed?
@@ -85,9 +108,9 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     ready = len(view.ready(name))
     if revision.provisioning is Provisioning.PROVISIONED:
         return
-    if revision.provisioning is Provisioning.FAILED and _has_another(view, app, name):
-        return  # its deploy was reported as failed: only a new attempt changes that
     if ready >= revision.needed:
+        if revision.provisioning is Provisioning.FAILED and _has_better(view, name):
+            return
         revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
         latest = view.revisions.get(app.latest_ready)
         if latest is None or latest.number < revision.number:
@@ -99,11 +122,15 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     view.revisions[name] = revision
 
 
-def _has_another(view: AppView, app: App, name: str) -> bool:
-    """Whether somebody else serves: without, one that recovers late is better than nothing."""
-    others = [r for r in view.revisions.values() if r.name != name]
-    return app.serving not in ("", name) or any(
-        r.is_active and r.provisioning is Provisioning.PROVISIONED for r in others
+def _has_better(view: AppView, name: str) -> bool:
+    """Whether another revision is ready: then a failed one that comes up late stays failed.
+
+    Its deploy was reported as failed, so nobody expects traffic on it; `activate`, `restart` or
+    deploying it again is a new attempt. With nobody else ready, it is better than nothing.
+    """
+    return any(
+        r.is_active and r.provisioning is Provisioning.PROVISIONED and r.name != name
+        for r in view.revisions.values()
     )
 
 
@@ -301,11 +328,12 @@ def _steps(
             plan.wake(replica.start_again_at)
     elif state is ReplicaState.DRAINING:
         ends_at = replica.drain_since + limits.drain_timeout_s
-        if can_stop(replica.name) or now >= ends_at:
+        # The timeout ends the wait for answers, never that for a router which still routes to it.
+        if can_stop(replica.name, now >= ends_at):
             stopping = replace(replica, state=ReplicaState.STOPPING)
             plan.stops.append(stopping)
             yield stopping
-        else:
+        elif now < ends_at:
             plan.wake(ends_at)
     elif state is ReplicaState.STOPPING:
         plan.stops.append(replica)

@@ -1,26 +1,37 @@
 """The table in force, who waits for the next one, and who has applied which.
 
-The version rises only when the table changes, and is recorded before anybody sees it. A router
-counts as long as it is connected; its lease begins when it is not, and when that ends nothing is
-waited for on its behalf any more.
+Nothing has to be written before a table is shown: an epoch is one run of the control plane, and a
+router that knows another epoch compares content hashes. A router counts as long as it is
+connected; its lease begins when it is not, and when that ends nothing is waited for on its behalf
+any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
 from control.compiler import compile_app
+from control.errors import ControlError
+from control.published import Published
 from control.resources import AppView
 from control.store import Store
-from router import snapshot
+from router.admission import Admission, News
+from router.snapshot import App
+from router.validate import check_app
+
+log = logging.getLogger("turnout.control")
 
 _VERSION = "table_version"
 _ROUTERS = "routers"
+_KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
+_RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
 
 
 @dataclass(slots=True)
@@ -28,7 +39,9 @@ class Router:
     """What a router said last."""
 
     applied: int = 0  # version, of our epoch
+    behind_since: float | None = None  # monotonic; None while it has the table in force
     in_flight: dict[str, int] = field(default_factory=dict)  # by departed replica
+    refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
     seen_at: float = 0.0  # loop-independent, monotonic seconds
     is_connected: Callable[[], bool] = lambda: False
 
@@ -46,19 +59,40 @@ class Publisher:
         self._store = store
         self._domain = domain
         self._lease_s = lease_s
-        self._apps: dict[str, snapshot.App] = {}
-        self._version = int(store.meta(_VERSION) or 0)
-        self._body = b""
+        self._admission = Admission()
+        first = int(store.meta(_VERSION) or 0)
+        self._reserved = first
+        self._table = Published(domain, secrets.token_hex(8), first)
+        self._first = first + 1  # a replica in no table of ours may be in one of the run before
         self._changed = asyncio.Event()
+        self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
+        self._routed: set[str] = set()  # all of them
         self._left_in: dict[str, int] = {}  # replica -> version that is the first without it
+        self._served = store.served()  # what is kept, for an app that turns bad while we are away
+        self._unserved: set[str] = set()  # apps of which another version is served than is kept
         # Routers known before a restart hold a table we must not pull replicas out of.
-        known = orjson.loads(store.meta(_ROUTERS) or "[]")
-        self._routers = {name: Router(seen_at=time.monotonic()) for name in known}
+        self._recorded = set(orjson.loads(store.meta(_ROUTERS) or "[]"))
+        self._routers = {name: Router(seen_at=time.monotonic()) for name in self._recorded}
+
+    @property
+    def epoch(self) -> str:
+        """The name of this run of the control plane."""
+        return self._table.epoch
 
     @property
     def version(self) -> int:
         """The version in force."""
-        return self._version
+        return self._table.version
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is a table."""
+        return self._table.version >= self._first
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Apps whose newest version is not in the table, with the reason."""
+        return self._admission.refused
 
     @property
     def routers(self) -> dict[str, Router]:
@@ -66,48 +100,121 @@ class Publisher:
         since = time.monotonic() - self._lease_s
         return {name: r for name, r in self._routers.items() if r.is_known_since(since)}
 
+    def behind(self) -> dict[str, float]:
+        """Connected routers that lack the table in force, with the monotonic time since when."""
+        return {
+            name: router.behind_since
+            for name, router in self._routers.items()
+            if router.behind_since is not None and router.is_connected()
+        }
+
     def snapshot(self) -> bytes:
-        """The table in force, as JSON."""
-        return self._body
+        """The table in force, as JSON; empty before the first."""
+        return self._table.whole() if self.is_published else b""
 
     # --- the control plane's side
 
     def publish(self, changed: Iterable[tuple[str, AppView]]) -> bool:
         """Compile the apps that changed; a new version if the table did. True then."""
-        apps = dict(self._apps)
-        for name, view in changed:
+        return self.put({name: self.compile(name, view) for name, view in changed})
+
+    def compile(self, name: str, view: AppView) -> News:
+        """An app as routers get it, by their own check; None without ingress, a text if bad."""
+        try:
             compiled = compile_app(view)
             if compiled is None:
-                apps.pop(name, None)
-            else:
-                apps[name] = compiled
-        if apps == self._apps and self._body:  # the first table is published though it be empty
+                return None
+            found = check_app(orjson.loads(orjson.dumps(compiled)), self._domain)
+        except Exception as error:  # of this app alone: it stays as it is in the table
+            log.exception("event=app_not_compiled app=%s", name)
+            return f"it cannot be compiled: {error!r}"
+        return compiled if isinstance(found, App) else "; ".join(map(str, found))
+
+    def put(self, news: Mapping[str, News]) -> bool:
+        """Take compiled apps; a bad one keeps its last good version. True for a new version."""
+        known = dict(self.refused)
+        changed = self._admission.admit(news)
+        changed |= self._kept(news)
+        for name, why in self.refused.items():
+            if known.get(name) != why:
+                log.error("event=quarantined app=%s reason=%r", name, why)
+        if not changed and self.is_published:  # the first is published though it be empty
             return False
-        gone = _replicas(self._apps) - _replicas(apps)
-        self._apps = apps
-        self._version += 1
-        self._store.put_meta(_VERSION, str(self._version))
-        self._left_in.update(dict.fromkeys(gone, self._version))
-        for name in _replicas(apps):
-            self._left_in.pop(name, None)
-        table = snapshot.Snapshot(
-            domain=self._domain,
-            apps=tuple(apps[name] for name in sorted(apps)),
-            version=self._version,
-            epoch=self._store.epoch,
-        )
-        self._body = orjson.dumps(table)
-        changed_event, self._changed = self._changed, asyncio.Event()
-        changed_event.set()
+        self._reserve(self.version + 1)
+        self._table.change(changed)
+        self._unserved.update(changed)
+        for name, app in changed.items():
+            self._follow(name, _replicas(app))
+        for router in self._routers.values():
+            router.behind_since = router.behind_since or time.monotonic()
+        event, self._changed = self._changed, asyncio.Event()
+        event.set()
         return True
 
-    def can_stop(self, replica: str) -> bool:
-        """Whether no router sends requests to a replica, nor waits for an answer of it."""
-        if any(replica == e.replica for a in self._apps.values() for e in _endpoints(a)):
+    def _kept(self, news: Mapping[str, News]) -> dict[str, App | None]:
+        """What was served last, for bad apps that this run has no good version of."""
+        found: dict[str, App | None] = {}
+        for name in news:
+            if name in self.refused and name in self._served and name not in self._admission.apps:
+                app = check_app(orjson.loads(self._served[name]), self._domain)
+                if isinstance(app, App) and self._admission.keep(app):
+                    found[name] = app
+        return found
+
+    def keep_served(self, most: int = _KEPT_AT_ONCE) -> None:
+        """Keep what is served of some apps whose last version is not kept yet.
+
+        It only matters after a restart, for an app that cannot be read or compiled any more, so
+        it may be some seconds old.
+        """
+        names = [n for n, _ in zip(self._unserved, range(most), strict=False)]
+        bodies = {name: self._table.body(name) for name in names}
+        bodies = {n: body for n, body in bodies.items() if body != self._served.get(n)}
+        try:
+            if bodies:
+                self._store.put_served(bodies)
+        except ControlError:
+            return  # said where it was noticed, and tried again
+        self._unserved.difference_update(names)
+        for name, body in bodies.items():
+            if body is None:
+                self._served.pop(name, None)
+            else:
+                self._served[name] = body
+
+    def _follow(self, name: str, replicas: frozenset[str]) -> None:
+        """Note which replicas of an app came into the table in force, and which left it."""
+        old = self._replicas.pop(name, frozenset())
+        if replicas:
+            self._replicas[name] = replicas
+        self._routed -= old
+        self._routed |= replicas
+        self._left_in.update(dict.fromkeys(old - replicas, self.version))
+        for replica in replicas - old:
+            self._left_in.pop(replica, None)
+
+    def _reserve(self, version: int) -> None:
+        """Set versions aside; without it they may begin lower after a restart, in a new epoch."""
+        if version <= self._reserved:
+            return
+        self._reserved = version + _RESERVED
+        try:
+            self._store.put_meta(_VERSION, str(self._reserved))
+        except ControlError as error:
+            log.error("event=version_not_recorded reason=%r", error.message)
+
+    def can_stop(self, replica: str, is_late: bool = False) -> bool:
+        """Whether no router sends requests to a replica, nor waits for an answer of it.
+
+        With `is_late`, answers are not waited for any more. A router that may still send requests
+        always is.
+        """
+        if replica in self._routed:
             return False
-        left_in = self._left_in.get(replica, 0)
+        left_in = self._left_in.get(replica, self._first)
         return all(
-            r.applied >= left_in and not r.in_flight.get(replica) for r in self.routers.values()
+            r.applied >= left_in and (is_late or not r.in_flight.get(replica))
+            for r in self.routers.values()
         )
 
     def forget(self, replica: str) -> None:
@@ -123,19 +230,42 @@ class Publisher:
         applied: int,
         in_flight: dict[str, int],
         is_connected: Callable[[], bool] = lambda: False,
+        refused: Mapping[str, str] | None = None,
     ) -> None:
         """A router's report: the full truth each time, so losing one is harmless."""
-        known = set(self._routers)
         self._routers = self.routers
-        applied = applied if epoch == self._store.epoch else 0
-        self._routers[name] = Router(applied, in_flight, time.monotonic(), is_connected)
-        if set(self._routers) != known:
-            self._store.put_meta(_ROUTERS, orjson.dumps(sorted(self._routers)).decode())
+        known = self._routers.get(name)
+        refused = refused or {}
+        if refused and (known is None or known.refused != refused):
+            log.error("event=router_refuses router=%s apps=%r", name, dict(refused))
+        applied = applied if epoch == self.epoch else 0
+        now = time.monotonic()
+        behind_since = known.behind_since if known is not None else None
+        self._routers[name] = Router(
+            applied=applied,
+            behind_since=None if applied == self.version else behind_since or now,
+            in_flight=in_flight,
+            refused=refused,
+            seen_at=now,
+            is_connected=is_connected,
+        )
+        if self._routers.keys() != self._recorded:
+            self._record()
 
-    async def newer_than(self, epoch: str, version: int, wait_s: float) -> bytes | None:
-        """The table, once it is another than the router has; None when it stays the same."""
+    def _record(self) -> None:
+        """Write down who is there; a full disk is tried again with the next report."""
+        names = set(self._routers)
+        try:
+            self._store.put_meta(_ROUTERS, orjson.dumps(sorted(names)).decode())
+        except ControlError as error:
+            log.error("event=routers_not_recorded reason=%r", error.message)
+        else:
+            self._recorded = names
+
+    async def newer_than(self, known: Mapping[str, object], wait_s: float) -> bytes | None:
+        """What a router lacks, once it does not have the table; None when it stays the same."""
         ends_at = time.monotonic() + wait_s
-        while not self._body or (epoch, version) == (self._store.epoch, self._version):
+        while not self.is_published or self._is_newest(known):
             left = ends_at - time.monotonic()
             if left <= 0:
                 return None
@@ -144,12 +274,14 @@ class Publisher:
                     await self._changed.wait()
             except TimeoutError:
                 return None
-        return self._body
+        return self._table.since(known)
+
+    def _is_newest(self, known: Mapping[str, object]) -> bool:
+        table = self._table
+        named = (table.epoch, table.version, table.hash)
+        return (known["epoch"], known["version"], known["hash"] or table.hash) == named
 
 
-def _endpoints(app: snapshot.App) -> list[snapshot.Endpoint]:
-    return [e for revision in app.revisions for e in revision.endpoints]
-
-
-def _replicas(apps: dict[str, snapshot.App]) -> set[str]:
-    return {e.replica for app in apps.values() for e in _endpoints(app)}
+def _replicas(app: App | None) -> frozenset[str]:
+    revisions = app.revisions if app is not None else ()
+    return frozenset(e.replica for revision in revisions for e in revision.endpoints)

@@ -23,17 +23,21 @@ from control.lives import Lives
 from control.metrics import ControlCounters
 from control.planner import Limits, plan
 from control.publisher import Publisher
+from control.quarantine import Quarantine
 from control.resources import AppView, Replica, ReplicaState, Revision
 from control.runtime import Launch, Runtime, StartFailed, Survivor
 from control.settings import ControlSettings
 from control.store import Store, Write
+from control.turn import Turn
 from router.hosts import revision_host
 
 log = logging.getLogger("turnout.control")
 
 _SUFFIX_LENGTH = 5  # of a replica's name
 _BOOT = "boot"  # which one steady moments in the store count from
-_RETRY_S = 1.0  # after the store or a plan failed
+_RETRY_S = 1.0  # after the store failed
+_PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
+_KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
 _S = ReplicaState
 
 
@@ -58,11 +62,13 @@ class Reconciler:
         )
         self._runtimes: Mapping[str, Runtime] = {}
         self.lives = Lives(settings, store, counters, clock, self._act)
+        self.quarantine = Quarantine(store, publisher)
         self._dirty: set[str] = set()
+        self._draining: set[str] = set()  # apps with replicas that routers may still use
+        self._keep_served_at = 0.0
         self._unpublished: set[str] = set()
         self._alarms = Alarms()
         self._moving: set[str] = set()  # apps of which a tick may find something to do
-        self._draining: set[str] = set()
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}  # one action per replica at a time
         store.watch(self._on_change)
@@ -82,8 +88,10 @@ class Reconciler:
         """Reconcile until cancelled."""
         while True:
             started = time.perf_counter()
+            turn = Turn()
             for name in self._due():
                 self._reconcile(name)
+                await turn.over()
             self._counters.observe_reconcile(time.perf_counter() - started)
             await self._publish()
             await self._sleep()
@@ -104,10 +112,22 @@ class Reconciler:
                 await self._wake.wait()
         except TimeoutError:
             self._dirty |= self._moving
+            self._look_at_the_store()
+
+    def _look_at_the_store(self) -> None:
+        self._store.settle()
+        now = self._clock.now().steady
+        if now > self._keep_served_at:
+            self._keep_served_at = now + _KEEP_SERVED_S
+            self._publisher.keep_served()
 
     def _on_change(self, name: str) -> None:
         self._dirty.add(name)
         self._unpublished.add(name)
+        if _is_draining(self._store.view(name)):
+            self._draining.add(name)
+        else:
+            self._draining.discard(name)
         self._wake.set()
 
     def routers_reported(self) -> None:
@@ -117,15 +137,26 @@ class Reconciler:
             self._wake.set()
 
     def _reconcile(self, name: str) -> None:
-        view = self._store.view(name)
-        now = self._clock.now()
+        """One app; whatever is wrong with it is its own affair."""
+        try:
+            self._carry_on(name)
+        except Exception as error:
+            self.quarantine.failed(name, error)
+            self._alarms.put(name, self._clock.now().steady + _PLAN_AGAIN_S)
+        else:
+            self.quarantine.planned(name)
+
+    def _carry_on(self, name: str) -> None:
+        view, now = self._store.view(name), self._clock.now()
         result = plan(view, now, self._limits, self._publisher.can_stop, self._new_replica_name)
-        if not self.lives.record(name, view, result.view):
+        if not self.lives.record(name, view, result.view, result.record):
             self._alarms.put(name, now.steady + _RETRY_S)
             return
         self._alarms.put(name, result.wake_at)
-        _mark(self._moving, name, _is_moving(result.view))
-        _mark(self._draining, name, _is_draining(result.view))
+        if _is_moving(result.view):
+            self._moving.add(name)
+        else:
+            self._moving.discard(name)
         for replica in result.starts:
             self._act(replica, self._start(replica))
         for replica in result.ends:
@@ -146,13 +177,18 @@ class Reconciler:
         if not self._unpublished:
             return
         changed, self._unpublished = self._unpublished, set()
+        turn = Turn()
+        news = {}
+        for name in changed - self._store.unreadable.keys():
+            news[name] = self._publisher.compile(name, self._store.view(name))
+            await turn.over()
         try:
-            is_new = self._publisher.publish([(n, self._store.view(n)) for n in changed])
-        except ControlError as error:
-            log.error("event=not_published reason=%r", error.message)
+            is_new = self._publisher.put(news)
+        except Exception:  # no app's fault that is known; the table in force stays meanwhile
+            log.exception("event=not_published")
             self._unpublished |= changed
+            is_new = False
             await asyncio.sleep(_RETRY_S)
-            return
         if is_new:
             await asyncio.sleep(self._settings.conflate_ms / 1000)
 
@@ -201,7 +237,7 @@ class Reconciler:
             revision,
             siblings=[r for r in view.of(revision.name) if r.name != replica.name],
             host=revision_host(revision.name, self._settings.domain),
-            target_port=configuration.ingress.target_port if configuration.ingress else 80,
+            target_port=configuration.ingress.port if configuration.ingress else 80,
             secrets=configuration.secret_values,
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),
@@ -236,7 +272,9 @@ class Reconciler:
             await self.resync(kind)
         for app, _ in self._store.every():
             self._on_change(app)
-        self._publisher.publish(self._store.every())
+        news = {name: self._publisher.compile(name, view) for name, view in self._store.every()}
+        unreadable = {name: found.why for name, found in self._store.unreadable.items()}
+        self._publisher.put(news | unreadable)
         self._unpublished.clear()
 
     def _take_moments(self) -> None:
@@ -252,8 +290,9 @@ class Reconciler:
             self._store.write_all(writes)
             if not is_same_boot:
                 self._store.put_meta(_BOOT, boot)
-        except ControlError as error:  # by old moments some waits may be too long or too short
-            log.error("event=not_recorded reason=%r", error.message)
+        except ControlError:  # a full disk, for example: they hold in memory
+            for write in writes:
+                self.lives.record(write.name, self._store.view(write.name), write.new)
 
     async def resync(self, kind: str) -> None:
         """Match the replicas of one runtime with what runs; also when its engine is back."""
@@ -265,6 +304,8 @@ class Reconciler:
             if replica.runtime == kind
         }
         for name, survivor in (alive or {}).items():
+            if name.partition("--")[0] in self._store.unreadable:
+                continue  # a quarantined app is served as it was
             if name not in recorded or recorded[name].revision_uid != survivor.uid:
                 log.warning("event=stray_stopped replica=%s", name)
                 await self._runtimes[kind].stop(_stray(name, kind), 1.0)
@@ -281,6 +322,7 @@ class Reconciler:
     async def close(self, *, stop_replicas: bool) -> None:
         """Stop probing; with `stop_replicas`, end the local processes too."""
         self.lives.is_closing = True
+        self._publisher.keep_served()
         await self.lives.prober.close()
         pending = list(self._busy.values())
         for task in pending:
@@ -300,13 +342,6 @@ def _is_it(replica: Replica, alive: Mapping[str, Survivor]) -> bool:
     """Whether what runs under a replica's name runs, and runs the code of its revision."""
     found = alive.get(replica.name)
     return found is not None and found.is_running and found.uid == replica.revision_uid
-
-
-def _mark(names: set[str], name: str, is_in: bool) -> None:
-    if is_in:
-        names.add(name)
-    else:
-        names.discard(name)
 
 
 def _is_draining(view: AppView) -> bool:

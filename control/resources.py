@@ -51,6 +51,7 @@ class App:
     latest_ready: str = ""  # the newest that has been ready; latestRevision rules follow it
     serving: str = ""  # single mode: who has all traffic
     candidate: str = ""  # single mode: who takes over once ready
+    kept: str = ""  # chosen by a rollback: a switch to single mode keeps it, not the latest ready
     pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
     restoring: dict[str, Any] = field(default_factory=dict)  # a rollback waiting for revisions
     problem: str = ""  # what a caller should know of the last change: it was given up, and why

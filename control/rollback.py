@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from control import commands, labels, vault
+from control import commands, labels, traffic, vault
 from control.errors import Conflict, Invalid
 from control.resources import App, AppView, Provisioning
 from control.schema import Configuration
@@ -62,8 +62,9 @@ def _single(view: AppView, configuration: Configuration, serving: str, now: floa
     view = commands.configure(view, configuration, now)
     app = view.app
     assert app is not None
-    if serving and serving != app.serving:
-        app = replace(app, candidate=serving, updated_at=now)
+    if serving:  # a revision that was about to take over from it does not
+        candidate = serving if serving != app.serving else ""
+        app = replace(app, candidate=candidate, kept=serving, updated_at=now)
     return commands.replace_app(view, app)
 
 
@@ -85,9 +86,18 @@ def restore(view: AppView, now: float) -> AppView:
     configuration = _recorded(app.restoring["configuration"], app)
     try:
         ready = commands.replace_app(view, _ready_for(replace(app, restoring={})))
-        return labels.settle(commands.configure(ready, configuration, now), now)
+        restored = commands.configure(ready, configuration, now)
     except Invalid as error:  # what it needs was taken away while it waited
         return _given_up(view, app, error.message)
+    assert restored.app is not None
+    kept = _newest_with_weight(restored)
+    return labels.settle(commands.replace_app(restored, replace(restored.app, kept=kept)), now)
+
+
+def _newest_with_weight(view: AppView) -> str:
+    """Whom a switch to single mode keeps: what was rolled away from must not come back by it."""
+    weighted = [view.revisions[name] for name, s in traffic.shares(view).items() if s.weight]
+    return max(weighted, key=lambda r: r.number).name if weighted else ""
 
 
 def _given_up(view: AppView, app: App, why: str) -> AppView:

@@ -27,7 +27,7 @@ def _weight(value: Any) -> Any:
 class TrafficRule(Model):
     """One entry of `ingress.traffic`: exactly one of revisionName and latestRevision."""
 
-    revision_name: str | None = None
+    revision_name: Annotated[str | None, BeforeValidator(lower)] = None
     latest_revision: bool | None = None
     weight: Annotated[int, BeforeValidator(_weight), Field(ge=0, le=100)] = 0
     label: str | None = None
@@ -63,15 +63,24 @@ class Ingress(Model):
     """How requests reach the app; without it, it has no host."""
 
     external: bool = True
-    target_port: Annotated[int, Field(ge=1, le=65535)] = 80
+    # Where containers listen, which cannot be guessed; other replicas have addresses of their own.
+    target_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     traffic: Many[TrafficRule] = ()
     custom_domains: Many[CustomDomain] = ()
 
     def wire(self) -> dict[str, Any]:
         """`traffic` is always a list while ingress is on (arm-wire §3)."""
-        out = super().wire()
-        out["traffic"] = [rule.wire() for rule in self.traffic or DEFAULT_TRAFFIC]
-        return out
+        return super().wire() | {"traffic": self.wire_rules}
+
+    @property
+    def port(self) -> int:
+        """The target port; 80 where none is needed."""
+        return self.target_port or 80
+
+    @property
+    def wire_rules(self) -> list[dict[str, Any]]:
+        """The rules as GET shows them."""
+        return [rule.wire() for rule in self.traffic or DEFAULT_TRAFFIC]
 
 
 class Secret(Model):
@@ -89,6 +98,7 @@ class Registry(Model):
     password_secret_ref: SecretName
 
 
+Label = Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))]
 Mode = Literal["single", "multiple", "labels"]
 Strategy = Literal["switch", "recreate"]
 
@@ -106,7 +116,7 @@ class Configuration(Model):
     secrets: Many[Secret] = ()
     registries: Many[Registry] = ()
     # Labels mode: whom this write's new revision is for; acted upon, and not kept.
-    target_label: Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))] = ""
+    target_label: Label = ""
     ingress: Ingress | None = None
 
     def wire(self) -> dict[str, Any]:

@@ -10,17 +10,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback
-from control.draft import Command, Draft, existing
+from control.draft import Command, Draft
 from control.errors import Invalid, NotFound
 from control.journal import Record
+from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
 from control.store import Store
 from control.template import Template
-from router.hosts import fold
+from control.turn import Turn
 from router.snapshot import Fault
 
+_DRAFTS = 3  # of a transaction in turns, before it is made in one go
 _NEWEST = 1 << 62  # above every record's number
 BodyOf = Callable[[AppView], AppBody]
 
@@ -32,7 +34,8 @@ class Change:
     app: str
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
-    if_match: str = ""
+    is_asked: bool = False  # a patch that is about the template: one that failed is tried again
+    conditions: Conditions = UNCONDITIONAL
 
 
 class Service:
@@ -52,6 +55,7 @@ class Service:
     def app(self, name: str) -> AppView:
         """One app. Raises NotFound."""
         view = self._store.view(name.lower())
+        self._store.check_readable(name.lower())
         if view.app is None:
             raise NotFound(f"there is no app {name}")
         return view
@@ -101,9 +105,9 @@ class Service:
         is_new = self._store.view(name.lower()).app is None
         return self._one(Change(name, lambda _: body)), is_new
 
-    def patch(self, name: str, body: BodyOf) -> AppView:
-        """Replace an app by what `body` makes of it."""
-        return self._one(Change(name, body, is_existing=True))
+    def patch(self, name: str, body: BodyOf, *, is_asked: bool) -> AppView:
+        """Replace an app by what `body` makes of it; `is_asked` when it is about the template."""
+        return self._one(Change(name, body, is_existing=True, is_asked=is_asked))
 
     def transact(self, changes: Sequence[Change]) -> list[AppView]:
         """Change several apps, all or none."""
@@ -113,52 +117,66 @@ class Service:
         draft.commit()
         return [draft.view(_known(draft, change.app)) for change in changes]
 
+    async def transact_in_turns(self, changes: Sequence[Change]) -> list[AppView]:
+        """The same without holding up others; what they change meanwhile is drafted again."""
+        draft, turn = Draft(self._store, self.domain), Turn()
+        todo = list(changes)
+        for attempt in range(_DRAFTS + 1):
+            is_last = attempt == _DRAFTS  # then nobody gets in between
+            for change in todo:
+                self._draft(draft, change)
+                if not is_last:
+                    await turn.over()
+            if not is_last:
+                await draft.make(turn)
+            stale = draft.take_stale()
+            todo = [change for change in changes if change.app.lower() in stale]
+            if not todo:
+                break
+        draft.commit()
+        return [draft.view(_known(draft, change.app)) for change in changes]
+
     def _one(self, change: Change) -> AppView:
-        return self.transact([replace(change, if_match=_if_match())])[0]
+        return self.transact([replace(change, conditions=_conditions())])[0]
 
     def _draft(self, draft: Draft, change: Change) -> None:
         name = _known(draft, change.app)
         if change.body is None:
-            command = existing(name, lambda view, _: AppView(None, {}, view.replicas))
-            draft.change(name, command, if_match=change.if_match, may_interrupt=True)
+            draft.change(
+                name,
+                lambda view, _: AppView(None, {}, view.replicas),
+                change.conditions,
+                may_interrupt=True,
+            )
             return
         if change.is_existing and draft.view(name).app is None:
             raise NotFound(f"there is no app {change.app}")
         body = change.body(draft.view(name))
         self._runtimes[body.template.runtime].check(body.template)
-        self._check_domains(draft, name, body)
         draft.change(
             name,
-            lambda view, now: commands.deploy(view, name, body, now, new_suffix),
-            if_match=change.if_match,
+            lambda view, now: commands.deploy(
+                view, name, body, now, new_suffix, is_asked=change.is_asked
+            ),
+            change.conditions,
+            is_existing=change.is_existing,
         )
 
-    def _check_domains(self, draft: Draft, name: str, body: AppBody) -> None:
-        """A custom domain belongs to one app and lies outside ours (contract §3)."""
-        ingress = body.configuration.ingress
-        taken: dict[str, str] = {}
-        for other in draft.names():
-            other_app = draft.view(other).app
-            other_ingress = other_app.configuration.ingress if other_app is not None else None
-            if other != name and other_ingress is not None:
-                taken.update({d.name: other for d in other_ingress.custom_domains})
-        for domain in ingress.custom_domains if ingress is not None else ():
-            bare = domain.name.removeprefix("*.")
-            if fold(bare.encode()) != bare.encode() or "*" in bare:
-                raise Invalid(f"custom domain {domain.name!r} is not a lower-case host name")
-            if bare == self.domain or bare.endswith("." + self.domain):
-                raise Invalid(f"custom domain {bare} lies under the domain {self.domain} itself")
-            if domain.name in taken:
-                raise Invalid(f"custom domain {bare} already belongs to app {taken[domain.name]}")
-
-    def copy(self, app: str, revision: str, changes: Callable[[Template], Template]) -> AppView:
-        """Deploy again what a revision runs, with changes (contract §11 #20)."""
+    def copy(
+        self, app: str, revision: str, changes: Callable[[Template], Template], target_label: str
+    ) -> AppView:
+        """Deploy again what a revision runs, with changes; labels mode needs a label for it."""
         _, base = self.revision(app, revision)
         template = changes(base.template)
-        return self.patch(app, lambda view: _with_template(view, template))
+        return self.patch(
+            app, lambda view: _with_template(view, template, target_label), is_asked=True
+        )
 
     def delete(self, name: str) -> None:
-        """Delete an app; its replicas drain and end."""
+        """Delete an app; its replicas drain and end. Works on one that cannot be read, too."""
+        if name.lower() in self._store.unreadable:
+            self._store.discard(name.lower())
+            return
         self._one(Change(name, None))
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
@@ -234,23 +252,37 @@ class Service:
         return self._store.journal(app.lower(), before or _NEWEST, limit)
 
     def roll_back(self, app: str, to: int = 0) -> AppView:
-        """Restore an app's state as of a record; by default of the one before the last."""
+        """Restore an app's state as of a record; by default as of before the last change."""
         self.app(app)
-        records = self.journal(app, before=to + 1 if to else 0, limit=1 if to else 2)
-        if to and (not records or records[0].number != to):
-            raise NotFound(f"record {to} of the journal is none of app {app}")
-        state = records[-1].state if records else None
-        if state is None or (not to and len(records) < 2):
+        record = self._numbered(app, to) if to else self._before_last_change(app)
+        state = record.state if record is not None else None
+        if state is None:
             raise Invalid(f"there is nothing before to roll app {app} back to")
         return self._change(
             app, lambda view, now: rollback.roll_back(view, state, now), may_interrupt=True
         )
 
+    def _numbered(self, app: str, number: int) -> Record:
+        records = self.journal(app, before=number + 1, limit=1)
+        if not records or records[0].number != number:
+            raise NotFound(f"record {number} of the journal is none of app {app}")
+        return records[0]
+
+    def _before_last_change(self, app: str) -> Record | None:
+        """What was recorded last before a caller changed something for the last time."""
+        before, has_change = 0, False
+        while records := self.journal(app, before):
+            for record in records:
+                if has_change:
+                    return record
+                has_change = not record.is_own
+            before = records[-1].number
+        return None
+
     def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
         name = name.lower()
         draft = Draft(self._store, self.domain)
-        command = existing(name, command)
-        draft.change(name, command, if_match=_if_match(), may_interrupt=may_interrupt)
+        draft.change(name, command, _conditions(), may_interrupt=may_interrupt)
         draft.commit()
         return draft.view(name)
 
@@ -261,14 +293,17 @@ def _known(draft: Draft, name: str) -> str:
     return name if draft.view(lower).app is None else lower
 
 
-def _if_match() -> str:
+def _conditions() -> Conditions:
     caller = journal.CALLER.get()
-    return caller.if_match if caller is not None else ""
+    if caller is None:
+        return UNCONDITIONAL
+    return Conditions(caller.if_match, caller.if_none_match)
 
 
-def _with_template(view: AppView, template: Template) -> AppBody:
+def _with_template(view: AppView, template: Template, target_label: str) -> AppBody:
     assert view.app is not None
-    return AppBody(configuration=view.app.configuration, template=template)
+    configuration = view.app.configuration.model_copy(update={"target_label": target_label})
+    return AppBody(configuration=configuration, template=template)
 
 
 def new_suffix() -> str:

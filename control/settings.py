@@ -92,6 +92,17 @@ class ControlSettings:
         "Seconds a router that went away is waited for before replicas it may use are stopped;"
         " above its orphan_grace_s, as its workers serve on for that long.",
     )
+    journal_app_records: int = setting(
+        500, "Records of one app that the journal keeps; the oldest go first."
+    )
+    journal_records: int = setting(
+        100_000,
+        "The journal keeps the last so many records of all apps, and always the last ten of an app"
+        " that exists.",
+    )
+    journal_days: float = setting(
+        365.0, "Days that the journal keeps a record; always the last ten of an app that exists."
+    )
     conflate_ms: float = setting(20.0, "Milliseconds in which changes become one table version.")
     tick_s: float = setting(
         1.0, "Seconds between two looks at everything, should an event be lost."
@@ -103,6 +114,9 @@ class ControlSettings:
         if not self.admin.startswith("unix:"):
             split_address(self.admin, "admin")
         check_log_level(self.log_level)
+        for name in ("journal_app_records", "journal_records", "journal_days"):
+            if getattr(self, name) <= 0:
+                raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
         if self.on_exit not in ("keep", "stop"):
             raise BadSettings(f"on_exit: {self.on_exit!r} is neither keep nor stop")
         for kind in self.runtimes:

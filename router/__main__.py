@@ -15,6 +15,7 @@ from router.log_file import check_target
 from router.serving import serve
 from router.settings import RouterSettings
 from router.source import ControlSource, FileSource, SnapshotSource
+from router.state import tighten
 from router.supervisor import Supervisor
 
 _ROLES = ("router", "write")  # that may follow a control plane
@@ -55,6 +56,7 @@ def run(settings: RouterSettings) -> int:
         return serve(settings, rehearse)
 
     async def main() -> None:
+        tighten(settings.state)
         if settings.access_log:
             check_target(settings.access_log)  # or the workers would fail, one by one
         supervisor = Supervisor(settings, source_of(settings))

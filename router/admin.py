@@ -24,7 +24,7 @@ from router.settings import split_address
 from router.tokens import Token, Tokens
 
 if TYPE_CHECKING:
-    from router.supervisor import Supervisor
+    from router.supervisor import Reloads, Supervisor
 
 _OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
 _SLASHES = re.compile("/+")  # az doubles some
@@ -100,14 +100,21 @@ class Admin:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         supervisor = self._supervisor
+        reloads = supervisor.reloads
+        if reloads.is_refused and supervisor.settings.control:
+            return web.Response(status=503, text=f"an older table is in force: {_refused(reloads)}")
         if supervisor.is_ready() or supervisor.is_upgrading:
-            return web.Response(text="ready\n")
+            notes = [_refused(reloads)] if reloads.is_refused else []
+            notes += [f"app {n} is refused: {w}\n" for n, w in supervisor.snapshot.refused.items()]
+            return web.Response(text="".join(["ready\n", *notes]))
         ready, wanted = supervisor.workers_ready(), supervisor.settings.worker_count
         why = supervisor.reloads.last_failure or "no table yet"
         return web.Response(status=503, text=f"{ready} of {wanted} workers route: {why}\n")
 
     async def _table(self, _: web.Request) -> web.Response:
-        body = orjson.dumps(dataclasses.asdict(self._supervisor.snapshot))
+        wire = dataclasses.asdict(dataclasses.replace(self._supervisor.snapshot, delta=None))
+        del wire["delta"]
+        body = orjson.dumps(wire)
         return web.Response(body=body, content_type="application/json")
 
 
@@ -115,6 +122,10 @@ def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
     """The registry as text, or as OpenMetrics for who accepts it."""
     encode, content_type = choose_encoder(accept)
     return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+
+def _refused(reloads: Reloads) -> str:
+    return f"the newest table was refused: {reloads.last_failure}\n"
 
 
 class Guarded(Protocol):

@@ -88,6 +88,8 @@ class Attempts(ABC):
         edge = self.edge
         found = edge.table.lookup(self.head.host_key)
         if isinstance(found, Outcome):
+            found = edge.missed(found, self.head.host_key, self.client)
+        if isinstance(found, Outcome):
             self._refuse(found)
             return
         self.route = found

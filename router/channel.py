@@ -1,6 +1,7 @@
 """Framed messages between supervisor and worker, over a socket pair.
 
-A frame is four bytes of length, then JSON. EOF means that the other side is gone.
+A frame is four bytes of length, then JSON; a message that is longer than a frame may be is sent in
+several, of which all but the last say so. EOF means that the other side is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import orjson
 Message = dict[str, Any]
 
 _LENGTH = struct.Struct("!I")
-MAX_FRAME_BYTES = 16 << 20  # apps are sent a hundred at a time; more is a bug, not a message
+MAX_FRAME_BYTES = 16 << 20  # a greater length is a bug: nothing behind it could be understood
+_MORE = 1 << 31  # in the length: the message goes on in the next frame
 
 
 class Channel(asyncio.Protocol):
@@ -25,6 +27,7 @@ class Channel(asyncio.Protocol):
         self._on_message = on_message
         self._on_lost = on_lost
         self._buffer = bytearray()
+        self._parts: list[bytes] = []  # of a message whose last frame is still to come
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -38,32 +41,46 @@ class Channel(asyncio.Protocol):
         buffer += data
         at = 0
         while len(buffer) - at >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(buffer, at)
+            (length,) = _LENGTH.unpack_from(buffer, at)
+            size = length & ~_MORE
             if size > MAX_FRAME_BYTES:
                 self._transport.abort()
                 return
             end = at + _LENGTH.size + size
             if len(buffer) < end:
                 break
-            message = orjson.loads(bytes(buffer[at + _LENGTH.size : end]))
+            self._parts.append(bytes(buffer[at + _LENGTH.size : end]))
             at = end
-            self._on_message(message)
+            if not length & _MORE:
+                message = orjson.loads(b"".join(self._parts))
+                self._parts.clear()
+                self._on_message(message)
         del buffer[:at]
 
     def send(self, message: Message) -> None:
         """Queue a message; nothing happens when the other side is gone."""
         if not self._transport.is_closing():
             body = orjson.dumps(message)
+            while len(body) > MAX_FRAME_BYTES:
+                self._transport.write(_LENGTH.pack(MAX_FRAME_BYTES | _MORE))
+                self._transport.write(body[:MAX_FRAME_BYTES])
+                body = body[MAX_FRAME_BYTES:]
             self._transport.write(_LENGTH.pack(len(body)) + body)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether all that was sent before this turn of the loop is in the socket, or lost."""
+        return self._transport.is_closing() or not self._transport.get_write_buffer_size()
 
     @property
     def unread(self) -> bytes:
         """What was received of a message that is not complete."""
-        return bytes(self._buffer)
+        frames = (_LENGTH.pack(len(part) | _MORE) + part for part in self._parts)
+        return b"".join(frames) + self._buffer
 
     def begin_with(self, unread: bytes) -> None:
         """Go on behind what another reader of this end has received."""
-        self._buffer += unread
+        self.data_received(unread)
 
     def close(self) -> None:
         """Close this end after what is queued."""

@@ -64,6 +64,10 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text())
     except OSError as error:
         raise BadSettings(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{file} is not UTF-8; settings are TOML") from None
+    except RecursionError:
+        raise BadSettings(f"{file} is nested too deep; settings have one level") from None
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(f"{file} is no TOML: {error}") from None
 

@@ -18,12 +18,12 @@ from router.errors import Outcome
 from router.outbox import Outbox
 from router.overload import Shedding
 from router.peers import is_in, network, plain_address
-from router.ports import Deadlined
+from router.ports import ClientSide, Deadlined
 from router.replicas import Replica, ReplicaRegistry
 from router.request_head import Ingress
 from router.settings import RouterSettings
 from router.stats import WorkerStats
-from router.table import RoutingTable
+from router.table import Route, RoutingTable
 from router.trail import HOPS_LINE, VIA_LINE
 from router.upstream.http1 import UpstreamConnection
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("turnout.router")
 
 _IDS_AT_ONCE = 256
+_MAX_PEERS = 4096  # remembered; internal apps have few and steady ones
 _MOST_TURNED_AWAY = 256  # connections above the limit that are told so at once
 
 
@@ -65,6 +66,8 @@ class Edge:
         self._per_client: dict[str, int] = {}
         self.date_line = b""
         self._trusted = [network(n) for n in settings.trusted_proxies]
+        self._inside = [network(n) for n in settings.internal_networks]
+        self._is_inside: dict[str, bool] = {}  # what was found out of a peer
         self._ids = b""
         self._id_at = 0
         self.tick()
@@ -160,6 +163,20 @@ class Edge:
             max_target_bytes=settings.max_target_bytes,
             max_fields=settings.max_fields,
         )
+
+    def missed(self, outcome: Outcome, host_key: bytes, client: ClientSide) -> Route | Outcome:
+        """Where a host that is not there for the public leads for this client."""
+        if outcome is errors.HOST_NOT_FOUND and self._inside and self._lets_in(client.peer):
+            return self.table.lookup_inside(host_key)
+        return outcome
+
+    def _lets_in(self, peer: str) -> bool:
+        known = self._is_inside.get(peer)
+        if known is None:
+            if len(self._is_inside) >= _MAX_PEERS:
+                self._is_inside.clear()
+            known = self._is_inside[peer] = is_in(peer, self._inside)
+        return known
 
     def new_id(self) -> bytes:
         """A fresh request id: 128 random bits in hexadecimal."""

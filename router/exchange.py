@@ -16,12 +16,11 @@ from router.chunked import chunk, last_chunk
 from router.errors import CLIENT_CLOSED, Outcome
 from router.request_head import RequestHead
 from router.response_head import CHUNKED, Fields, ResponseHead, compose
+from router.stats import UNKNOWN_APP
 
 if TYPE_CHECKING:
     from router.edge import Edge
     from router.ports import ClientSide
-
-UNKNOWN_APP = "_unknown"  # requests for hosts of no app, and requests that could not be read
 
 
 class Exchange(Attempts):

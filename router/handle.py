@@ -8,12 +8,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from router import children, standins
 from router.channel import Channel, Message
 from router.handover import OldWorker
 from router.settings import RouterSettings
@@ -27,17 +27,24 @@ _MALLOC = {
     "MALLOC_TOP_PAD_": str(1 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
 }
+_TOLD_POLL_S = 0.01
 _APPS_PER_FRAME = 100  # a worker compiles one frame per turn of its loop: about 1 ms
 
 
 class WorkerHandle:
-    """One slot of the supervisor: a listening socket and the process that accepts on it."""
+    """One slot of the supervisor: a listening socket and the process that accepts on it.
+
+    The process inherits the sockets of all slots (`listeners`), to accept for others if it must.
+    """
 
     def __init__(
-        self, slot: int, listener: socket.socket, on_message: Callable[[WorkerHandle], None]
+        self,
+        slot: int,
+        listeners: Sequence[socket.socket],
+        on_message: Callable[[WorkerHandle], None],
     ) -> None:
         self.slot = slot
-        self.listener = listener
+        self._listeners = listeners
         self.applied: tuple[str, int] = ("", 0)
         self.stats: dict[str, Any] | None = None
         self.connections = 0
@@ -45,7 +52,10 @@ class WorkerHandle:
         self.departed: dict[str, int] = {}
         self.queued: dict[str, int] = {}
         self.stalled = 0
-        self.heard_at = 0.0  # monotonic; 0 until its first word
+        self.deaths = 0  # in a row
+        self.heard_at = time.monotonic()  # when it started, until its first word
+        self.has_spoken = False
+        self._stands_in_for: tuple[int, ...] = ()
         self.answered = 0  # the number of the last stats request it answered
         self._on_message_seen = on_message
         self._process: subprocess.Popen[bytes] | _Adopted | None = None
@@ -60,19 +70,60 @@ class WorkerHandle:
         """Process id, 0 before the start."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def listener(self) -> socket.socket:
+        """The slot's own listening socket."""
+        return self._listeners[self.slot]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process, whatever it does."""
+        return self._channel is not None and not self.ended.is_set()
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds without a word."""
+        return time.monotonic() - self.heard_at
+
+    @property
+    def routes(self) -> bool:
+        """Whether the process has a table."""
+        return self.applied[1] > 0
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the process has a table, and reports."""
+        return self.is_running and self.routes and self.quiet_s < standins.QUIET_S
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the slot has no process that can be expected to answer soon."""
+        is_late = self.ended.is_set() or self.quiet_s >= standins.QUIET_S
+        return not self.is_serving and (self.deaths > 0 or is_late)
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether the slot is no part of what can be expected: broken, or standing still."""
+        return self.is_absent and (self.deaths > 1 or self.routes)
+
     async def start(self, settings: RouterSettings) -> None:
-        """Spawn the process and hand it its settings."""
+        """Spawn the process and hand it its settings. Raises OSError."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        fds = (self.listener.fileno(), theirs.fileno())
-        # spawn, not fork: a fork would inherit the loop and every descriptor of the supervisor
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "router.worker", *map(str, fds)],
-            pass_fds=fds,
-            env=_MALLOC | os.environ,
-        )
-        theirs.close()
-        self.heard_at = 0.0
+        fds = (theirs.fileno(), *(listener.fileno() for listener in self._listeners))
+        arguments = map(str, (self.slot, *fds))
+        try:
+            # spawn, not fork: a fork would inherit the loop and every descriptor of the supervisor
+            self._process = subprocess.Popen(
+                children.command("router.worker", *arguments),
+                pass_fds=fds,
+                env=_MALLOC | os.environ,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         channel = await self._talk(ours)
         wire = dataclasses.asdict(settings) | {"state": str(settings.state)}
         channel.send({"type": "settings", "settings": wire})
@@ -80,11 +131,11 @@ class WorkerHandle:
     async def adopt(self, old: OldWorker) -> None:
         """Go on with a process that the supervisor before us, in this process, has started."""
         self._process = _Adopted(old.pid)
-        self.heard_at = time.monotonic()
         await self._talk(socket.socket(fileno=old.channel), old.unread)
 
     async def _talk(self, sock: socket.socket, unread: bytes = b"") -> Channel:
         self.ended = asyncio.Event()
+        self.heard_at, self.has_spoken, self._stands_in_for = time.monotonic(), False, ()
         channel = Channel(self._on_message, self.ended.set)
         channel.begin_with(unread)
         await asyncio.get_running_loop().create_connection(lambda: channel, sock=sock)
@@ -98,8 +149,13 @@ class WorkerHandle:
             return None
         return OldWorker(self.slot, self.pid, os.dup(self._socket.fileno()), self._channel.unread)
 
+    def has_died(self, *, is_steady: bool) -> None:
+        """Count its death; one that served steadily before is the first in a row again."""
+        self.deaths = 1 if is_steady else self.deaths + 1
+        self.applied = ("", 0)
+
     def _on_message(self, message: Message) -> None:
-        self.heard_at = time.monotonic()
+        self.heard_at, self.has_spoken = time.monotonic(), True
         if message["type"] == "applied":
             self.applied = (message["epoch"], message["version"])
         elif message["type"] == "stats":
@@ -115,8 +171,9 @@ class WorkerHandle:
     def send_table(
         self, snapshot: Snapshot, changed: Sequence[App], dropped: Iterable[str]
     ) -> None:
-        """Hand over what changed, then the order to swap."""
-        assert self._channel is not None
+        """Hand over what changed, then the order to swap; without a process, nothing happens."""
+        if self._channel is None:
+            return
         rest = iter(changed)
         while batch := list(islice(rest, _APPS_PER_FRAME)):
             self._channel.send({"type": "apps", "domain": snapshot.domain, "apps": batch})
@@ -130,10 +187,29 @@ class WorkerHandle:
             }
         )
 
+    @property
+    def is_told(self) -> bool:
+        """Whether its socket has all that it was told, or it is gone."""
+        return self._channel is None or self._channel.is_sent
+
+    async def all_told(self) -> None:
+        """Wait until that is so."""
+        while True:
+            # A turn of the loop first: what was told in this one is not in the socket's books yet.
+            await asyncio.sleep(_TOLD_POLL_S)  # once per upgrade: not worth an event
+            if self.is_told:
+                return
+
     def ask_stats(self, number: int) -> None:
         """Ask for the counters; the answer carries `number`."""
         if self._channel is not None:
             self._channel.send({"type": "stats", "asked": number})
+
+    def stand_in_for(self, slots: tuple[int, ...]) -> None:
+        """Have it accept on the sockets of these slots too, and of no others."""
+        if self._channel is not None and slots != self._stands_in_for:
+            self._stands_in_for = slots
+            self._channel.send({"type": "accept", "slots": [self.slot, *slots]})
 
     def drain(self, *, idle_s: float, tunnels_s: float) -> None:
         """Ask it to finish what is in flight and leave.

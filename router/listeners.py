@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from router.settings import split_address
+from router.state import make_private
 
-_BACKLOG = 4096
+BACKLOG = 4096
 _FIRST_FD = 3  # sd_listen_fds(3)
 INHERITED = "TURNOUT_LISTENERS"  # of `turnout up` for its router: descriptors of the ingress
 
@@ -34,7 +35,7 @@ def bind_ingress(address: str, workers: int) -> list[socket.socket]:
                 one.close()
             raise OSError(f"cannot listen on {address}: {error.strerror}") from None
         port = listener.getsockname()[1]
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
         listeners.append(listener)
     return listeners
@@ -61,7 +62,7 @@ def bind_admin(address: str) -> socket.socket:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))

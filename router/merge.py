@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from router.stats import BUCKETS
@@ -89,13 +90,14 @@ class RevisionTotal:
 class Totals:
     """The counters of all workers."""
 
-    __slots__ = ("errors", "log_dropped", "overhead", "revisions")
+    __slots__ = ("_left", "errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
         self.log_dropped = 0  # lines of the access log
         self.revisions: dict[Key, RevisionTotal] = {}
         self.errors: dict[tuple[str, str], int] = {}
         self.overhead = HistogramTotal()
+        self._left: dict[Key, float] = {}  # when what is not in the table was first missed
 
     def add(self, report: dict[str, Any], *, is_alive: bool) -> None:
         """Add one worker's whole report."""
@@ -116,10 +118,18 @@ class Totals:
             "log_dropped": self.log_dropped,
         }
 
-    def forget(self, keep: set[str]) -> None:
-        """Drop the series of apps that are none of `keep`."""
-        self.revisions = {k: v for k, v in self.revisions.items() if k[0] in keep}
-        self.errors = {k: v for k, v in self.errors.items() if k[0] in keep}
+    def forget(self, is_there: Callable[[str, str], bool], now: float, lifetime_s: float) -> None:
+        """Drop the series of what left the table `lifetime_s` seconds ago.
+
+        `is_there` says whether a revision is in the table; of an app, for an empty name.
+        """
+        keys = self.revisions.keys() | {(app, "") for app, _ in self.errors}
+        absent = [key for key in keys if not is_there(*key)]
+        self._left = {key: self._left.get(key, now) for key in absent}
+        gone = {key for key, at in self._left.items() if now - at > lifetime_s}
+        if gone:
+            self.revisions = {k: v for k, v in self.revisions.items() if k not in gone}
+            self.errors = {k: v for k, v in self.errors.items() if (k[0], "") not in gone}
 
 
 class Shares:

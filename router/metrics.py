@@ -99,6 +99,11 @@ class RouterCollector(Collector):
             len(s.snapshot.problems),
         )
         yield _gauge(
+            "turnout_apps_refused",
+            "Apps whose newest version is not routed; the last good one is, if there is one.",
+            len(s.snapshot.refused),
+        )
+        yield _gauge(
             "turnout_table_last_reload_success_timestamp_seconds",
             "When a table was last taken, in Unix time.",
             s.reloads.last_success,

@@ -6,7 +6,7 @@ a table swap, keyed by the replica itself so that two tables never share or lose
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from random import random
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ class Replica:
         "id",
         "idle",
         "in_flight",
+        "key",
         "limit",
         "port",
         "queue",
@@ -66,6 +67,7 @@ class Replica:
         self.failures = 0  # ejections without an answer between
         self.faults = 0  # 502, 503 and 504 in a row
         self.departed = False
+        self.key = ("", replica, address)  # the registry's
         # Requests for which no replica of the revision had room; all of them share the queue.
         self.queue: deque[Queued] = deque() if queue is None else queue
 
@@ -140,12 +142,14 @@ class Replica:
 class ReplicaRegistry:
     """Every replica this worker knows, by revision and replica id and address."""
 
-    __slots__ = ("_limit", "_queues", "_replicas")
+    __slots__ = ("_left", "_limit", "_queues", "_replicas", "_revisions")
 
     def __init__(self, limit: int = 1024) -> None:
         self._limit = limit  # requests in flight at one replica
         self._replicas: dict[tuple[str, str, str], Replica] = {}
         self._queues: dict[str, deque[Queued]] = {}
+        self._left: dict[Replica, tuple[str, str, str]] = {}  # the table; they finish what runs
+        self._revisions: Counter[str] = Counter()  # how many replicas of each are known
 
     def __iter__(self) -> Iterator[Replica]:
         return iter(self._replicas.values())
@@ -157,8 +161,16 @@ class ReplicaRegistry:
         if known is None:
             queue = self._queues.setdefault(revision, deque())
             known = self._replicas[key] = Replica(replica, address, queue, self._limit)
+            self._revisions[revision] += 1
         known.departed = False
+        self._left.pop(known, None)
+        known.key = key
         return known
+
+    def depart(self, replica: Replica) -> None:
+        """A replica left the table; it is known until it has nothing in flight."""
+        replica.depart()
+        self._left[replica] = replica.key
 
     def connections(self) -> dict[str, tuple[int, int, int]]:
         """Connections by revision, `(active, idle, connecting)`; none without any."""
@@ -180,15 +192,17 @@ class ReplicaRegistry:
 
     def departed(self) -> dict[str, int]:
         """Requests in flight by replica id, for those that left the table and are not idle yet."""
-        return {r.id: r.in_flight for r in self if r.departed and r.in_flight}
+        return {r.id: r.in_flight for r in self._left if r.in_flight}
 
     def forget_departed(self) -> None:
         """Drop what left the table and has nothing in flight any more."""
-        gone = [k for k, r in self._replicas.items() if r.departed and not r.in_flight]
-        for key in gone:
-            del self._replicas[key]
-        if gone:
-            left = {revision for revision, _, _ in self._replicas}
-            for revision in {k[0] for k in gone} - left:
+        for replica in [r for r in self._left if not r.in_flight]:
+            key = self._left.pop(replica)
+            if self._replicas.pop(key, None) is None:
+                continue
+            revision = key[0]
+            self._revisions[revision] -= 1
+            if not self._revisions[revision]:
+                del self._revisions[revision]
                 if not self._queues[revision]:
                     del self._queues[revision]

@@ -28,13 +28,17 @@ class BadRoutes(ValueError):
 def parse(text: str) -> Snapshot:
     """The snapshot a routes file holds. Raises BadRoutes."""
     try:
-        tables = tomllib.loads(text)
+        tables = _renamed(tomllib.loads(text))
+    except RecursionError:
+        raise BadRoutes(
+            [(1, "the file is nested too deep; apps and revisions are two levels")]
+        ) from None
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         at_end = text.count("\n") + 1
         message = re.sub(r" \(at .*\)$", "", str(error))
         raise BadRoutes([(int(line[1]) if line else at_end, message)]) from None
-    result = check(_renamed(tables), is_file=True)
+    result = check(tables, is_file=True)
     if isinstance(result, Snapshot):
         return result
     lines = _lines(text)

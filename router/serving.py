@@ -13,6 +13,10 @@ import uvloop
 from router.config import BadSettings
 
 
+class CannotServe(Exception):
+    """What keeps a server from serving, as a sentence for whoever started it."""
+
+
 class Checked(Protocol):
     """Settings of a server."""
 
@@ -38,7 +42,7 @@ def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> i
     except BadSettings as error:
         print(f"turnout: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
+    except (OSError, CannotServe) as error:
         print(f"turnout: {error}", file=sys.stderr)
         return 1
     return 0

@@ -68,6 +68,11 @@ class RouterSettings:
         "Fields of a request that only trusted_proxies may send, as replicas take them for the"
         " client's address, identity or path; others' are dropped. A last * stands for any end.",
     )
+    internal_networks: tuple[str, ...] = setting(
+        (),
+        "Networks (CIDR) whose clients reach apps with external: false, such as 127.0.0.0/8 or that"
+        " of the containers; none by default: for everybody they are HostNotFound.",
+    )
     log_level: str = setting("info", "debug, info, warning or error.")
     via: bool = setting(
         True,
@@ -190,11 +195,12 @@ class RouterSettings:
         return self
 
     def _check_trust(self) -> None:
-        for text in self.trusted_proxies:
-            try:
-                network(text)
-            except ValueError as error:
-                raise BadSettings(f"trusted_proxies: {error}; 10.0.0.0/8 is one") from None
+        for setting_name in ("trusted_proxies", "internal_networks"):
+            for text in getattr(self, setting_name):
+                try:
+                    network(text)
+                except ValueError as error:
+                    raise BadSettings(f"{setting_name}: {error}; 10.0.0.0/8 is one") from None
         for name in self.trusted_only_fields:
             if not _NAME_OR_BEGINNING.fullmatch(name.encode()):
                 raise BadSettings(f"trusted_only_fields: {name!r} is not a field name (X-A or X-*)")

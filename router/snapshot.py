@@ -3,12 +3,19 @@
 The control plane sends it as JSON, a routes file holds the same as TOML. Only replicas that are
 ready are in it. Unknown fields are ignored and new ones have defaults, so an older router
 understands a newer control plane. Values are plain and frozen; `validate.py` checks them.
+
+A table has a content hash: the sum of the hashes of its apps' JSON, so one changed app costs one
+hash, and both sides see at once whether they mean the same table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
+
+_HASH_BITS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +53,49 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app: `hosts` are its custom domains, `*.example.com` for a wildcard."""
+    """One app: `hosts` are its custom domains, `*.example.com` for a wildcard.
+
+    Unless it is `external`, only clients of the setting `internal_networks` reach it.
+    """
 
     name: str
     mode: str = "single"
     hosts: tuple[str, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    external: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What differs from the table of an epoch and version."""
+
+    epoch: str
+    version: int
+    changed: tuple[App, ...]
+    dropped: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole table. `version` rises within an `epoch`; another epoch is another store."""
+    """The whole table. `version` rises within an `epoch`, which is one run of a control plane."""
 
     domain: str = "localhost"
     apps: tuple[App, ...] = ()
     version: int = 0
     epoch: str = ""
     problems: tuple[str, ...] = ()  # contradictions that discovery settled by its rule
+    refused: Mapping[str, str] = field(default_factory=dict)  # app to why its newest version was
+    delta: Delta | None = None  # for who has the table before; without it, all is compared
+
+
+def digest(body: bytes) -> int:
+    """The hash of one app's JSON, or of the domain; a table's hash is made of their sum."""
+    return int.from_bytes(blake2b(body, digest_size=_HASH_BITS // 8).digest())
+
+
+def content_hash(total: int) -> str:
+    """A table's hash as it is written, from the sum over its domain and apps."""
+    return f"{total % (1 << _HASH_BITS):032x}"
 
 
 def app_from(wire: dict[str, Any]) -> App:
@@ -71,6 +104,7 @@ def app_from(wire: dict[str, Any]) -> App:
         name=wire["name"],
         mode=wire.get("mode", "single"),
         hosts=tuple(wire.get("hosts", ())),
+        external=wire.get("external", True),
         revisions=tuple(
             Revision(
                 name=r["name"],

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
-import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,9 +18,11 @@ from typing import Protocol
 import aiohttp
 import orjson
 
+from router.last_good import LastGood
+from router.received import Received
 from router.routes_file import BadRoutes, parse
 from router.snapshot import Snapshot
-from router.validate import check
+from router.state import write_durably
 
 log = logging.getLogger("turnout.router")
 
@@ -28,6 +30,9 @@ _FILE_POLL_S = 0.25  # a stat each; inotify would miss some mounts and needs a l
 _POLL_WAIT_S = 25.0  # a long poll's length: below the idle limits of proxies between
 _DRAIN_POLL_S = 0.25  # while departed replicas are busy, control waits for their numbers
 _RETRY_S = 0.25
+_LONGEST_PAUSE_S = 30.0  # between two tables that were refused whole
+_MOST_DOUBLINGS = 7
+_MAX_TABLE_BYTES = 256 << 20  # 10,000 apps take about 5 MiB
 _SILENT_RETRIES = 8  # a control plane that starts beside us is no news
 
 
@@ -103,20 +108,20 @@ class ControlSource:
         self._url = "http://control" if self._is_unix else url.rstrip("/")
         self._path = url.removeprefix("unix:")
         self._token = token
-        self._good = state / "table.json"
+        self._last_good = LastGood(state)
         self._identity = state / "router-id"
-        self._hurry = asyncio.Event()
-        self._told: tuple[str, int] = ("", 0)  # of the newest table received
+        self._received = Received()
+        self._refusals = 0  # whole answers in a row that could not be taken
+        self._is_saving = True  # whether the last good table could be kept
 
     def hurry(self) -> None:
         """The control plane pushes by itself."""
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """First the last-known-good table, then what the control plane says."""
-        known = self._last_good()
-        if known is not None:
-            self._told = (known.epoch, known.version)
-            yield known
+        self._received = self._last_good.load()
+        if self._received.version:
+            yield self._received.snapshot()
         router = self._router_id()
         connector = aiohttp.UnixConnector(self._path) if self._is_unix else None
         failures = 0
@@ -135,21 +140,24 @@ class ControlSource:
                 failures = 0
                 if body is not None:
                     yield self._take(body)
+                    await self._settle(body)
 
     async def _poll(
         self, session: aiohttp.ClientSession, router: str, reporter: Reporter
     ) -> bytes | None:
         epoch, version = reporter.applied()
         departed = reporter.departed()
+        received = self._received
         wait_s = _POLL_WAIT_S
-        if departed or (epoch, version) != self._told:
+        if departed or (epoch, version) != (received.epoch, received.version):
             wait_s = _DRAIN_POLL_S  # something will be worth telling soon
         report = {
             "router": router,
             "epoch": epoch,
             "applied": version,
             "in_flight": departed,
-            "known": {"epoch": self._told[0], "version": self._told[1]},
+            "known": received.known if not self._refusals else {},
+            "refused": dict(received.refused),
             "wait_s": wait_s,
         }
         timeout = aiohttp.ClientTimeout(total=wait_s + 10)
@@ -163,31 +171,42 @@ class ControlSource:
             if response.status == 204:
                 return None
             response.raise_for_status()
-            return await response.read()
+            return await _read(response)
 
     def _take(self, body: bytes) -> Snapshot | str:
+        """The table after an answer, or why it was refused whole."""
         try:
-            found = check(orjson.loads(body))
+            wrong = self._received.take(orjson.loads(body))
         except orjson.JSONDecodeError as error:
-            return f"the control plane's table is no JSON: {error}"
-        if not isinstance(found, Snapshot):
-            return "; ".join(map(str, found))
-        self._told = (found.epoch, found.version)
-        try:
-            write_durably(self._good, body)
-        except OSError as error:
-            log.error("event=table_not_saved path=%s reason=%r", self._good, str(error))
-        return found
+            wrong = f"it is not valid JSON: {error}"
+        if wrong:
+            self._refusals += 1
+            return f"the control plane's table was refused: {wrong}"
+        self._refusals = 0
+        if not self._received.is_delta:
+            gc.freeze()  # it stays: collections would look through 10,000 apps again and again
+        return self._received.snapshot()
 
-    def _last_good(self) -> Snapshot | None:
+    async def _settle(self, body: bytes) -> None:
+        """Keep what was taken before it is acknowledged; after a refusal, wait ever longer.
+
+        The first refusal asks for the whole table at once: a delta may have missed its beginning.
+        """
+        if self._refusals:
+            pause = _RETRY_S * 2 ** min(self._refusals - 2, _MOST_DOUBLINGS)
+            await asyncio.sleep(min(pause, _LONGEST_PAUSE_S) if self._refusals > 1 else 0)
+            return
         try:
-            found = check(orjson.loads(self._good.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (OSError, orjson.JSONDecodeError) as error:
-            log.error("event=last_good_unreadable path=%s reason=%r", self._good, str(error))
-            return None
-        return found if isinstance(found, Snapshot) else None
+            if self._last_good.grows_too_long(body) or not self._received.is_delta:
+                await asyncio.to_thread(self._last_good.keep, self._received.whole())
+            else:
+                await asyncio.to_thread(self._last_good.append, body)
+        except OSError as error:
+            if self._is_saving:
+                log.error("event=table_not_saved reason=%r", str(error))
+            self._is_saving = False
+        else:
+            self._is_saving = True
 
     def _router_id(self) -> str:
         """A name that survives a restart, so that the control plane does not wait for a ghost."""
@@ -195,21 +214,20 @@ class ControlSource:
             return self._identity.read_text().strip()
         except OSError:
             name = f"router-{secrets.token_hex(4)}"
+        try:
             write_durably(self._identity, name.encode())
-            return name
+        except OSError as error:  # another name after the next start costs a lease and no more
+            log.error("event=router_id_not_saved path=%s reason=%r", self._identity, str(error))
+        return name
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file so that a crash at any moment leaves the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's body, with a bound. Raises OSError beyond it."""
+    parts: list[bytes] = []
+    left = _MAX_TABLE_BYTES
+    async for part in response.content.iter_any():
+        left -= len(part)
+        if left < 0:
+            raise OSError(f"the control plane's table is longer than {_MAX_TABLE_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Container
 from typing import Any
 
 from router.budget import RetryBudget
+
+UNKNOWN_APP = "_unknown"  # requests for hosts of no app, and requests that could not be read
 
 # Seconds. From what a hop on loopback costs to the 240 s limit, about 2.5x apart: 12 buckets keep
 # a revision at some 40 series (Traefik lost a third of its rate to wider metrics, its #8118).
@@ -103,11 +106,12 @@ class RevisionStats:
 class WorkerStats:
     """The counters of one worker process."""
 
-    __slots__ = ("errors", "log_dropped", "overhead", "revisions")
+    __slots__ = ("_left", "errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
         self.revisions: dict[tuple[str, str], RevisionStats] = {}
         self.errors: defaultdict[tuple[str, str], int] = defaultdict(int)  # (app, reason)
+        self._left: dict[str, float] = {}  # when an app with errors was first missed
         self.overhead = Histogram()
         self.log_dropped = 0  # lines of the access log that could not be written
 
@@ -138,8 +142,10 @@ class WorkerStats:
             made[app] = made.get(app, 0) + stats.requests + stats.in_flight
         return made
 
-    def second_passed(self, now: float, lifetime_s: float) -> None:
-        """Move the budgets on, and drop revisions that left the table `lifetime_s` seconds ago.
+    def second_passed(self, now: float, lifetime_s: float, apps: Container[str]) -> None:
+        """Move the budgets on, and drop what left the table `lifetime_s` seconds ago.
+
+        `apps` are those of the table.
 
         Revisions churn; series that never expire would grow without end.
         """
@@ -151,3 +157,13 @@ class WorkerStats:
                 gone.append(key)
         for key in gone:
             del self.revisions[key]
+        self._drop_errors(now, lifetime_s, apps)
+
+    def _drop_errors(self, now: float, lifetime_s: float, apps: Container[str]) -> None:
+        """Drop what the edge itself answered for apps that are gone."""
+        absent = {app for app, _ in self.errors if app not in apps and app != UNKNOWN_APP}
+        self._left = {app: self._left.get(app, now) for app in absent}
+        for app in [app for app, at in self._left.items() if now - at > lifetime_s]:
+            for key in [key for key in self.errors if key[0] == app]:
+                del self.errors[key]
+            self.revisions.pop((app, ""), None)

@@ -13,19 +13,20 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from router import handover, listeners
-from router.exchange import UNKNOWN_APP
 from router.handle import WorkerHandle
 from router.handover import Handover
+from router.keeper import Keeper
 from router.merge import Shares, Totals
 from router.parent import on_parent_gone
 from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
 from router.source import SnapshotSource
+from router.stats import UNKNOWN_APP
 from router.upgrades import Upgrades
 
 log = logging.getLogger("turnout.router")
@@ -33,8 +34,6 @@ log = logging.getLogger("turnout.router")
 _STATS_WAIT_S = 0.5  # a scrape waits this long for workers, then uses what they said last
 _SHARE_SAMPLE_S = 5.0
 _SHUTDOWN_IDLE_S = 0.5  # for requests on their way on idle connections, when the router leaves
-_UPGRADE_IDLE_S = 5.0  # the same when only the code changes: nobody waits for it
-_RESPAWN_S = 0.5  # between two deaths of one slot, so that a broken worker is no busy loop
 
 
 @dataclass(slots=True)
@@ -46,6 +45,7 @@ class Reloads:
     last_success: float = 0.0  # Unix time
     last_seconds: float = 0.0
     last_failure: str = ""
+    is_refused: bool = False  # the newest one was, whole; the one before it is in force
 
 
 class AdminPort(Protocol):
@@ -74,19 +74,20 @@ class Supervisor:
         self.snapshot = Snapshot(domain=settings.domain)
         self.reloads = Reloads()
         self.shares = Shares()
-        self.worker_restarts = 0
         self.ingress = ""  # HOST:PORT as bound
         self._source = source
         self._apps: dict[str, App] = {}
-        self._workers: list[WorkerHandle] = []
-        self._retired = Totals()  # what dead workers had counted
         self._news = asyncio.Event()
+        self._keeper = Keeper(settings, self, self._news.set)
+        self._workers = self._keeper.workers
+        self._retired = Totals()  # what dead workers had counted
         self._stop = asyncio.Event()
         self._upgrade = asyncio.Event()
         self._upgrades = Upgrades(settings.state / "router")
-        self._old: list[WorkerHandle] = []  # of the code before an upgrade, finishing
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._following: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
 
     async def run(self, admin: AdminPort) -> None:
         """Serve until SIGTERM or SIGINT, then drain; `admin` shows how it goes meanwhile."""
@@ -100,11 +101,12 @@ class Supervisor:
         await admin.start(listeners.taken(before.admin) if before is not None else None)
         try:
             await self._start_workers(before)
-            self._spawn(self._follow())
+            self._following = self._spawn(self._follow())
             self._spawn(self._sample())
-            self._spawn(self._watch())
+            self._spawn(self._keeper.watch())
             await self._announce(admin.address)
-            await self._retire_old()
+            for old in self._keeper.old:
+                self._spawn(self._keeper.see_off(old))
             self._upgrades.began(self.is_ready())
             while not self._stop.is_set():
                 if await self._is_upgrade_due() and await self._upgrades.rehearse():
@@ -113,26 +115,29 @@ class Supervisor:
             listeners.notify("STOPPING=1")
             await self._drain()
             await admin.close()
+        if self._failure is not None:
+            raise self._failure
 
     async def _start_workers(self, before: Handover | None) -> None:
         count = self.settings.worker_count
         if before is not None:
             given = [listeners.taken(fd) for fd in before.listeners]
             self._retired.add(before.retired, is_alive=False)
-            self.worker_restarts = before.restarts
+            self._keeper.restarts = before.restarts
         else:
             given = listeners.activated()
         sockets = given or listeners.bind_ingress(self.settings.listen, count)
         self.ingress = listeners.address_of(sockets[0])
+        sockets = listeners.for_workers(sockets, count)
         for old in before.workers if before is not None else ():
-            handle = WorkerHandle(old.slot, sockets[0], self._on_worker_news)
+            handle = WorkerHandle(old.slot, sockets, lambda _: self._news.set())
             await handle.adopt(old)
-            self._old.append(handle)
-        for slot, listener in enumerate(listeners.for_workers(sockets, count)):
-            handle = WorkerHandle(slot, listener, self._on_worker_news)
+            self._keeper.old.append(handle)
+        for slot in range(len(sockets)):
+            handle = WorkerHandle(slot, sockets, lambda _: self._keeper.look())
             self._workers.append(handle)
-            await handle.start(self.settings)
-            self._spawn(self._keep(handle))
+        for handle in self._workers:
+            self._spawn(self._keeper.keep(handle))
 
     # --- upgrades
 
@@ -152,31 +157,21 @@ class Supervisor:
         for sig in (signal.SIGHUP, signal.SIGUSR2):  # until the new code listens to them
             asyncio.get_running_loop().remove_signal_handler(sig)
             signal.signal(sig, signal.SIG_IGN)
+        if self._following is not None:
+            self._following.cancel()  # what comes now is for the new code to hand out
         admin_fd = handover.give(admin.listener)
         await admin.close()
-        workers = (worker.hand_over() for worker in (*self._workers, *self._old))
+        await self._keeper.all_told()
+        workers = (worker.hand_over() for worker in self._keeper.everyone)
         handover.exec_with(
             Handover(
                 listeners=[handover.give(w.listener) for w in self._workers],
                 admin=admin_fd,
                 workers=[worker for worker in workers if worker is not None],
                 retired=self._retired.report(),
-                restarts=self.worker_restarts,
+                restarts=self._keeper.restarts,
             )
         )
-
-    async def _retire_old(self) -> None:
-        """The new workers route: the old ones finish what they have and go."""
-        settings = self.settings
-        for worker in self._old:
-            worker.drain(idle_s=_UPGRADE_IDLE_S, tunnels_s=settings.tunnel_drain_s)
-            self._spawn(self._see_off(worker))
-
-    async def _see_off(self, worker: WorkerHandle) -> None:
-        await worker.reap()
-        if worker.stats is not None:
-            self._retired.add(worker.stats, is_alive=False)
-        self._old.remove(worker)
 
     async def _announce(self, admin: str) -> None:
         waiting = asyncio.create_task(self._stop.wait())
@@ -196,7 +191,7 @@ class Supervisor:
         async for snapshot in self._source.follow(self):
             if isinstance(snapshot, str):
                 self.reloads.failed += 1
-                self.reloads.last_failure = snapshot
+                self.reloads.last_failure, self.reloads.is_refused = snapshot, True
                 log.error("event=table_refused reason=%r", snapshot)
             else:
                 await self._take(snapshot)
@@ -204,88 +199,97 @@ class Supervisor:
     async def _take(self, snapshot: Snapshot) -> None:
         """Hand a table to every worker; they only get what differs."""
         started = time.perf_counter()
-        apps = {app.name: app for app in snapshot.apps}
-        if snapshot.domain == self.snapshot.domain:
-            changed = [a for name, a in apps.items() if self._apps.get(name) != a]
-        else:
-            changed = list(apps.values())
-        dropped = [name for name in self._apps if name not in apps]
-        self.snapshot, self._apps = snapshot, apps
+        changed, dropped = self._follow_up(snapshot)
+        self.snapshot = snapshot
         for worker in self._workers:
             worker.send_table(snapshot, changed, dropped)
-        while not self.is_ready() and not self._stop.is_set():
+        while not self._is_taken() and not self._stop.is_set():
             self._news.clear()
             await self._news.wait()
-        self._retired.forget({*apps, UNKNOWN_APP})
         self.reloads.succeeded += 1
+        self.reloads.is_refused = False
         self.reloads.last_success = time.time()
         self.reloads.last_seconds = time.perf_counter() - started
         log.info(
             "event=table_taken version=%d apps=%d changed=%d dropped=%d ms=%.1f",
             snapshot.version,
-            len(apps),
+            len(self._apps),
             len(changed),
             len(dropped),
             self.reloads.last_seconds * 1000,
         )
 
-    def is_ready(self) -> bool:
-        """Whether every worker routes by the table in force."""
+    def _follow_up(self, snapshot: Snapshot) -> tuple[Sequence[App], Sequence[str]]:
+        """What a table changes and drops of the one in force."""
+        delta, here = snapshot.delta, self.snapshot
+        if delta is not None and (delta.epoch, delta.version) == (here.epoch, here.version):
+            for app in delta.changed:
+                self._apps[app.name] = app
+            for name in delta.dropped:
+                self._apps.pop(name, None)
+            return delta.changed, delta.dropped
+        old, self._apps = self._apps, {app.name: app for app in snapshot.apps}
+        is_same = snapshot.domain == here.domain
+        changed = [a for n, a in self._apps.items() if not is_same or _differs(a, old.get(n))]
+        return changed, [name for name in old if name not in self._apps]
+
+    def _is_taken(self) -> bool:
+        """Whether every worker that can answer routes by the table in force.
+
+        The next table must not wait for one that is dead or stands still: it starts with the
+        newest, or finds it among what it has not read yet.
+        """
         wanted = (self.snapshot.epoch, self.snapshot.version)
-        return self.snapshot.version > 0 and all(w.applied == wanted for w in self._workers)
+        return all(w.applied == wanted or w.is_absent for w in self._workers)
+
+    def is_ready(self) -> bool:
+        """Whether every slot is served by the table in force, if need be by another's worker."""
+        wanted = (self.snapshot.epoch, self.snapshot.version)
+        routing = [w for w in self._workers if w.applied == wanted]
+        excused = (w.is_excused for w in self._workers if w not in routing)
+        return self.snapshot.version > 0 and bool(routing) and all(excused)
 
     @property
     def is_upgrading(self) -> bool:
         """Whether workers of the code before serve until ours do."""
-        return bool(self._old) and not self._upgrades.is_over
+        return bool(self._keeper.old) and not self._upgrades.is_over
 
     def applied(self) -> tuple[str, int]:
-        """Epoch and version that every worker routes by; the lowest while they differ."""
-        return min((w.applied for w in self._workers), key=lambda a: a[1], default=("", 0))
+        """Epoch and version that every worker routes by; the lowest while they differ.
+
+        One that has no table yet routes by none, so nobody needs to wait for it.
+        """
+        known = (w.applied for w in self._workers if w.routes)
+        return min(known, key=lambda a: a[1], default=("", 0))
 
     def departed(self) -> dict[str, int]:
         """Requests still in flight at replicas that are in no table any more."""
         total: dict[str, int] = {}
-        for worker in (*self._workers, *self._old):
+        for worker in self._keeper.everyone:
             for replica, n in worker.departed.items():
                 total[replica] = total.get(replica, 0) + n
         return total
 
     # --- workers
 
-    def _on_worker_news(self, _: WorkerHandle) -> None:
-        self._news.set()
+    @property
+    def worker_restarts(self) -> int:
+        """How many workers were replaced."""
+        return self._keeper.restarts
 
-    async def _keep(self, worker: WorkerHandle) -> None:
-        """Replace the worker of one slot whenever it dies."""
-        while True:
-            worker.send_table(self.snapshot, self.snapshot.apps, ())
-            code = await worker.reap()
-            if worker.stats is not None:
-                self._retired.add(worker.stats, is_alive=False)
-            worker.stats, worker.departed, worker.applied = None, {}, ("", 0)
-            worker.queued = {}
-            if self._stop.is_set():
-                return
-            self.worker_restarts += 1
-            log.warning("event=worker_died slot=%d exit=%d", worker.slot, code)
-            await worker.start(self.settings)
-            if code == 0:
-                await asyncio.sleep(_RESPAWN_S)
+    @property
+    def is_leaving(self) -> bool:
+        """Whether workers that end are not to be replaced."""
+        return self._stop.is_set()
 
-    async def _watch(self) -> None:
-        """A worker that is silent for too long is stuck: only its end frees its slot."""
-        limit = self.settings.worker_silence_s
-        while True:
-            await asyncio.sleep(limit / 4)
-            for worker in self._workers:
-                if worker.heard_at and time.monotonic() - worker.heard_at > limit:
-                    log.error("event=worker_silent slot=%d pid=%d", worker.slot, worker.pid)
-                    worker.heard_at = 0.0
-                    worker.kill()
+    def retire(self, worker: WorkerHandle) -> None:
+        """Keep what a worker that has ended had counted."""
+        if worker.stats is not None:
+            self._retired.add(worker.stats, is_alive=False)
+        worker.stats, worker.departed, worker.queued, worker.upstream = None, {}, {}, {}
 
     async def _drain(self) -> None:
-        everyone = [*self._workers, *self._old]
+        everyone = self._keeper.everyone
         for worker in everyone:
             worker.drain(idle_s=_SHUTDOWN_IDLE_S, tunnels_s=0.0)
         keepers = [asyncio.ensure_future(w.reap()) for w in everyone if w.pid]
@@ -312,7 +316,7 @@ class Supervisor:
         """Ask every worker for its counters and wait a moment for the answers."""
         self._asked += 1
         number = self._asked
-        everyone = [*self._workers, *self._old]
+        everyone = self._keeper.everyone
         for worker in everyone:
             worker.ask_stats(number)
         try:
@@ -323,35 +327,41 @@ class Supervisor:
         except TimeoutError:
             pass  # a busy or dying worker; its last figures stand
 
+    def _is_there(self, app: str, revision: str) -> bool:
+        """Whether the table has a revision; an app, for an empty name."""
+        known = self._apps.get(app)
+        if known is None or not revision:
+            return known is not None or app == UNKNOWN_APP
+        return any(r.name == revision for r in known.revisions)
+
     def totals(self) -> Totals:
         """The counters of all workers, living and dead."""
         total = copy.deepcopy(self._retired)
-        for worker in (*self._workers, *self._old):
+        for worker in self._keeper.everyone:
             if worker.stats is not None:
                 total.add(worker.stats, is_alive=True)
         return total
 
     def connections_open(self) -> int:
         """Client connections of all workers."""
-        everyone = (*self._workers, *self._old)
-        return sum(w.connections for w in everyone if w.stats is not None)
+        return sum(w.connections for w in self._keeper.everyone if w.stats is not None)
 
     def queued(self) -> dict[str, int]:
         """Requests that wait for room at a replica, by revision."""
         total: dict[str, int] = {}
-        for worker in (*self._workers, *self._old):
+        for worker in self._keeper.everyone:
             for name, n in worker.queued.items():
                 total[name] = total.get(name, 0) + n
         return total
 
     def clients_stalled(self) -> int:
         """Clients of all workers that read slower than they are sent to."""
-        return sum(w.stalled for w in (*self._workers, *self._old) if w.stats is not None)
+        return sum(w.stalled for w in self._keeper.everyone if w.stats is not None)
 
     def upstream_connections(self) -> dict[str, tuple[int, int, int]]:
         """Connections to replicas by revision, `(active, idle, connecting)`."""
         total: dict[str, tuple[int, int, int]] = {}
-        for worker in (*self._workers, *self._old):
+        for worker in self._keeper.everyone:
             for name, (active, idle, connecting) in worker.upstream.items():
                 seen = total.get(name, (0, 0, 0))
                 total[name] = (seen[0] + active, seen[1] + idle, seen[2] + connecting)
@@ -359,16 +369,25 @@ class Supervisor:
 
     async def _sample(self) -> None:
         while True:
-            self.shares.sample(time.monotonic(), self.totals())
+            now = time.monotonic()
+            self._retired.forget(self._is_there, now, self.settings.metric_lifetime_s)
+            self.shares.sample(now, self.totals())
             await asyncio.sleep(_SHARE_SAMPLE_S)
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
+        return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.critical("event=supervisor_failed", exc_info=task.exception())
+            self._failure = task.exception()
+            log.critical("event=supervisor_failed reason=%r", str(self._failure))
             self._stop.set()
+
+
+def _differs(app: App, known: App | None) -> bool:
+    """Whether an app is another one; the same object, as a source keeps it, is the quick answer."""
+    return app is not known and app != known

@@ -1,7 +1,8 @@
 """Snapshot to routing table: labels, revisions and custom domains expanded to plain hosts.
 
-A table is never changed; a new one is built beside it and takes its place by one assignment.
-Routes of unchanged apps are the same objects in both. A look-up is one dict hit.
+Routes are never changed; an app that changed gets new ones, compiled beside the table. The next
+table takes over the dicts of the one before and changes what differs, within one turn of the
+loop: a swap costs what changed and not what there is. A look-up is one dict hit.
 """
 
 from __future__ import annotations
@@ -114,9 +115,12 @@ class AppRoutes:
 
 
 class RoutingTable:
-    """An immutable table; `version` and `epoch` name the snapshot it was made from."""
+    """One version of the table; `version` and `epoch` name the snapshot it was made from.
 
-    __slots__ = ("apps", "domain", "epoch", "hosts", "version", "wildcards")
+    Once a newer one was made from it, only that one may be used.
+    """
+
+    __slots__ = ("apps", "domain", "epoch", "hosts", "inside", "version", "wildcards")
 
     def __init__(
         self,
@@ -126,6 +130,7 @@ class RoutingTable:
         *,
         apps: dict[str, AppRoutes],
         hosts: dict[bytes, Route],
+        inside: dict[bytes, Route],
         wildcards: int,
     ) -> None:
         self.domain = domain
@@ -133,6 +138,7 @@ class RoutingTable:
         self.epoch = epoch
         self.apps = apps
         self.hosts = hosts
+        self.inside = inside  # the hosts of internal apps
         self.wildcards = wildcards
 
     def __repr__(self) -> str:
@@ -143,26 +149,29 @@ class RoutingTable:
         route = self.hosts.get(key)
         if route is not None:
             return route
-        return self._missed(key)
+        return self._missed(key, self.hosts if self.wildcards else {}, external=True)
 
-    def _missed(self, key: bytes) -> Route | Outcome:
+    def lookup_inside(self, key: bytes) -> Route | Outcome:
+        """Where the folded host of an internal app leads."""
+        return self.inside.get(key) or self._missed(key, self.inside, external=False)
+
+    def _missed(self, key: bytes, hosts: dict[bytes, Route], *, external: bool) -> Route | Outcome:
         if not self.version:
             return errors.NO_TABLE
         first, _, rest = key.partition(b".")
-        if self.wildcards:
-            wild = self.hosts.get(b"*." + rest)
-            if wild is not None and b"--" not in first:
-                return wild
-        else:
-            wild = None
+        wild = hosts.get(b"*." + rest)
+        if wild is not None and b"--" not in first:
+            return wild
         kind, app, _ = parse_name(first.decode("ascii"))
-        under_ours = rest == self.domain.encode() and app in self.apps
+        owner = self.apps.get(app)
+        is_owned = owner is not None and owner.spec.external is external
+        under_ours = rest == self.domain.encode() and is_owned
         if under_ours or (wild is not None and wild.app == app):
             return errors.LABEL_NOT_FOUND if kind == "label" else errors.REVISION_INACTIVE
         return errors.HOST_NOT_FOUND
 
 
-EMPTY = RoutingTable("localhost", 0, "", apps={}, hosts={}, wildcards=0)
+EMPTY = RoutingTable("localhost", 0, "", apps={}, hosts={}, inside={}, wildcards=0)
 
 
 class Compiler:
@@ -210,25 +219,35 @@ class Compiler:
         changed: Iterable[AppRoutes],
         dropped: Iterable[str] = (),
     ) -> RoutingTable:
-        """The table after `old` with some apps changed and some gone."""
-        apps, hosts, wildcards = dict(old.apps), dict(old.hosts), old.wildcards
+        """The table after `old`, with some apps changed and some gone; `old` is used up."""
+        is_first = not old.version
+        apps, wildcards = ({} if is_first else old.apps), old.wildcards
+        hosts = {True: {}, False: {}} if is_first else {True: old.hosts, False: old.inside}
         new = {routes.spec.name: routes for routes in changed}
         for name in (*dropped, *new):
             gone = apps.pop(name, None)
             if gone is not None:
                 wildcards -= gone.wildcards
                 for host in gone.hosts:
-                    hosts.pop(host, None)
+                    hosts[gone.spec.external].pop(host, None)
         apps.update(new)
         for routes in new.values():
             wildcards += routes.wildcards
-            hosts.update(routes.hosts)
-        return RoutingTable(domain, version, epoch, apps=apps, hosts=hosts, wildcards=wildcards)
+            hosts[routes.spec.external].update(routes.hosts)
+        return RoutingTable(
+            domain,
+            version,
+            epoch,
+            apps=apps,
+            hosts=hosts[True],
+            inside=hosts[False],
+            wildcards=wildcards,
+        )
 
     def retire(self, old: AppRoutes, new: AppRoutes | None) -> None:
         """After the swap: replicas and revisions that only the old routes name have left."""
         for replica in old.replicas - (new.replicas if new else set()):
-            replica.depart()
+            self._registry.depart(replica)
         for stats in old.stats - (new.stats if new else set()):
             stats.left_at = time.monotonic()
         self._registry.forget_departed()

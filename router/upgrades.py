@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from router import __version__, handover
+from router.state import write_durably
 
 log = logging.getLogger("turnout.router")
 
@@ -48,11 +49,8 @@ class Upgrades:
 
     def _write(self) -> None:
         path = facts_path(self._folder)
-        beside = path.with_suffix(".new")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(orjson.dumps(self._facts))
-            beside.replace(path)
+            write_durably(path, orjson.dumps(self._facts))
         except OSError as error:  # a read-only root: only `turnout upgrade` needs the file
             log.info("event=supervisor_file_not_written path=%s reason=%r", path, str(error))
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from router import snapshot
+from router.domains import Owners, host_problem
 from router.hosts import ANY_SUFFIX, APP_NAME, LABEL, MAX_DNS_LABEL, NAME_RULE, fold, parse_name
 
 Path = tuple[str | int, ...]
@@ -96,6 +97,7 @@ class _App(_Model):
     name: Name
     mode: Literal["single", "multiple", "labels"] = "single"
     hosts: list[Name] = []
+    external: bool = True
     revisions: list[_Revision] = []
 
 
@@ -132,6 +134,16 @@ def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Probl
     return problems or _freeze(model)
 
 
+def check_app(wire: Any, domain: str) -> snapshot.App | list[Problem]:
+    """One app out of decoded JSON by the same rules, without those between apps."""
+    try:
+        model = _App.model_validate(wire)
+    except ValidationError as error:
+        return [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+    problems = list(_app_rules(model, (), domain))
+    return problems or snapshot.app_from(model.model_dump())
+
+
 def _problem(path: Path, kind: str, message: str) -> Problem:
     if kind == "extra_forbidden":
         return Problem(path, "unknown key; remove it or mend its spelling")
@@ -139,35 +151,36 @@ def _problem(path: Path, kind: str, message: str) -> Problem:
     return Problem(path, message[:1].lower() + message[1:])
 
 
+def domain_problem(domain: str) -> str:
+    """What is wrong with the apps' domain; empty when nothing is."""
+    return "" if fold(domain.encode()) == domain.encode() else "not a lower-case host name"
+
+
 def _rules(model: _Snapshot) -> Iterator[Problem]:
-    if fold(model.domain.encode()) != model.domain.encode():
-        yield Problem(("domain",), "not a lower-case host name")
-    owners: dict[str, str] = {}
+    if wrong := domain_problem(model.domain):
+        yield Problem(("domain",), wrong)
+    owners = Owners()
     names: set[str] = set()
     for i, app in enumerate(model.apps):
         at: Path = ("apps", i)
-        if not APP_NAME.fullmatch(app.name):
-            yield Problem(
-                (*at, "name"),
-                f"{app.name!r} is no app name: {NAME_RULE.format(32)}",
-            )
-        for key, what in [(app.name, "app"), *((h, "host") for h in app.hosts)]:
-            is_known = what == "app" and app.name in names
-            if owners.setdefault(key, app.name) != app.name or is_known:
-                yield Problem((*at, "name" if what == "app" else "hosts"), f"{key} appears twice")
+        yield from _app_rules(app, at, model.domain)
+        if app.name in names:
+            yield Problem((*at, "name"), f"{app.name} appears twice")
+        elif rival := owners.conflict(app.name, app.hosts):
+            yield Problem((*at, "hosts"), rival)
+        else:
+            owners.claim(app.name, app.hosts)
         names.add(app.name)
-        yield from _host_rules(app, at, model.domain)
-        yield from _revision_rules(app, at)
-        yield from _traffic_rules(app, at)
 
 
-def _host_rules(app: _App, at: Path, domain: str) -> Iterator[Problem]:
+def _app_rules(app: _App, at: Path, domain: str) -> Iterator[Problem]:
+    if not APP_NAME.fullmatch(app.name):
+        yield Problem((*at, "name"), f"{app.name!r} is no app name: {NAME_RULE.format(32)}")
     for j, host in enumerate(app.hosts):
-        bare = host.removeprefix("*.")
-        if fold(bare.encode()) != bare.encode() or "*" in bare:
-            yield Problem((*at, "hosts", j), f"{host!r} is not a lower-case host name")
-        elif bare == domain or bare.endswith("." + domain):
-            yield Problem((*at, "hosts", j), f"{host} lies under the domain {domain} itself")
+        if wrong := host_problem(host, domain):
+            yield Problem((*at, "hosts", j), wrong)
+    yield from _revision_rules(app, at)
+    yield from _traffic_rules(app, at)
 
 
 def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:

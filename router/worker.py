@@ -1,8 +1,9 @@
 """One worker process: its loop, its table, its connections.
 
-Started by the supervisor as `python -m router.worker LISTENER CHANNEL`, two inherited
-descriptors. The table changes by one assignment; each exchange uses the one it began with. When
-the supervisor is gone the worker serves on for a while, so that a new one can take over.
+Started by the supervisor as `python -m router.worker SLOT CHANNEL LISTENER…`, where all but the
+first are inherited descriptors and each slot has one listener. The table changes by one
+assignment; each exchange uses the one it began with. When the supervisor is gone the worker serves
+on for a while, so that a new one can take over.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from random import random
@@ -28,6 +29,7 @@ from router.channel import Channel, Message
 from router.edge import Edge
 from router.fields import believe_only_proxies
 from router.ingress.http1 import ClientConnection
+from router.listeners import BACKLOG
 from router.settings import RouterSettings
 from router.snapshot import app_from
 from router.table import AppRoutes, Compiler
@@ -43,16 +45,19 @@ GC_THRESHOLD = (20_000, 20, 50)
 class Worker:
     """Runs until told to leave."""
 
-    def __init__(self, listener: socket.socket, channel: socket.socket) -> None:
+    def __init__(
+        self, slot: int, channel: socket.socket, listeners: Sequence[socket.socket]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listener = listener
+        self._listeners = listeners
+        self._accepts_on = {slot}  # slots: its own, and those it stands in for
         self._channel_socket = channel
         self._channel = Channel(self._on_message, self._on_supervisor_lost)
         self._edge: Edge | None = None
         self._compiler: Compiler | None = None
         self._staged: dict[str, AppRoutes] = {}
         self._domain = "localhost"
-        self._server: asyncio.Server | None = None
+        self._servers: dict[int, asyncio.Server] = {}
         self._left = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,6 +83,9 @@ class Worker:
             self._swap(message)
         elif kind == "stats":
             self._report(message.get("asked"))
+        elif kind == "accept":
+            if self._edge is not None and not self._edge.is_draining:
+                self._accept_on(set(message["slots"]))
         elif kind == "drain":
             self._start_draining(message["idle_s"], message["tunnels_s"])
 
@@ -91,14 +99,28 @@ class Worker:
                 min_status=settings.access_log_min_status,
                 min_s=settings.access_log_min_s,
             )
-        self._spawn(self._listen(edge))
         self._spawn(self._tick(edge))
         self._spawn(self._heartbeat(edge))
 
-    async def _listen(self, edge: Edge) -> None:
-        self._server = await self._loop.create_server(
-            partial(ClientConnection, edge), sock=self._listener, backlog=4096
+    def _accept_on(self, slots: set[int]) -> None:
+        """Accept on the sockets of these slots, and of no others."""
+        self._accepts_on = slots
+        for slot in self._servers.keys() - slots:
+            self._servers.pop(slot).close()
+        if self._edge is not None:
+            for slot in slots - self._servers.keys():
+                self._spawn(self._listen(self._edge, slot))
+
+    async def _listen(self, edge: Edge, slot: int) -> None:
+        # Closing a server closes its socket, and this one may be needed again.
+        listener = self._listeners[slot].dup()
+        server = await self._loop.create_server(
+            partial(ClientConnection, edge), sock=listener, backlog=BACKLOG
         )
+        if slot in self._accepts_on and slot not in self._servers:
+            self._servers[slot] = server
+        else:  # it was told otherwise meanwhile
+            server.close()
 
     async def _tick(self, edge: Edge) -> None:
         while True:
@@ -111,7 +133,7 @@ class Worker:
     async def _heartbeat(self, edge: Edge) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s)
+            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s, edge.table.apps)
             edge.registry.forget_departed()
             self._report(None)
 
@@ -129,20 +151,21 @@ class Worker:
         assert edge is not None
         assert compiler is not None
         staged, self._staged = self._staged, {}
-        old = edge.table
+        names = (*message["dropped"], *staged)
+        old = {name: edge.table.apps[name] for name in names if name in edge.table.apps}
         edge.table = compiler.table(
-            old,
+            edge.table,
             domain=message["domain"],
             version=message["version"],
             epoch=message["epoch"],
             changed=staged.values(),
             dropped=message["dropped"],
         )
-        for name in (*message["dropped"], *staged):
-            gone = old.apps.get(name)
-            if gone is not None:
-                compiler.retire(gone, staged.get(name))
+        for name, gone in old.items():
+            compiler.retire(gone, staged.get(name))
         gc.freeze()
+        if not self._servers and not edge.is_draining:  # the first table: now it can answer
+            self._accept_on(self._accepts_on)
         self._channel.send(
             {"type": "applied", "version": edge.table.version, "epoch": edge.table.epoch}
         )
@@ -189,8 +212,7 @@ class Worker:
         Every answer from now on ends its connection. Idle ones may bring one more request for a
         moment: closed at once, they would meet requests that are on their way.
         """
-        if self._server is not None:
-            self._server.close()
+        self._accept_on(set())
         settings = edge.settings
         began = time.monotonic()
         for tunnel in edge.tunnels:
@@ -231,22 +253,22 @@ class Worker:
 
 def _settings_from(wire: dict[str, Any]) -> RouterSettings:
     wire = {**wire, "state": Path(wire["state"])}
-    for name in ("trusted_proxies", "trusted_only_fields"):
+    for name in ("trusted_proxies", "trusted_only_fields", "internal_networks"):
         wire[name] = tuple(wire[name])
     return RouterSettings(**wire)
 
 
 def main() -> None:
     """Entry point of a worker process."""
-    listener = socket.socket(fileno=int(sys.argv[1]))
-    channel = socket.socket(fileno=int(sys.argv[2]))
+    slot = int(sys.argv[1])
+    channel, *listeners = (socket.socket(fileno=int(fd)) for fd in sys.argv[2:])
     gc.set_threshold(*GC_THRESHOLD)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # a client and a replica are two descriptors; distributions give 1024
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     async def serve() -> None:
-        await Worker(listener, channel).run()
+        await Worker(slot, channel, listeners).run()
 
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(serve())

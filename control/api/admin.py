@@ -10,8 +10,8 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from control.health import Health
 from control.metrics import ControlCollector, ControlCounters
-from control.publisher import Publisher
 from control.store import Store
 
 _EOF = b"# EOF\n"  # ends an OpenMetrics exposition
@@ -21,12 +21,13 @@ class AdminPages:
     """The pages that are not the API."""
 
     def __init__(
-        self, store: Store, publisher: Publisher, counters: ControlCounters, router_admin: str
+        self, store: Store, health: Health, counters: ControlCounters, router_admin: str
     ) -> None:
-        self._publisher = publisher
+        self._health = health
+        self._publisher = health.publisher
         self._counters = counters
         self._router = router_admin.removeprefix("unix:")
-        counters.registry.register(ControlCollector(store, counters))
+        counters.registry.register(ControlCollector(store, health, counters))
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics: ours and the local router's."""
@@ -39,17 +40,19 @@ class AdminPages:
         return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """GET /healthz: the process lives."""
-        return web.Response(text="ok\n")
+        """GET /healthz: the process lives, and what is wrong, a line each."""
+        wrong = [*self._health.failures(), *self._health.notes()]
+        return web.Response(text="".join(f"{line}\n" for line in wrong or ["ok"]))
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """GET /readyz: there is a table, and the local router routes by one."""
-        if not self._publisher.snapshot():
-            return web.Response(status=503, text="no table yet\n")
-        if not self._router:
-            return web.Response(text="ready\n")
-        status, text = await self._ask("/readyz")
-        return web.Response(status=status, body=text)
+        """GET /readyz: there is a table, it can be changed, and routers route by it."""
+        failures, notes = self._health.failures(), self._health.notes()
+        if self._router:
+            status, text = await self._ask("/readyz")
+            (failures if status != 200 else notes).extend(_lines(text, "ready"))
+        if failures:
+            return web.Response(status=503, text="".join(f"{line}\n" for line in failures))
+        return web.Response(text="".join(f"{line}\n" for line in ("ready", *notes)))
 
     async def table(self, _: web.Request) -> web.Response:
         """GET /table: the local router's table in force, or the one that is published."""
@@ -71,3 +74,7 @@ class AdminPages:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return 503, f"the router does not answer: {error}\n".encode()
+
+
+def _lines(text: bytes, but: str) -> list[str]:
+    return [line for line in text.decode(errors="replace").splitlines() if line != but]

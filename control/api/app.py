@@ -10,6 +10,7 @@ from control.api.admin import AdminPages
 from control.api.azure import routes as azure
 from control.api.azure import signin
 from control.api.problems import render_problems
+from control.api.rendered import Rendered
 from control.api.routes import ENDPOINTS
 from control.api.sync import sync
 from control.publisher import Publisher
@@ -63,6 +64,7 @@ def build(
     app[keys.TOKENS] = tokens
     app[keys.SERVICE] = service
     app[keys.PUBLISHER] = publisher
+    app[keys.RENDERED] = Rendered()
     app[keys.RECONCILER] = reconciler
     app[keys.ENVIRONMENT] = settings.environment
     if is_local:

@@ -8,11 +8,13 @@ from aiohttp import web
 from pydantic import BeforeValidator
 
 from control.api import bodies
-from control.api.keys import SERVICE
+from control.api.keys import RECONCILER, RENDERED, SERVICE
+from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire
+from control.api.wire import app_wire, name_of
 from control.model import Model
-from control.resources import AppView
+from control.preconditions import is_known
+from control.resources import App, AppView
 from control.schema import Mode
 
 
@@ -23,22 +25,45 @@ class ModeBody(Model):
     target_label: str = ""
 
 
+def etag(app: App) -> str:
+    """The entity tag of an app: it changes whenever the app does, by whomever."""
+    return f'"{app.version}"'
+
+
 def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Response:
     """An app with its ETag."""
     assert view.app is not None
     wire = app_wire(view, request.app[SERVICE].domain)
-    return reply(wire, status, {"ETag": f'"{view.app.version}"'})
+    if why := request.app[RECONCILER].quarantine.why(view.app.name):
+        wire["quarantined"] = why
+    return reply(wire, status, {"ETag": etag(view.app)})
 
 
 async def list_apps(request: web.Request) -> web.Response:
-    """GET /v1/apps."""
-    service = request.app[SERVICE]
-    return reply({"value": [app_wire(view, service.domain) for view in service.apps()]})
+    """GET /v1/apps?limit=&after=, by name; `nextLink` is where the next page is.
+
+    `quarantined` names the apps that are served as they were, and why.
+    """
+    service, rendered = request.app[SERVICE], request.app[RENDERED]
+    apps = service.apps()
+    rendered.keep(len(apps))
+    quarantined = request.app[RECONCILER].quarantine.all()
+    return listed(
+        request,
+        apps,
+        name_of,
+        lambda view: rendered.app(view, service.domain),
+        more={"quarantined": quarantined} if quarantined else {},
+    )
 
 
 async def get_app(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}."""
-    return app_reply(request, request.app[SERVICE].app(request.match_info["app"]))
+    view = request.app[SERVICE].app(request.match_info["app"])
+    assert view.app is not None
+    if is_known(request.headers.get("If-None-Match", ""), view.app.version):
+        return web.Response(status=304, headers={"ETag": etag(view.app)})
+    return app_reply(request, view)
 
 
 async def put_app(request: web.Request) -> web.Response:
@@ -52,7 +77,11 @@ async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch."""
     service, patch = request.app[SERVICE], await body_of(request)
     name = request.match_info["app"]
-    view = service.patch(name, lambda view: bodies.patched(view, patch, service.domain))
+    view = service.patch(
+        name,
+        lambda view: bodies.patched(view, patch, service.domain),
+        is_asked=bodies.has_template(patch),
+    )
     return app_reply(request, view)
 
 

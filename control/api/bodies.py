@@ -21,6 +21,7 @@ _READ_ONLY = (
     "latestRevisionName",
     "latestReadyRevisionName",
     "latestRevisionFqdn",
+    "quarantined",
 )
 
 
@@ -42,10 +43,15 @@ def put(wire: Any) -> AppBody:
     return decode(AppBody, writable(wire))
 
 
+def has_template(patch: Any) -> bool:
+    """Whether a merge patch is about the template."""
+    return isinstance(patch, dict) and isinstance(patch.get("template"), dict)
+
+
 def patched(view: AppView, patch: Any, domain: str) -> AppBody:
     """What a JSON merge patch makes of an app. Raises Invalid."""
     current = app_wire(view, domain)
-    if isinstance(patch, dict) and isinstance(patch.get("template"), dict):
+    if has_template(patch):
         # A suffix names the revision that is made; the one that GET shows is taken already.
         current["template"]["revisionSuffix"] = ""
     return put(merge_patch(current, patch))

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
+from control.api.paging import limit_of, link
 from control.api.problems import body_of, decode, reply
 from control.api.wire import moment
 from control.errors import Invalid
 from control.journal import Record
 from control.model import Model
 
-_MOST = 500
+_DEFAULT = 50
 
 
 class RollbackBody(Model):
@@ -27,9 +28,12 @@ class RollbackBody(Model):
 async def get_journal(request: web.Request) -> web.Response:
     """GET /v1/journal?app=&before=&limit=, newest first."""
     query = request.query
-    before, limit = _number(query.get("before", "0")), _number(query.get("limit", "50"))
-    records = request.app[SERVICE].journal(query.get("app", ""), before, min(limit, _MOST))
-    return reply({"value": [_wire(record) for record in records]})
+    before, limit = _number(query.get("before", "0")), limit_of(query, "limit", _DEFAULT)
+    found = request.app[SERVICE].journal(query.get("app", ""), before, limit + 1)
+    body: dict[str, Any] = {"value": [_wire(record) for record in found[:limit]]}
+    if len(found) > limit:
+        body["nextLink"] = link(request, before=str(found[limit - 1].number))
+    return reply(body)
 
 
 def _number(text: str) -> int:

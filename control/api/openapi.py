@@ -36,7 +36,8 @@ def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
 
 
 def _list(name: str, key: str = "value") -> dict[str, Any]:
-    return _object({key: {"type": "array", "items": {"$ref": _REF.format(model=name)}}})
+    items = {"type": "array", "items": {"$ref": _REF.format(model=name)}}
+    return _object({key: items}, nextLink=_TEXT)
 
 
 _OBJECT = {"type": "object"}
@@ -46,7 +47,7 @@ _ANSWERS = {
         {"name": _TEXT, "version": _NUMBER, "provisioningState": _TEXT, "runningStatus": _TEXT,
          "latestRevisionName": _TEXT, "latestReadyRevisionName": _TEXT, "configuration": _OBJECT,
          "template": _OBJECT, "createdTime": _TEXT, "lastModifiedTime": _TEXT},
-        provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT,
+        provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT, quarantined=_TEXT,
     ),
     "Revision": _object(
         {"name": _TEXT, "uid": _TEXT, "active": _BOOL},

@@ -10,12 +10,15 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from control.depth import TOO_DEEP, is_deep
 from control.dry_run import Previewed
-from control.errors import ControlError, Detail, all_of
+from control.errors import ControlError, Detail, Invalid, all_of
 from control.journal import CALLER, Caller
 from router.admin import TOKEN
 
 log = logging.getLogger("turnout.control")
+
+MAX_DETAILS = 100  # of an answer: a body may break a rule in every key
 
 M = TypeVar("M", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,7 +46,7 @@ def problem(
 @web.middleware
 async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what was raised into an answer; what is changed is changed in the caller's name."""
-    CALLER.set(_caller(request))
+    CALLER.set(caller_of(request))
     try:
         return await handler(request)
     except Previewed as previewed:
@@ -66,17 +69,31 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem(500, "InternalServerError", "Something failed here; the log says what.")
 
 
-def _caller(request: web.Request) -> Caller:
-    agent = _agent(request.headers.get("User-Agent", ""))
-    who = request.headers.get("X-Turnout-User", "")[:80]
-    note = request.headers.get("X-Turnout-Note", "")[:500]
-    is_dry_run = request.query.get("dryRun", "").lower() == "true"
-    if_match = request.headers.get("If-Match", "")
+def caller_of(request: web.Request) -> Caller:
+    """Who asks, and on what conditions."""
+    agent = _agent(_text(request, "User-Agent"))
+    who = _text(request, "X-Turnout-User")[:80]
     name = f"{who} ({agent})" if who else agent
     token = request.get(TOKEN)
     if token is not None and token.name:  # the rest is what the client says of itself
         name = f"{token.name}: {name}"
-    return Caller(name, note, if_match, is_dry_run)
+    return Caller(
+        name,
+        _text(request, "X-Turnout-Note")[:500],
+        if_match=_text(request, "If-Match"),
+        if_none_match=_text(request, "If-None-Match"),
+        is_dry_run=request.query.get("dryRun", "").lower() == "true",
+    )
+
+
+def _text(request: web.Request, name: str) -> str:
+    return as_text(", ".join(request.headers.getall(name, ())))
+
+
+def as_text(raw: str) -> str:
+    """A header's value as aiohttp read it, without what cannot be encoded or printed."""
+    text = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _agent(header: str) -> str:
@@ -88,13 +105,25 @@ def _agent(header: str) -> str:
 
 async def body_of(request: web.Request) -> Any:
     """The decoded JSON body. Raises Invalid."""
-    raw = await request.read()
+    return decoded(await request.read())
+
+
+def decoded(raw: bytes) -> Any:
+    """A body's value. Raises Invalid for what is not JSON, or nested deeper than anybody writes."""
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise all_of(
-            [Detail("InvalidRequestContent", f"the body is no JSON: {error}")], "the request"
+        # orjson's own limit of 1024 spares its stack; ours spares that of everything behind it.
+        raise _refused(
+            TOO_DEEP if "limit" in str(error).lower() else f"is not valid JSON: {error}"
         ) from None
+    if is_deep(value):
+        raise _refused(TOO_DEEP)
+    return value
+
+
+def _refused(what: str) -> Invalid:
+    return all_of([Detail("InvalidRequestContent", f"the body {what}")], "the request")
 
 
 def decode(model: type[M], value: Any) -> M:
@@ -102,9 +131,14 @@ def decode(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
         details = [
-            Detail("InvalidParameterValue", _sentence(e), _path(e["loc"])) for e in error.errors()
+            Detail("InvalidParameterValue", _sentence(e), _path(e["loc"]))
+            for e in found[:MAX_DETAILS]
         ]
+        if len(found) > MAX_DETAILS:
+            rest = f"and {len(found) - MAX_DETAILS + 1} more"
+            details[-1] = Detail("InvalidParameterValue", rest)
         raise all_of(details, "the request was not accepted") from None
 
 

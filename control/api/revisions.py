@@ -9,20 +9,29 @@ from aiohttp import web
 from control.api import bodies
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
+from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
-from control.api.wire import replica_wire, revision_wire
+from control.api.wire import age_of, replica_wire, revision_wire
 from control.errors import Invalid
+from control.model import Model
+from control.schema import Label
 from control.template import Template
 
 _MAX_TAIL = 1000
 
 
+class TargetLabel(Model):
+    """Labels mode: whom a new revision is for."""
+
+    target_label: Label = ""
+
+
 async def list_revisions(request: web.Request) -> web.Response:
-    """GET /v1/apps/{app}/revisions, newest first."""
+    """GET /v1/apps/{app}/revisions?limit=&after=, newest first."""
     service = request.app[SERVICE]
     view = service.app(request.match_info["app"])
-    newest = sorted(view.revisions.values(), key=lambda r: r.number, reverse=True)
-    return reply({"value": [revision_wire(view, r, service.domain) for r in newest]})
+    newest = sorted(view.revisions.values(), key=age_of)
+    return listed(request, newest, age_of, lambda r: revision_wire(view, r, service.domain))
 
 
 async def get_revision(request: web.Request) -> web.Response:
@@ -33,15 +42,21 @@ async def get_revision(request: web.Request) -> web.Response:
 
 
 async def copy(request: web.Request) -> web.Response:
-    """POST …/copy: deploy what this revision runs, with a merge patch on its template."""
+    """POST …/copy: deploy what this revision runs, with a merge patch on its template.
+
+    In labels mode `targetLabel` stands beside the template's keys.
+    """
     service, match = request.app[SERVICE], request.match_info
     patch = await body_of(request) if await request.read() else {}
+    label = patch.pop("targetLabel", None) if isinstance(patch, dict) else None
+    target = decode(TargetLabel, {"targetLabel": label})
 
     def changed(base: Template) -> Template:
         wire = base.wire() | {"revisionSuffix": ""}
         return decode(Template, bodies.merge_patch(wire, patch))
 
-    return app_reply(request, service.copy(match["app"], match["revision"], changed))
+    copied = service.copy(match["app"], match["revision"], changed, target.target_label)
+    return app_reply(request, copied)
 
 
 async def activate(request: web.Request) -> web.Response:
@@ -67,10 +82,11 @@ async def restart(request: web.Request) -> web.Response:
 
 
 async def list_replicas(request: web.Request) -> web.Response:
-    """GET …/replicas."""
+    """GET …/replicas?limit=&after=, by name."""
     match = request.match_info
     view, revision = request.app[SERVICE].revision(match["app"], match["revision"])
-    return reply({"value": [replica_wire(r, revision.template) for r in view.of(revision.name)]})
+    replicas = sorted(view.of(revision.name), key=lambda r: r.name)
+    return listed(request, replicas, lambda r: r.name, lambda r: replica_wire(r, revision.template))
 
 
 async def get_replica(request: web.Request) -> web.Response:

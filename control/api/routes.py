@@ -54,11 +54,12 @@ _REVISION = _APP + "/revisions/{revision}"
 _REPLICA = _REVISION + "/replicas/{replica}"
 _LABEL = _APP + "/labels/{label}"
 _JOURNAL = (("app", "string"), ("before", "integer"), ("limit", "integer"))
+_PAGE = (("limit", "integer"), ("after", "string"))
 _LOGS = (("tail", "integer"), ("follow", "boolean"), ("container", "string"))
 _E = Endpoint
 
 ENDPOINTS = (
-    _E("GET", "/v1/apps", apps.list_apps, "Apps"),
+    _E("GET", "/v1/apps", apps.list_apps, "Apps", query=_PAGE),
     _E("GET", _APP, apps.get_app, "App"),
     _E("PUT", _APP, apps.put_app, "App", AppBody, statuses=(200, 201)),
     _E("PATCH", _APP, apps.patch_app, "App", AppBody, is_patch=True),
@@ -73,11 +74,11 @@ ENDPOINTS = (
     _E("DELETE", _LABEL, traffic.delete_label, "App"),
     _E("GET", _LABEL + "/history", traffic.label_history, "Histories"),
     _E("DELETE", _LABEL + "/history", traffic.forget_label, "", statuses=(204,)),
-    _E("GET", _APP + "/secrets", secrets.list_names, "Names"),
+    _E("GET", _APP + "/secrets", secrets.list_names, "Names", query=_PAGE),
     _E("PATCH", _APP + "/secrets", secrets.set_secrets, "Names", secrets.SecretsBody),
     _E("DELETE", _APP + "/secrets/{secret}", secrets.remove_secret, "Names"),
     _E("POST", _APP + "/listSecrets", secrets.list_values, "Secrets"),
-    _E("GET", _APP + "/revisions", revisions.list_revisions, "Revisions"),
+    _E("GET", _APP + "/revisions", revisions.list_revisions, "Revisions", query=_PAGE),
     _E("GET", _REVISION, revisions.get_revision, "Revision"),
     _E("POST", _REVISION + "/copy", revisions.copy, "App", Template,
        is_patch=True, is_body_optional=True),
@@ -86,7 +87,7 @@ ENDPOINTS = (
     _E("POST", _REVISION + "/restart", revisions.restart, "Revision"),
     _E("PUT", _REVISION + "/fault", faults.set_fault, "Revision", faults.FaultBody),
     _E("DELETE", _REVISION + "/fault", faults.clear_fault, "Revision"),
-    _E("GET", _REVISION + "/replicas", revisions.list_replicas, "Replicas"),
+    _E("GET", _REVISION + "/replicas", revisions.list_replicas, "Replicas", query=_PAGE),
     _E("GET", _REPLICA, revisions.get_replica, "Replica"),
     _E("GET", _REPLICA + "/logs", revisions.get_logs, "Logs", query=_LOGS),
     _E("POST", "/v1/transactions", transactions.transact, "Apps", transactions.TransactionBody),

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from control.api.keys import SERVICE
+from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
 from control.model import Model
 from control.resources import AppView
@@ -33,8 +34,11 @@ def _names(view: AppView) -> web.Response:
 
 
 async def list_names(request: web.Request) -> web.Response:
-    """GET /v1/apps/{app}/secrets: names only."""
-    return _names(request.app[SERVICE].app(request.match_info["app"]))
+    """GET /v1/apps/{app}/secrets?limit=&after=: names only."""
+    app = request.app[SERVICE].app(request.match_info["app"]).app
+    assert app is not None
+    names = sorted(secret.name for secret in app.configuration.secrets)
+    return listed(request, names, str, lambda name: {"name": name})
 
 
 async def list_values(request: web.Request) -> web.Response:

@@ -14,10 +14,11 @@ _MAX_WAIT_S = 60.0
 
 
 class Known(BaseModel):
-    """The newest table a router has received."""
+    """The newest table a router has received; without a hash it gets whole tables."""
 
     epoch: str = ""
     version: int = 0
+    hash: str = ""
 
 
 class Report(BaseModel):
@@ -28,11 +29,12 @@ class Report(BaseModel):
     applied: int = 0
     in_flight: dict[str, int] = {}
     known: Known = Known()
+    refused: dict[str, str] = {}  # apps whose newest version it does not route, and why
     wait_s: Annotated[float, Field(ge=0, le=_MAX_WAIT_S)] = 0.0
 
 
 async def sync(request: web.Request) -> web.Response:
-    """POST /v1/sync: 200 with the table when it is another than the router knows, else 204."""
+    """POST /v1/sync: 200 with a newer table, or what changed since the known one; else 204."""
     report = decode(Report, await body_of(request))
     publisher = request.app[PUBLISHER]
     connection = request.transport
@@ -40,9 +42,16 @@ async def sync(request: web.Request) -> web.Response:
     def is_connected() -> bool:
         return connection is not None and not connection.is_closing()
 
-    publisher.hear(report.router, report.epoch, report.applied, report.in_flight, is_connected)
+    publisher.hear(
+        report.router,
+        report.epoch,
+        report.applied,
+        report.in_flight,
+        is_connected,
+        report.refused,
+    )
     request.app[RECONCILER].routers_reported()
-    body = await publisher.newer_than(report.known.epoch, report.known.version, report.wait_s)
+    body = await publisher.newer_than(report.known.model_dump(), report.wait_s)
     if body is None:
         return web.Response(status=204)
     return web.Response(body=body, content_type="application/json")

@@ -12,7 +12,9 @@ from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire
 from control.model import Model
+from control.preconditions import Conditions
 from control.service import Change
+from control.turn import Turn
 
 
 class ChangeBody(Model):
@@ -34,17 +36,19 @@ class ChangeBody(Model):
 
     def change(self, domain: str) -> Change:
         """As the service takes it. Raises Invalid for a body that is none."""
+        conditions = Conditions(self.if_match)
         if self.method == "DELETE":
-            return Change(self.app, None, if_match=self.if_match)
+            return Change(self.app, None, conditions=conditions)
         if self.method == "PUT":
             body = bodies.put(self.body)
-            return Change(self.app, lambda _: body, if_match=self.if_match)
+            return Change(self.app, lambda _: body, conditions=conditions)
         patch = self.body
         return Change(
             self.app,
             lambda view: bodies.patched(view, patch, domain),
             is_existing=True,
-            if_match=self.if_match,
+            is_asked=bodies.has_template(patch),
+            conditions=conditions,
         )
 
 
@@ -56,10 +60,15 @@ class TransactionBody(Model):
 
 async def transact(request: web.Request) -> web.Response:
     """POST /v1/transactions."""
-    service = request.app[SERVICE]
+    service, turn = request.app[SERVICE], Turn()
     body = decode(TransactionBody, await body_of(request))
-    views = service.transact([change.change(service.domain) for change in body.changes])
-    shown = {
-        view.app.name: app_wire(view, service.domain) for view in views if view.app is not None
-    }
+    changes = []
+    for change in body.changes:
+        changes.append(change.change(service.domain))
+        await turn.over()
+    shown = {}
+    for view in await service.transact_in_turns(changes):
+        if view.app is not None:
+            shown[view.app.name] = app_wire(view, service.domain)
+        await turn.over()
     return reply({"value": list(shown.values())})

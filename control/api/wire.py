@@ -12,10 +12,22 @@ from control.resources import AppView, Replica, ReplicaState, Revision
 from control.template import Template
 from router.hosts import app_host, revision_host
 
+_MOST_REVISIONS = 10**12 - 1
+
 
 def moment(seconds: float) -> str:
     """RFC 3339 with offset."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def name_of(view: AppView) -> str:
+    """Lists of apps are ordered by it."""
+    return view.app.name if view.app is not None else ""
+
+
+def age_of(revision: Revision) -> str:
+    """Lists of revisions are ordered by it, newest first."""
+    return f"{_MOST_REVISIONS - revision.number:012}"
 
 
 def app_wire(view: AppView, domain: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from control.api.azure import shapes
 from control.cli.client import Api, console, fail
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
+from control.depth import TOO_DEEP, is_deep
 from control.errors import ControlError
 
 _CHANGES = 2  # exit code of a plan that would change something
@@ -55,8 +56,14 @@ def _read(file: Path, app: str) -> tuple[str, dict[str, Any]]:
         content = yaml.safe_load(file.read_text())
     except OSError as error:
         fail(f"cannot read {file}: {error.strerror}")
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError:
+        fail(f"{file} is not UTF-8; write YAML in UTF-8")
+    except RecursionError:
+        fail(f"{file} {TOO_DEEP}")
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         fail(f"{file} is no YAML: {' '.join(str(error).split())}")
+    if is_deep(content):
+        fail(f"{file} {TOO_DEEP}")
     if not isinstance(content, dict):
         fail(f"{file} holds no app: write properties with configuration and template")
     name = app or str(content.get("name", ""))
@@ -79,7 +86,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
         console.print(f"{name} is what the file says; nothing would change")
         return
     for line in found["changes"]:
-        console.print(f"  {line}", markup=False, highlight=False)
+        console.print(f"  {line}")
     for title, names in (
         ("become active", found["activates"]),
         ("go inactive", found["deactivates"]),
@@ -87,7 +94,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
         ("hosts vanish", found["hosts"]["vanish"]),
     ):
         if names:
-            console.print(f"{title}: {', '.join(names)}", markup=False)
+            console.print(f"{title}: {', '.join(names)}")
     console.print(f"traffic: {_split(found['traffic'], 'before')} -> "
                   f"{_split(found['traffic'], 'after')}")  # fmt: skip
     for warning in found["warnings"]:

@@ -18,6 +18,7 @@ from control.api.azure.signin import CLOUD
 from control.certificates import Authority
 from control.cli.client import errors, fail, own_token, settings_here
 from control.cli.options import State
+from router.state import make_private, write_durably
 
 _AZ_S = 120.0
 
@@ -71,8 +72,10 @@ def _register(secret: str, endpoint: str, variables: dict[str, str]) -> None:
     if az is None:
         errors.print("az is not installed here; run these where it is:", style="yellow")
         for command in commands:
-            errors.print("  az " + shlex.join(command), markup=False, soft_wrap=True)
+            errors.print("  az " + shlex.join(command), soft_wrap=True)
         return
+    config = Path(variables["AZURE_CONFIG_DIR"])
+    make_private(config)
     environment = os.environ | variables
     _no_version_check(config, az, environment)
     _az(az, ("cloud", "set", "-n", "AzureCloud"), environment)
@@ -99,14 +102,14 @@ def _no_version_check(config: Path, az: str, environment: dict[str, str]) -> Non
     now = str(datetime.now().astimezone().replace(tzinfo=None))  # as az compares it
     nothing = {"local": "0"}
     known = {"versions": {"azure-cli": nothing, "core": nothing}, "update_time": now}
-    file.write_text(json.dumps(known))
+    write_durably(file, json.dumps(known).encode())
     installed = json.loads(_az(az, ("version", "-o", "json"), environment))
     known["versions"] = {
         name.removeprefix("azure-cli-"): {"local": version}
         for name, version in installed.items()
         if isinstance(version, str)
     }
-    file.write_text(json.dumps(known))
+    write_durably(file, json.dumps(known).encode())
 
 
 def _az(

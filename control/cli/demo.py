@@ -163,7 +163,7 @@ def _print_targets(launcher: Launcher) -> None:
         ("?size=1MiB", "a large answer; with &chunked=1 of unknown length"),
         ("?ws=1", "a WebSocket that says everything twice"),
     ):
-        console.print(f"{url + query:<60} {what}", markup=False, soft_wrap=True)
+        console.print(f"{url + query:<60} {what}", soft_wrap=True)
 
 
 def _curl(launcher: Launcher) -> str:
@@ -186,7 +186,7 @@ def _print_tour(launcher: Launcher) -> None:
         f"           {command} traffic set {APP} --revision-weight v1=50 --revision-weight v2=50",
     )
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     sys.stdout.flush()
 
 

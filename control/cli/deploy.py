@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, console, errors, fail
-from control.cli.options import App, EnvVars, NoWait, merged, pairs
+from control.cli.options import App, EnvVars, NoWait, is_external, merged, pairs
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
 
@@ -36,6 +36,12 @@ def deploy(
     min_replicas: Annotated[int | None, typer.Option("--min-replicas", min=0)] = None,
     max_replicas: Annotated[int | None, typer.Option("--max-replicas", min=1)] = None,
     target_port: Annotated[int | None, typer.Option("--target-port")] = None,
+    ingress: Annotated[
+        str,
+        typer.Option(
+            "--ingress", help="external, or internal: only for the router's internal_networks."
+        ),
+    ] = "",
     probe_path: Annotated[
         str, typer.Option("--probe-path", help="Path that answers 2xx or 3xx once ready.")
     ] = "",
@@ -68,21 +74,27 @@ def deploy(
     configuration = body["configuration"] = _given(
         activeRevisionsMode=revisions_mode or None, targetLabel=target_label or None
     )
-    if target_port is not None or old is None:
-        configuration["ingress"] = {"targetPort": target_port or 80}
+    if target_port is not None or ingress or old is None:
+        configuration["ingress"] = _given(targetPort=target_port, external=is_external(ingress))
     if secrets:  # those that are only named keep their values
         known = old["configuration"].get("secrets", []) if old else []
         named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
         configuration["secrets"] = list(named.values())
     after = api.call("PATCH" if old else "PUT", ("apps", app), body)
     if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
-        errors.print(f"{app} is unchanged: {after['latestRevisionName']} has this template already")
+        _tell_same(after)
     if not no_wait:
         wait_ready(api, app, after["latestRevisionName"], timeout)
     show(api.get("apps", app, "revisions", after["latestRevisionName"]), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
         console.print(f"{app} answers at {fqdn}")
+
+
+def _tell_same(app: dict[str, Any]) -> None:
+    latest, is_tried = app["latestRevisionName"], app["provisioningState"] == "InProgress"
+    what = "is tried again" if is_tried else "is unchanged"
+    errors.print(f"{app['name']} {what}: {latest} has this template already")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def set_fault(
 @fault_commands.command("list")
 def list_faults(app: App, output: Output = TABLE, server: Server = "") -> None:
     """List the faults that act."""
-    found = Api(server).get("apps", app, "revisions")["value"]
+    found = Api(server).every("apps", app, "revisions")
     show([r for r in found if "fault" in r], _COLUMNS, output)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, console
-from control.cli.options import App
+from control.cli.options import App, is_external
 from control.cli.output import Format, Output, Server, show
 
 TABLE = Format.TABLE
@@ -20,7 +20,11 @@ _COLUMNS = (
 
 TargetPort = Annotated[
     int | None,
-    typer.Option("--target-port", min=1, max=65535, help="Where containers listen; default 80."),
+    typer.Option("--target-port", min=1, max=65535, help="Where containers listen."),
+]
+Type = Annotated[
+    str,
+    typer.Option("--type", help="external, or internal: only for the router's internal_networks."),
 ]
 Hostnames = Annotated[
     list[str] | None, typer.Option("--hostname", help="A custom domain; repeat for each.")
@@ -39,6 +43,7 @@ def show_ingress(app: App, output: Output = TABLE, server: Server = "") -> None:
 def enable(
     app: App,
     target_port: TargetPort = None,
+    type_: Type = "",
     hostname: Hostnames = None,
     output: Output = TABLE,
     server: Server = "",
@@ -47,6 +52,8 @@ def enable(
     ingress: dict[str, Any] = {}
     if target_port is not None:
         ingress["targetPort"] = target_port
+    if (external := is_external(type_)) is not None:
+        ingress["external"] = external
     if hostname is not None:
         ingress["customDomains"] = [{"name": name} for name in hostname]
     _patch(app, ingress, output, server)
@@ -56,12 +63,13 @@ def enable(
 def update(
     app: App,
     target_port: TargetPort = None,
+    type_: Type = "",
     hostname: Hostnames = None,
     output: Output = TABLE,
     server: Server = "",
 ) -> None:
     """Change how an app's host names lead to it; what is not given stays."""
-    enable(app, target_port, hostname, output, server)
+    enable(app, target_port, type_, hostname, output, server)
 
 
 @ingress_commands.command("disable")

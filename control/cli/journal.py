@@ -38,7 +38,10 @@ def journal(
 def rollback(
     app: Annotated[str, typer.Argument(help="Name of the app.")],
     to: Annotated[
-        int, typer.Option("--to", help="Number of a journal record; default: the one before.")
+        int,
+        typer.Option(
+            "--to", help="Number of a journal record; default: as of before the last change."
+        ),
     ] = 0,
     no_wait: NoWait = False,
     output: Output = Format.TABLE,

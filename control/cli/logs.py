@@ -49,4 +49,4 @@ async def _follow(api: Api, replicas: list[tuple[str, tuple[str, ...]]], query: 
 
 
 def _print(replica: str, line: str) -> None:
-    console.print(f"{replica}  {line}", markup=False, soft_wrap=True)
+    console.print(f"{replica}  {line}", soft_wrap=True)

@@ -9,6 +9,7 @@ import typer
 from control.cli import (
     apply,
     azure_env,
+    backups,
     deploy,
     explain,
     faults,
@@ -56,6 +57,8 @@ app.command()(deploy.deploy)
 app.command()(apply.plan)
 app.command()(apply.apply)
 app.command("azure-env")(azure_env.azure_env)
+app.command()(backups.backup)
+app.command()(backups.restore)
 app.command()(logs.logs)
 app.command()(top.top)
 app.command()(explain.explain)

@@ -44,6 +44,13 @@ def merged(old: list[dict[str, str]], given: list[str] | None) -> list[dict[str,
     return list(found.values())
 
 
+def is_external(kind: str) -> bool | None:
+    """`external` or `internal` as the API has it; exits with code 2 for anything else."""
+    if kind.lower() not in ("", "external", "internal"):
+        fail(f"{kind!r} is neither external nor internal", 2)
+    return kind.lower() == "external" if kind else None
+
+
 def pair(text: str) -> tuple[str, str]:
     """NAME=VALUE in two; leaves with exit code 2 when it is none."""
     name, equals, value = text.partition("=")

@@ -14,7 +14,7 @@ import yaml
 from rich import box
 from rich.table import Table
 
-from control.cli.client import console
+from control.cli.client import console, printable
 
 
 class Format(StrEnum):
@@ -107,5 +107,5 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return _MOMENT.sub(r"\1 \2", str(value))
+        return printable(", ".join(map(str, value)))
+    return _MOMENT.sub(r"\1 \2", printable(str(value)))

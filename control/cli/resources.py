@@ -22,7 +22,7 @@ JSON, TABLE = Format.JSON, Format.TABLE
 @app_commands.command("list")
 def list_apps(output: Output = TABLE, server: Server = "") -> None:
     """List the apps."""
-    show(Api(server).get("apps")["value"], APPS, output)
+    show(Api(server).every("apps"), APPS, output)
 
 
 @app_commands.command("show")
@@ -66,7 +66,7 @@ def list_revisions(
     server: Server = "",
 ) -> None:
     """List the active revisions of an app, newest first."""
-    found = Api(server).get("apps", app, "revisions")["value"]
+    found = Api(server).every("apps", app, "revisions")
     show([r for r in found if all_ or r["active"]], REVISIONS, output)
 
 
@@ -137,6 +137,9 @@ def copy_revision(
     revision_suffix: Annotated[str, typer.Option("--revision-suffix")] = "",
     image: Annotated[str, typer.Option("--image", help="Another image for its container.")] = "",
     env: EnvVars = None,
+    target_label: Annotated[
+        str, typer.Option("--target-label", help="Labels mode: the label that the copy gets.")
+    ] = "",
     no_wait: NoWait = False,
     output: Output = TABLE,
     server: Server = "",
@@ -145,7 +148,7 @@ def copy_revision(
     api = Api(server)
     base = from_revision or api.get("apps", app)["latestRevisionName"]
     template = api.get("apps", app, "revisions", base)["template"]
-    patch: dict[str, Any] = {"revisionSuffix": revision_suffix}
+    patch: dict[str, Any] = {"revisionSuffix": revision_suffix, "targetLabel": target_label}
     if image or env:
         container = template["containers"][0]
         container |= {"image": image or container["image"]}
@@ -204,9 +207,10 @@ def _rules(
     weights: dict[str, int] = {}
     for name, weight in given:
         full = name if name == "latest" or "--" in name else f"{app}--{name}"
+        full = full.lower()
         weights[full] = weight
     for label, weight in labelled:
-        owner = next((r for r in old if r.get("label") == label), None)
+        owner = next((r for r in old if r.get("label") == label.lower()), None)
         if owner is None:
             fail(f"no revision of {app} holds the label {label}")
         weights[owner.get("revisionName", "latest")] = weight
@@ -232,7 +236,7 @@ def list_replicas(
     """List the replicas of a revision."""
     api = Api(server)
     name = revision or api.get("apps", app)["latestRevisionName"]
-    show(api.get("apps", app, "revisions", name, "replicas")["value"], REPLICAS, output)
+    show(api.every("apps", app, "revisions", name, "replicas"), REPLICAS, output)
 
 
 @replica_commands.command("show")

@@ -28,7 +28,7 @@ def list_secrets(
     if show_values:
         show(api.call("POST", ("apps", app, "listSecrets"))["value"], _COLUMNS, output)
     else:
-        show(api.get("apps", app, "secrets")["value"], _COLUMNS[:1], output)
+        show(api.every("apps", app, "secrets"), _COLUMNS[:1], output)
 
 
 @secret_commands.command("show")

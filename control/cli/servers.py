@@ -121,6 +121,8 @@ def _launch(
         return asyncio.run(launch(environment, state, then))
     except BadSettings as error:
         fail(str(error), 2)
+    except OSError as error:
+        fail(str(error))
 
 
 def upgrade(state: State = None, config: Config = None) -> None:
@@ -193,9 +195,9 @@ def check(
             parse(text)
         except BadRoutes as error:
             for line, message in error.problems:
-                errors.print(f"{file}:{line}: {message}", markup=False, soft_wrap=True)
+                errors.print(f"{file}:{line}: {message}", soft_wrap=True)
             raise typer.Exit(1) from None
-    console.print(f"{file} is good", markup=False)
+    console.print(f"{file} is good")
 
 
 def _is_settings(text: str) -> bool:
@@ -203,7 +205,7 @@ def _is_settings(text: str) -> bool:
 
     try:
         keys = set(tomllib.loads(text))
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return False  # the routes parser says where
     return bool(keys - {"domain", "app"})
 

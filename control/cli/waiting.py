@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from rich.status import Status
+from rich.text import Text
 
-from control.cli.client import Api, errors, fail
+from control.cli.client import Api, errors, fail, printable
 
 _POLL_S = 0.2
 READY_S = 660.0  # a minute above the default progress deadline, which gives the better reason
@@ -17,7 +18,7 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
     """Show how a revision comes up; leaves with its reason when it fails."""
     ends_at = time.monotonic() + timeout_s
     seen: dict[str, str] = {}
-    with Status(f"{revision}: starting", console=errors) as status:
+    with Status(line(revision, "starting"), console=errors) as status:
         while True:
             wire = api.get("apps", app, "revisions", revision)
             state = wire.get("provisioningState")
@@ -34,24 +35,29 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
             if time.monotonic() > ends_at:
                 fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
             seen = _tell_replicas(api, app, revision, seen)
-            status.update(f"{revision}: {wire.get('runningState')}, {details}")
+            status.update(line(revision, f"{wire.get('runningState')}, {details}"))
             time.sleep(_POLL_S)
+
+
+def line(name: str, words: str) -> Text:
+    """A line of progress; as Text, for a spinner reads markup whatever its console does."""
+    return Text(printable(f"{name}: {words}"))
 
 
 def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> dict[str, str]:
     """A line for each replica that has something new to say; `seen` is what they said last."""
-    replicas = api.get("apps", app, "revisions", revision, "replicas")["value"]
+    replicas = api.every("apps", app, "revisions", revision, "replicas")
     said = {r["name"]: f"{r['state']} {r['runningStateDetails']}".strip() for r in replicas}
     for name, words in said.items():
         if seen.get(name) != words:
-            errors.print(f"{name}: {words}", markup=False, highlight=False)
+            errors.print(printable(f"{name}: {words}"))
     return said
 
 
 def wait_settled(api: Api, app: str) -> dict[str, Any]:
     """Wait until nothing is under way in an app, and return it; leaves when that failed."""
     ends_at = time.monotonic() + READY_S
-    with Status(f"{app}: waiting for its revisions", console=errors):
+    with Status(line(app, "waiting for its revisions"), console=errors):
         while (wire := api.get("apps", app))["provisioningState"] == "InProgress":
             if time.monotonic() > ends_at:
                 fail(f"{app} is still waiting for its revisions; see: turnout revision list {app}")

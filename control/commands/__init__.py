@@ -25,7 +25,7 @@ from control.commands.life import (
     woken,
 )
 from control.commands.split import add_label, forget_label, remove_label, set_traffic, swap_labels
-from control.commands.steps import replace_app
+from control.commands.steps import is_same, replace_app
 
 __all__ = [
     "SUFFIX_ALPHABET",
@@ -42,6 +42,7 @@ __all__ = [
     "expire",
     "set_fault",
     "forget_label",
+    "is_same",
     "purge",
     "remove_secret",
     "set_secrets",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from control import labels, traffic, vault
 from control.commands import steps
-from control.commands.life import purge, woken
+from control.commands.life import purge, wake
 from control.errors import Invalid, NotFound
-from control.resources import AppView
-from control.schema import Configuration, Secret, TrafficRule
+from control.resources import App, AppView
+from control.schema import Configuration, Ingress, Secret, TrafficRule
 
 
 def configure(view: AppView, configuration: Configuration, now: float) -> AppView:
@@ -18,45 +19,59 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     app = view.app
     assert app is not None
     was_single, is_single = app.is_single, configuration.active_revisions_mode == "single"
-    old = app.configuration.ingress
-    ingress = configuration.ingress
+    was_labels, is_labels = labels.is_on(app), configuration.active_revisions_mode == "labels"
     configuration = vault.filled(configuration, app.configuration)
     vault.check(configuration, view.revisions.values())
-    target = configuration.target_label
-    configuration = configuration.model_copy(update={"target_label": ""})
-    is_labels = configuration.active_revisions_mode == "labels"
-    if is_labels and not labels.is_on(app):
-        ingress = labels.entered(view, ingress or old, target)
+    target, given = configuration.target_label, configuration.ingress
+    old = app.configuration.ingress
+    ingress: Ingress | None
+    if is_labels and not was_labels:
+        ingress = labels.entered(view, given or old, target)
         traffic.check(ingress.traffic, app.name, view.revisions)
-        configuration = configuration.model_copy(update={"ingress": ingress})
-    elif is_labels and ingress is None:
-        raise Invalid("labels mode needs an ingress; switch the mode before you disable it")
-    elif ingress is not None:
-        if not ingress.traffic and old is not None:
-            # PUT replaces, except that a split is not lost by not being repeated (contract §10)
-            ingress = ingress.model_copy(update={"traffic": old.traffic})
-        if is_single and not was_single and app.serving == "" and old is not None:
-            # az PUTs the old weights back as it switches: they stay until the switch (§6 rule 9)
-            ingress = ingress.model_copy(update={"traffic": old.traffic})
-        elif is_single and was_single:
-            traffic.check_single(ingress.traffic, app.name)
-        elif is_single:
-            ingress = ingress.model_copy(update={"traffic": ()})
-        else:
-            traffic.check(ingress.traffic, app.name, view.revisions)
-            if is_labels:
-                labels.check(ingress.traffic)
-        configuration = configuration.model_copy(update={"ingress": ingress})
-    pending = app.pending if is_labels else {}
-    app = replace(app, configuration=configuration, updated_at=now, pending=pending)
-    view = steps.replace_app(view, app)
+    else:
+        ingress = _checked(view, configuration)
+    configuration = configuration.model_copy(update={"target_label": "", "ingress": ingress})
+    app = replace(
+        app,
+        configuration=configuration,
+        updated_at=now,
+        pending=app.pending if is_labels else {},
+        kept=app.kept if _keeps_split(given, old) else "",
+    )
     if was_single and is_labels:
-        view = steps.replace_app(view, replace(app, serving="", candidate=""))
-    elif was_single and not is_single:
+        app = replace(app, serving="", candidate="", pending=labels.awaited(app, target))
+    view = steps.replace_app(view, app)
+    if was_single and not is_single and not is_labels:
         view = _leave_single(view)
     elif is_single and not was_single and app.revisions_made > 0:
         view = _enter_single(view, now)
     return purge(view)
+
+
+def _checked(view: AppView, configuration: Configuration) -> Ingress | None:
+    """The ingress with the traffic rules that its mode has. Raises Invalid."""
+    app, ingress = steps.app_of(view), configuration.ingress
+    old, mode = app.configuration.ingress, configuration.active_revisions_mode
+    if ingress is None:
+        if mode == "labels":
+            raise Invalid("labels mode needs an ingress; switch the mode before you disable it")
+        return None
+    if not ingress.traffic and old is not None:
+        # PUT replaces, except that a split is not lost by not being repeated (contract §10)
+        ingress = ingress.model_copy(update={"traffic": old.traffic})
+    if mode != "single":
+        traffic.check(ingress.traffic, app.name, view.revisions)
+        if mode == "labels":
+            labels.check(ingress.traffic)
+        return ingress
+    if not app.is_single:
+        # az PUTs the old weights back as it switches: they stay until the switch (§6 rule 9)
+        kept = old.traffic if old is not None and app.serving == "" else ()
+        return ingress.model_copy(update={"traffic": kept})
+    is_waiting = app.serving == "" and old is not None and ingress.wire_rules == old.wire_rules
+    if not is_waiting:  # else the old split is in force, and GET shows it
+        traffic.check_single(ingress.traffic, app.name)
+    return ingress
 
 
 def set_secrets(view: AppView, values: Mapping[str, str], now: float) -> AppView:
@@ -83,27 +98,46 @@ def _with_secrets(view: AppView, secrets: tuple[Secret, ...], now: float) -> App
     return steps.replace_app(view, replace(app, configuration=configuration, updated_at=now))
 
 
+def _keeps_split(new: Ingress | None, old: Ingress | None) -> bool:
+    """Whether a write says nothing new about traffic, so that a rollback's choice still holds."""
+    if new is None or old is None or not new.traffic:
+        return True
+    return new.wire_rules == old.wire_rules
+
+
 def _leave_single(view: AppView) -> AppView:
-    """What serves goes on serving; nothing else changes (contract §5)."""
+    """What serves goes on serving; who was activated by hand still takes over (contract §5)."""
     app = steps.app_of(view)
     ingress = app.configuration.ingress
     follows_latest = ingress is None or not ingress.traffic or ingress.traffic[0].latest_revision
-    if follows_latest and app.serving and app.serving != traffic.latest_ready(view):
+    serves = app.serving in view.revisions and view.revisions[app.serving].is_active
+    if follows_latest and serves and app.serving != traffic.latest_ready(view):
         pinned = (TrafficRule(revision_name=app.serving, weight=100),)
         view = steps.with_rules(view, pinned, app.updated_at) if ingress is not None else view
-    return steps.replace_app(view, replace(steps.app_of(view), serving="", candidate=""))
+    app = steps.app_of(view)
+    restoring = _all_to(app, app.candidate) if app.candidate and app.candidate == app.kept else {}
+    return steps.replace_app(view, replace(app, serving="", candidate="", restoring=restoring))
+
+
+def _all_to(app: App, revision: str) -> dict[str, Any]:
+    """What a rollback waits for (`rollback.py`): the revision ready, to give it all traffic."""
+    if app.configuration.ingress is None:
+        return {}
+    configuration = app.configuration.model_dump(mode="json", exclude={"secrets"})
+    configuration["ingress"]["traffic"] = [{"revision_name": revision, "weight": 100}]
+    return {"configuration": configuration, "needs": [revision]}
 
 
 def _enter_single(view: AppView, now: float) -> AppView:
-    """Keep the latest ready revision: activated first if need be, switched to once ready (§5)."""
+    """Keep one revision: activated first if need be, switched to once ready (§5).
+
+    It is the latest ready one, unless a rollback chose another.
+    """
     app = view.app
     assert app is not None
-    keep = app.latest_ready or app.latest
-    revision = view.revisions[keep]
+    keep = app.kept if app.kept in view.revisions else app.latest_ready or app.latest
     app = replace(app, serving="", candidate=keep)
-    return steps.with_revision(
-        view, app, revision if revision.is_active else woken(revision, view, app, now)
-    )
+    return wake(steps.replace_app(view, app), keep, now)
 
 
 def set_mode(view: AppView, mode: str, now: float, target_label: str = "") -> AppView:

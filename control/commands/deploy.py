@@ -9,8 +9,8 @@ from hashlib import blake2b
 from control import labels
 from control.commands import steps
 from control.commands.configure import configure
-from control.commands.life import needed, purge
-from control.errors import Invalid
+from control.commands.life import attempt, needed, purge
+from control.errors import Detail, Invalid, all_of
 from control.resources import App, AppView, Revision
 from control.schema import AppBody, Configuration
 from router.hosts import APP_NAME, LABEL, NAME_RULE
@@ -33,8 +33,21 @@ def check_app_name(name: str) -> None:
         )
 
 
-def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewSuffix) -> AppView:
-    """Create an app or replace what it is: a changed template makes a revision."""
+def deploy(
+    view: AppView,
+    name: str,
+    body: AppBody,
+    now: float,
+    new_suffix: NewSuffix,
+    *,
+    is_asked: bool = False,
+) -> AppView:
+    """Create an app or replace what it is: a changed template makes a revision.
+
+    The template that the latest revision has already tries that one again if it failed or rests,
+    provided that the write is about it: it says so (`is_asked`), or it changes nothing else.
+    """
+    old = view
     if view.app is None:
         check_app_name(name)
         view = AppView(
@@ -62,15 +75,38 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
             template=made.template,
             latest=made.name,
             candidate=made.name,
+            kept="",
             revisions_made=made.number,
         )
         view = steps.with_revision(view, app, made)
     else:
         view = steps.replace_app(view, app)
     view = configure(view, body.configuration, now)
+    _check_port(steps.app_of(view), body)
+    label = body.configuration.target_label
     if made is not None and labels.is_on(steps.app_of(view)):
-        view = labels.aim(view, made.name, body.configuration.target_label)
+        view = labels.aim(view, made.name, label)
+    elif made is None and (is_asked or (steps.is_same(old, view) and _can_aim(view, label))):
+        view = attempt(view, now, label)
     return purge(view)
+
+
+def _check_port(app: App, body: AppBody) -> None:
+    ingress = app.configuration.ingress
+    if body.template.runtime != "docker" or ingress is None or ingress.target_port is not None:
+        return
+    image = body.template.containers[0].image
+    what = f"{image} runs in a container: give targetPort, the port that it listens on"
+    raise all_of(
+        [Detail("InvalidParameterValue", what, "configuration.ingress.targetPort")],
+        "the request was not accepted",
+    )
+
+
+def _can_aim(view: AppView, label: str) -> bool:
+    """Whether a body that only repeats what GET shows says enough for a new attempt."""
+    app = steps.app_of(view)
+    return not labels.is_on(app) or bool(label) or labels.holds_one(app, app.latest)
 
 
 def _new_revision(

@@ -27,25 +27,35 @@ def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
 
 def activate(view: AppView, name: str, now: float) -> AppView:
     """Bring a revision back, or try a failed one again; in single mode it takes over once ready."""
-    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    app = steps.app_of(view)
     labels.refuse_by_hand(app, "put a label on the revision")
     if app.is_single and name != app.serving:
-        app = replace(app, candidate=name, updated_at=now)
-    if revision.is_active and revision.provisioning is not Provisioning.FAILED:
-        return steps.replace_app(view, app)
-    if revision.is_active:  # with new replicas: those that failed pause for longer and longer
-        revision = replace(revision, generation=revision.generation + 1)
-    return steps.with_revision(view, app, woken(revision, view, app, now))
+        app = replace(app, candidate=name, kept=name, updated_at=now)
+    return wake(steps.replace_app(view, app), name, now)
+
+
+def attempt(view: AppView, now: float, target_label: str = "") -> AppView:
+    """Try the latest revision again when it failed or rests. Raises Invalid without a label.
+
+    It stays the same revision: its template is what was asked for, and its name is taken.
+    """
+    app = steps.app_of(view)
+    latest = view.revisions[app.latest]
+    if latest.is_active and latest.provisioning is not Provisioning.FAILED:
+        return view
+    if not labels.is_on(app):
+        return activate(view, latest.name, now)
+    if target_label or not labels.holds_one(app, latest.name):
+        view = labels.aim(view, latest.name, target_label)
+    return wake(view, latest.name, now)
 
 
 def wake(view: AppView, name: str, now: float) -> AppView:
-    """Start a revision that rests; who gets traffic is not changed."""
+    """Start a revision that rests or has failed; who gets traffic is not changed."""
     app, revision = steps.app_of(view), steps.revision_of(view, name)
-    return (
-        view
-        if revision.is_active
-        else steps.with_revision(view, app, woken(revision, view, app, now))
-    )
+    if revision.is_active and revision.provisioning is not Provisioning.FAILED:
+        return view
+    return steps.with_revision(view, app, woken(revision, view, app, now))
 
 
 def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
@@ -53,6 +63,8 @@ def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
     woken = replace(
         revision,
         is_active=True,
+        # A failed one gets new replicas: those that it has pause for longer and longer.
+        generation=revision.generation + revision.is_active,
         activated_at=now,
         provisioning=Provisioning.PROVISIONING,
         needed=needed(
@@ -87,7 +99,9 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     app = steps.app_of(view)
     serving = "" if app.serving == name else app.serving
     candidate = "" if app.candidate == name else app.candidate
-    return purge(steps.replace_app(view, replace(app, serving=serving, candidate=candidate)))
+    kept = "" if app.kept == name else app.kept
+    app = replace(app, serving=serving, candidate=candidate, kept=kept)
+    return purge(steps.replace_app(view, app))
 
 
 def rested(revision: Revision, now: float) -> Revision:
@@ -96,10 +110,15 @@ def rested(revision: Revision, now: float) -> Revision:
 
 
 def restart(view: AppView, name: str, now: float) -> AppView:
-    """Replace a revision's replicas one at a time. Raises Conflict for an inactive one."""
+    """Replace a revision's replicas one at a time; a failed one is tried again.
+
+    Raises Conflict for an inactive one.
+    """
     app, revision = steps.app_of(view), steps.revision_of(view, name)
     if not revision.is_active:
         raise Conflict(f"revision {name} is inactive; activate it instead of restarting it")
+    if revision.provisioning is Provisioning.FAILED and not labels.is_on(app):
+        return activate(view, name, now)
     revision = replace(revision, generation=revision.generation + 1)
     return steps.with_revision(view, replace(app, updated_at=now), revision)
 

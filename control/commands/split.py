@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from control import label_history, labels, traffic
 from control.commands import steps
 from control.commands.life import woken
@@ -18,7 +20,8 @@ def set_traffic(view: AppView, rules: traffic.Rules, now: float) -> AppView:
         traffic.check(rules, app.name, view.revisions)
         if labels.is_on(app):
             labels.check(rules)
-    return steps.with_rules(view, rules, now)
+    view = steps.with_rules(view, rules, now)
+    return steps.replace_app(view, replace(steps.app_of(view), kept=""))
 
 
 def add_label(view: AppView, label: str, revision: str, now: float) -> AppView:

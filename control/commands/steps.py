@@ -36,6 +36,19 @@ def with_revision(view: AppView, app: App, revision: Revision) -> AppView:
     return AppView(app, {**view.revisions, revision.name: revision}, view.replicas)
 
 
+def is_same(old: AppView, new: AppView) -> bool:
+    """Whether a command changed nothing: a default that is spelled out is no change either."""
+    if old.app is None or new.app is None:
+        return old.app is new.app
+    if old.revisions != new.revisions:
+        return False
+    if old.app == new.app:
+        return True
+    unchanged = replace(new.app, updated_at=old.app.updated_at, configuration=old.app.configuration)
+    was, now = old.app.configuration, new.app.configuration
+    return unchanged == old.app and was.wire() == now.wire() and was.secrets == now.secrets
+
+
 def with_ingress(app: App, ingress: Ingress) -> App:
     """The app with another ingress."""
     configuration = app.configuration.model_copy(update={"ingress": ingress})

@@ -12,6 +12,9 @@ import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from typing import IO
+
+from router.state import make_private, open_private
 
 MAX_BYTES = 10 << 20  # of one file; twice that of one replica
 _TAIL_BYTES = 64 << 10
@@ -28,10 +31,10 @@ class Outputs:
         self._folder = folder
         self._max_bytes = max_bytes
 
-    def open(self, replica: str) -> io.FileIO:
+    def open(self, replica: str) -> IO[bytes]:
         """The file that a process is to write to; appending, or a begun-anew file has a hole."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return io.FileIO(self.path(replica), "ab")
+        make_private(self._folder)
+        return open_private(self.path(replica), "ab")
 
     def path(self, replica: str) -> Path:
         """The file that is written now."""
@@ -67,7 +70,7 @@ class Outputs:
                 begin = max(0, os.fstat(live.fileno()).st_size - self._max_bytes)
                 live.seek(begin)
                 try:
-                    with old.open("wb") as kept:
+                    with open_private(old, "wb") as kept:
                         while part := live.read(_CHUNK):
                             kept.write(part)
                 finally:  # a full disk is no reason to let the live file grow on

@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -36,6 +35,8 @@ from control.runtime.base import (
 from control.runtime.marks import Census, Marked
 from control.runtime.output import MAX_BYTES, Outputs
 from control.template import Template
+from router import children
+from router.state import make_private, open_private
 
 log = logging.getLogger("turnout.control")
 
@@ -95,8 +96,8 @@ class ProcessRuntime:
         if known is not None:
             await self.stop(replica, replica.grace_s)
         container = launch.revision.template.containers[0]
-        demo = [sys.executable, "-m", "control.demo_app"]
-        command = demo if container.image == "process:demo" else list(container.command)
+        is_demo = container.image == "process:demo"
+        command = children.command("control.demo_app") if is_demo else list(container.command)
         command += container.args
         port = self._free_port()
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -134,8 +135,9 @@ class ProcessRuntime:
     def _record(self, name: str, pid: int) -> None:
         """Which process is the first; without a record it is the oldest leader of a session."""
         with contextlib.suppress(OSError):
-            self._records.mkdir(parents=True, exist_ok=True)
-            (self._records / name).write_text(f"{pid} {marks.began(pid)}")
+            make_private(self._records)
+            with open_private(self._records / name, "w") as record:
+                record.write(f"{pid} {marks.began(pid)}")
 
     def _recorded(self, name: str) -> tuple[int, int] | None:
         try:

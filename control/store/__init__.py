@@ -1,5 +1,6 @@
 """What survives: apps, revisions, replicas, in one SQLite file."""
 
-from control.store.sqlite import Store, Write
+from control.store.sqlite import Store
+from control.store.writing import Write, rows_of
 
-__all__ = ["Store", "Write"]
+__all__ = ["Store", "Write", "rows_of"]

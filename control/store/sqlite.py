@@ -8,26 +8,29 @@ commit; so what a reader sees is on disk, and a crash at any line loses nothing 
 from __future__ import annotations
 
 import fcntl
+import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from control import domains
 from control.errors import Conflict, StoreUnavailable
+from control.folder import prepare
 from control.journal import Record
-from control.resources import (
-    App,
-    AppView,
-    app_from,
-    replica_from,
-    revision_from,
-    to_doc,
-)
+from control.resources import AppView
+from control.store.file import StateFile
+from control.store.reading import Unreadable, read_views
+from control.store.retention import Kept, victims
+from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
+from router.domains import Owners
+from router.state import open_private
 
 MIGRATIONS = (
     """
@@ -43,35 +46,24 @@ MIGRATIONS = (
         app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
     CREATE INDEX journal_app ON journal (app, number);
     """,
+    # What routers got last of each app, for apps that cannot be compiled after a restart.
+    "CREATE TABLE served (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;",
 )
+
+log = logging.getLogger("turnout.control")
 
 _NOTHING = AppView(None)
 _LOCK_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A view to replace, what with, and the record of it: neither is there without the other."""
-
-    name: str
-    old: AppView
-    new: AppView
-    record: Record | None = None
-
-    @property
-    def is_void(self) -> bool:
-        """Whether both views are the same."""
-        old, new = self.old, self.new
-        same = old.app == new.app and old.revisions == new.revisions
-        return same and old.replicas == new.replicas
+_SETTLED_AT_ONCE = 200  # apps written in one go: some milliseconds
+_MOST_RECORDS = 1000  # of the journal that wait for a disk; the newest
 
 
 class Store:
     """The recorded state of all apps. Not thread-safe: it lives on one event loop."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = path.with_name(path.name + ".lock").open("w")
+        prepare(path.parent)
+        self._lock = open_private(path.with_name(path.name + ".lock"), "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -82,22 +74,40 @@ class Store:
         path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         try:
             self._db = _open(path)
-            self._views = self._load()
+            self._file = StateFile(path)
+            self._views, self.unreadable, self._damage = read_views(self._db)
         except BadSettings:
             self._lock.close()
             raise
         except sqlite3.DatabaseError as error:
             self._lock.close()
-            raise BadSettings(
-                f"state: {path} cannot be read ({error}); move it away and restore a copy"
-            ) from None
+            is_locked = "locked" in str(error)
+            what = "close the program that uses it" if is_locked else "restore a backup"
+            raise BadSettings(f"state: {path} cannot be read ({error}); {what}") from None
+        self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
+        self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
+        self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
+        self._pruned_to = 0  # number of the record that the next turn goes on behind
         self._watchers: list[Callable[[str], None]] = []
-        self.epoch = self._once("epoch", secrets.token_hex(8))
+        self.owners = Owners()  # of names and custom domains
+        for name, view in list(self._views.items()):
+            try:
+                domains.follow(self.owners, name, _NOTHING, view)
+            except (TypeError, KeyError, AttributeError) as error:
+                why = f"the record of app {name} cannot be used ({error!r})"
+                self.unreadable[name] = Unreadable(why, self._views.pop(name).replicas)
+        for name, found in self.unreadable.items():
+            log.error("event=quarantined app=%s reason=%r", name, found.why)
+            self.owners.claim(name, self._hosts_served(name))
         self.instance = self._once("instance", secrets.token_hex(8))
 
     def close(self) -> None:
         """Close the file and let another control plane have it."""
+        if self._lock.closed:
+            return
+        self.settle()
         self._db.close()
+        self._file.close()
         self._lock.close()
 
     # --- reading
@@ -114,6 +124,16 @@ class Store:
         """One app's view; an empty one for an app that does not exist."""
         return self._views.get(app, _NOTHING)
 
+    def check_readable(self, app: str) -> None:
+        """Raises Conflict for an app with a record that cannot be read."""
+        found = self.unreadable.get(app)
+        if found is not None:
+            raise Conflict(
+                f"app {app} is quarantined and served as it was: {found.why}; "
+                "restore a backup (turnout restore), or delete the app",
+                code="AppQuarantined",
+            )
+
     # --- writing
 
     def watch(self, watcher: Callable[[str], None]) -> None:
@@ -126,64 +146,182 @@ class Store:
 
     def write_all(self, writes: Sequence[Write]) -> None:
         """Replace several views in one transaction, their records with them. Raises Conflict."""
-        for write in writes:
-            if self.view(write.name) is not write.old:
-                raise Conflict(f"app {write.name} was changed meanwhile; read it again and repeat")
-        changed = [write for write in writes if not write.is_void]
+        changed = self._changed(writes)
         if not changed:
             return
-        with _Transaction(self._db) as db:
+        with self._transaction() as db:
             for write in changed:
-                _write(db, write)
+                write_view(db, self._unwritten.get(write.name, write.old), write)
         for write in changed:
-            if write.new.app is None and not write.new.replicas:
-                self._views.pop(write.name, None)
+            self._unwritten.pop(write.name, None)
+            self._show(write.name, write.new)
+        for write in changed:
+            self._tell(write.name)
+
+    def observe(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
+        """Replace an app's view by what was seen of it and what follows from that.
+
+        It holds from now on: a state that cannot be written is written when it can be again. What
+        a crash loses of it is seen again after the next start. Raises Conflict.
+        """
+        write = Write(name, old, new, record)
+        if not self.trouble:
+            try:
+                self.write_all([write])
+            except StoreUnavailable as error:
+                log.error("event=state_not_written reason=%r", error.message)
             else:
-                self._views[write.name] = write.new
-        for write in changed:
-            for watcher in self._watchers:
-                watcher(write.name)
+                return
+        if not self._changed([write]):
+            return
+        self._unwritten.setdefault(name, old)
+        if record is not None:
+            self._unwritten_records.append(record)
+        self._show(name, new)
+        self._tell(name)
+
+    def settle(self) -> None:
+        """After a write failed: try again, with what is only in memory. Else look at the file."""
+        if not self.trouble and not self._unwritten:
+            self.trouble = _unwritable(self._file.wrong())
+            return
+        names = list(self._unwritten)[:_SETTLED_AT_ONCE]
+        records = list(self._unwritten_records)
+        try:
+            with self._transaction() as db:
+                put_meta(db, "settled", str(len(names)))  # a write, also when nothing waits
+                for name in names:
+                    write_view(db, self._unwritten[name], Write(name, _NOTHING, self.view(name)))
+                for record in records:
+                    write_record(db, record)
+        except StoreUnavailable:
+            return
+        self._unwritten_records.clear()
+        for name in names:
+            del self._unwritten[name]
+
+    def _changed(self, writes: Sequence[Write]) -> list[Write]:
+        """The writes that change something. Raises Conflict if one was made from an older view."""
+        for write in writes:
+            self.check_readable(write.name)
+            if self.view(write.name) is not write.old:
+                raise Conflict(f"app {write.name} was changed meanwhile; read it again and repeat")
+        return [write for write in writes if not write.is_void]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; what became of it is in `trouble`. Raises StoreUnavailable."""
+        try:
+            if wrong := self._damage or self._file.wrong():
+                raise StoreUnavailable(_unwritable(wrong))
+            with _Transaction(self._db) as db:
+                yield db
+        except StoreUnavailable as error:
+            self._note(error.message)
+            raise
+        self._note("")
+
+    def _note(self, trouble: str) -> None:
+        if bool(trouble) == bool(self.trouble):
+            return
+        self.trouble = trouble
+        # Whoever holds a lock is waited for once; after that the loop has other things to do.
+        self._db.execute(f"PRAGMA busy_timeout = {0 if trouble else int(_LOCK_S * 1000)}")
+        if not trouble:
+            log.info("event=state_written_again")
+
+    def _tell(self, name: str) -> None:
+        for watcher in self._watchers:
+            watcher(name)
+
+    def discard(self, name: str) -> None:
+        """Delete an app with a record that cannot be read; its replicas are left to drain."""
+        found = self.unreadable[name]
+        with self._transaction() as db:
+            db.execute("DELETE FROM apps WHERE name = ?", (name,))
+            db.execute("DELETE FROM revisions WHERE app = ?", (name,))
+            for (replica,) in db.execute("SELECT name FROM replicas WHERE app = ?", (name,)):
+                if replica not in found.replicas:
+                    db.execute("DELETE FROM replicas WHERE name = ?", (replica,))
+        self.owners.release(name, self._hosts_served(name))
+        del self.unreadable[name]
+        self._show(name, AppView(None, {}, found.replicas))
+        self._tell(name)
+
+    def _hosts_served(self, name: str) -> list[str]:
+        """The custom domains of an app whose record does not say them."""
+        row = self._db.execute("SELECT doc FROM served WHERE name = ?", (name,)).fetchone()
+        return list(orjson.loads(row[0])["hosts"]) if row else []
+
+    def served(self) -> dict[str, bytes]:
+        """What was kept by `put_served`."""
+        return dict(self._db.execute("SELECT name, doc FROM served").fetchall())
+
+    def put_served(self, bodies: Mapping[str, bytes | None]) -> None:
+        """Keep what routers got last of some apps; None for an app that is gone."""
+        with self._transaction() as db:
+            put = [(name, body) for name, body in bodies.items() if body is not None]
+            gone = [(name,) for name, body in bodies.items() if body is None]
+            db.executemany("INSERT OR REPLACE INTO served VALUES (?, ?)", put)
+            db.executemany("DELETE FROM served WHERE name = ?", gone)
+
+    def _show(self, name: str, view: AppView) -> None:
+        """From here on readers see this view."""
+        domains.follow(self.owners, name, self.view(name), view)
+        if view.app is None and not view.replicas:
+            self._views.pop(name, None)
+        else:
+            self._views[name] = view
 
     def journal(self, app: str, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name."""
-        found = self._db.execute(
-            "SELECT number, at, app, who, note, doc FROM journal"
-            " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
-            (before, app, app, limit),
-        )
+        try:
+            found = self._db.execute(
+                "SELECT number, at, app, who, note, doc FROM journal"
+                " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
+                (before, app, app, limit),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the journal cannot be read ({error})") from error
         return [
             Record(name, who, note, **orjson.loads(doc), number=number, at=at)
             for number, at, name, who, note, doc in found
         ]
 
+    def prune_journal(self, kept: Kept, now: float) -> int:
+        """Delete some of the records that may go, and return how many. Raises StoreUnavailable."""
+        try:
+            gone, go_on = victims(self._db, kept, now, self._pruned_to)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        if gone:
+            with self._transaction() as db:
+                db.executemany("DELETE FROM journal WHERE number = ?", [(n,) for n in gone])
+        self._pruned_to = go_on
+        return len(gone)
+
     def put_meta(self, key: str, value: str) -> None:
         """Remember a value under a key."""
-        with _Transaction(self._db) as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        with self._transaction() as db:
+            put_meta(db, key, value)
 
     def meta(self, key: str) -> str | None:
         """The value under a key."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        try:
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error:
+            if self._damage:  # what can be read is served, and nothing is written
+                return None
+            raise
         return str(row[0]) if row else None
 
     # --- opening
 
     def _once(self, key: str, value: str) -> str:
         known = self.meta(key)
-        if known is None:
+        if known is None and not self._damage:
             self.put_meta(key, value)
         return known or value
-
-    def _load(self) -> dict[str, AppView]:
-        views: dict[str, AppView] = {}
-        for name, doc in self._db.execute("SELECT name, doc FROM apps"):
-            views[name] = AppView(app_from(orjson.loads(doc)))
-        for name, app, doc in self._db.execute("SELECT name, app, doc FROM revisions"):
-            views[app].revisions[name] = revision_from(orjson.loads(doc))
-        for name, app, doc in self._db.execute("SELECT name, app, doc FROM replicas"):
-            view = views.setdefault(app, AppView(None))
-            view.replicas[name] = replica_from(orjson.loads(doc))
-        return views
 
 
 class _Transaction:
@@ -210,14 +348,29 @@ class _Transaction:
             raise _unavailable(error) from error
 
 
+def _unwritable(wrong: str) -> str:
+    return f"the state cannot be written: {wrong}" if wrong else ""
+
+
 def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
     return StoreUnavailable(f"the state cannot be written ({error}); nothing was changed")
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _opened(path)
+    except sqlite3.OperationalError:
+        # A full disk has no room for the index of the log, which is a file of its own. Alone on
+        # the file SQLite keeps that in memory, so what is there can be read.
+        return _opened(path, is_alone=True)
+
+
+def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
     # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
     db = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_S)
     try:
+        if is_alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         _prepare(db, path)
     except BaseException:
         db.close()
@@ -233,40 +386,3 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-
-
-def _write(db: sqlite3.Connection, write: Write) -> None:
-    old, new, record = write.old, write.new, write.record
-    _write_app(db, write.name, old.app, new.app)
-    _write_many(db, "revisions", write.name, old.revisions, new.revisions)
-    _write_many(db, "replicas", write.name, old.replicas, new.replicas)
-    if record is not None:
-        doc = orjson.dumps({"changes": record.changes, "state": record.state})
-        values = (record.at, record.app, record.who, record.note, doc)
-        db.execute("INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values)
-
-
-def _write_app(db: sqlite3.Connection, name: str, old: App | None, new: App | None) -> None:
-    if new == old:
-        return
-    if new is None:
-        db.execute("DELETE FROM apps WHERE name = ?", (name,))
-        return
-    db.execute("INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new))))
-
-
-def _write_many(
-    db: sqlite3.Connection,
-    table: str,
-    app: str,
-    old: dict[str, Any],
-    new: dict[str, Any],
-) -> None:
-    gone: Iterable[tuple[str]] = [(name,) for name in old if name not in new]
-    put = [
-        (name, app, orjson.dumps(to_doc(resource)))
-        for name, resource in new.items()
-        if old.get(name) is not resource
-    ]
-    db.executemany(f"DELETE FROM {table} WHERE name = ?", gone)  # noqa: S608 - our own names
-    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", put)  # noqa: S608

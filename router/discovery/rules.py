@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 from router.discovery.labels import Replica
-from router.hosts import fold
+from router.domains import host_problem
 from router.snapshot import App, Endpoint, Revision, Snapshot
 
 Problems = list[str]
@@ -145,11 +145,8 @@ def _hosts(
     app: str, replicas: list[Replica], domain: str, owners: dict[str, str], problems: Problems
 ) -> Iterator[str]:
     for host in dict.fromkeys(host for r in replicas for host in r.hosts):
-        bare = host.removeprefix("*.")
-        if fold(bare.encode()) != bare.encode() or "*" in bare:
-            problems.append(f"{app}: {host!r} is no host name")
-        elif bare == domain or bare.endswith(f".{domain}"):
-            problems.append(f"{app}: {host} lies under the domain {domain} itself")
+        if wrong := host_problem(host, domain):
+            problems.append(f"{app}: {wrong}")
         elif owners.setdefault(host, app) != app:
             problems.append(f"{app}: host {host} belongs to {owners[host]} already")
         else:
@@ -169,14 +166,16 @@ def combine(first: Snapshot, second: Snapshot) -> Snapshot:
             kept = tuple(_free(app, first.domain, hosts, problems))
             found.append(dataclasses.replace(app, hosts=kept))
     apps = sorted((*first.apps, *found), key=lambda app: app.name)
-    return Snapshot(first.domain, tuple(apps), problems=tuple(sorted(problems)))
+    return Snapshot(
+        first.domain, tuple(apps), problems=tuple(sorted(problems)), refused=first.refused
+    )
 
 
 def _free(app: App, domain: str, hosts: dict[str, str], problems: list[str]) -> Iterator[str]:
     for host in app.hosts:
         if host in hosts:
             problems.append(f"{app.name}: host {host} belongs to {hosts[host]} already")
-        elif host.removeprefix("*.") == domain or host.endswith(f".{domain}"):
-            problems.append(f"{app.name}: {host} lies under the domain {domain} itself")
+        elif wrong := host_problem(host, domain):
+            problems.append(f"{app.name}: {wrong}")
         else:
             yield host

@@ -24,7 +24,8 @@ from router.discovery import labels, rules
 from router.discovery.labels import Container, Replica
 from router.discovery.probes import Probes
 from router.snapshot import Snapshot
-from router.source import Reporter, write_durably
+from router.source import Reporter
+from router.state import write_durably
 from router.validate import check
 
 log = logging.getLogger("turnout.router")

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, cast
 from router import errors
 from router.chunked import ChunkedDecoder, FramingError
 from router.errors import Outcome, bad_request
-from router.exchange import UNKNOWN_APP, Exchange
+from router.exchange import Exchange
 from router.ingress.heads import HeadReader
 from router.ingress.partial import PartialHead, behind_empty_lines
 from router.ingress.transport import ClientTransport
 from router.ingress.unsent import reset
 from router.request_head import RequestHead, prefers_json
 from router.sized import SizedDecoder
+from router.stats import UNKNOWN_APP
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:

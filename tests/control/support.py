@@ -48,9 +48,13 @@ class World:
     def moment(self) -> Moment:
         return Moment(self.now, self.now + self.wall_is_off)
 
-    def plan(self, *, can_stop: bool = True) -> Plan:
-        """One look of the planner."""
-        result = plan(self.view, self.moment, LIMITS, lambda _: can_stop, self.new_replica)
+    def plan(self, *, can_stop: bool = True, has_left: bool = False) -> Plan:
+        """One look of the planner; `has_left`: routers only wait for answers of what drains."""
+
+        def may_stop(_: str, is_late: bool) -> bool:
+            return can_stop or (has_left and is_late)
+
+        result = plan(self.view, self.moment, LIMITS, may_stop, self.new_replica)
         self.view = result.view
         return result
 

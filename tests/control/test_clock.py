@@ -50,9 +50,19 @@ class TestJumps:
         world.wall_is_off = jump
 
         world.now += LIMITS.drain_timeout_s - 1
-        assert world.plan(can_stop=False).stops == []
+        assert world.plan(can_stop=False, has_left=True).stops == []
         world.now += 2
-        assert len(world.plan(can_stop=False).stops) == 1
+        assert len(world.plan(can_stop=False, has_left=True).stops) == 1
+
+
+def test_when_an_attempt_began_is_nothing_that_callers_see_change() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    version = world.app.version
+
+    assert world.plan().record is None
+    assert world.view.revisions["shop--v1"].attempt_since == world.now
+    assert world.app.version == version
 
 
 def a_view(**given: float) -> AppView:

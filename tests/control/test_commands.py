@@ -136,6 +136,34 @@ def test_a_revisions_template_never_changes() -> None:
     assert world.view.revisions[name].template == before
 
 
+@pytest.mark.parametrize(
+    ("image", "port", "is_taken"),
+    [
+        ("nginx:1.27", None, False),
+        ("docker:nginx", None, False),
+        ("nginx:1.27", 80, True),
+        ("process:demo", None, True),
+        ("endpoint:127.0.0.1:1", None, True),
+    ],
+)
+def test_a_container_needs_a_target_port(image: str, port: int | None, is_taken: bool) -> None:
+    world = World()
+    ingress = {"targetPort": port}
+    if is_taken:
+        world.deploy(suffix="v1", image=image, ingress=ingress)
+        assert world.app.configuration.ingress.target_port == port
+        return
+    with pytest.raises(Invalid, match="give targetPort") as caught:
+        world.deploy(suffix="v1", image=image, ingress=ingress)
+    assert [d.target for d in caught.value.details] == ["configuration.ingress.targetPort"]
+
+
+def test_a_container_without_ingress_needs_no_port() -> None:
+    body = a_body("v1", image="nginx:1.27")
+    configuration = body.configuration.model_copy(update={"ingress": None})
+    assert World().deploy(body.model_copy(update={"configuration": configuration})) == "shop--v1"
+
+
 # --- traffic
 
 
@@ -152,6 +180,24 @@ def test_a_split_is_taken() -> None:
     world.traffic(v1=80, v2=20)
 
     assert shares(world) == {"v1": 80, "v2": 20}
+
+
+def test_revisions_are_named_in_any_case() -> None:
+    world = two_revisions()
+    rules = (
+        TrafficRule(revision_name="Shop--V1", weight=80),
+        TrafficRule(revision_name="SHOP--v2", weight=20),
+    )
+    world.view = commands.set_traffic(world.view, rules, world.now)
+
+    assert shares(world) == {"v1": 80, "v2": 20}
+    assert [rule.revision_name for rule in traffic.rules_of(world.app)] == ["shop--v1", "shop--v2"]
+    with pytest.raises(Invalid, match="stands in 2 rules"):
+        commands.set_traffic(
+            world.view,
+            tuple(TrafficRule(revision_name=name, weight=50) for name in ("shop--v1", "Shop--v1")),
+            world.now,
+        )
 
 
 def test_latest_means_the_latest_ready_revision() -> None:

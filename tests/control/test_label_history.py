@@ -51,3 +51,35 @@ def test_what_is_forgotten_leaves_what_holds() -> None:
     world.settle()
     world.view = commands.forget_label(world.view, "prod")
     assert stints(world, "prod") == [("v2", "Succeeded", False)]
+
+
+def test_labels_that_were_used_once_do_not_pile_up() -> None:
+    world = World()
+    name = world.deploy(suffix="v1")
+    world.settle()
+    for n in range(150):
+        before, world.now = world.view, world.now + 1
+        after = commands.add_label(world.view, f"pr{n}", name, world.now)
+        world.view = label_history.follow(before, after, world.now)
+
+    kept = world.app.label_history
+    assert len(kept) == 100
+    assert "pr149" in kept  # it names a revision now
+    assert "pr50" in kept
+    assert "pr49" not in kept
+
+
+def test_a_label_that_still_names_a_revision_keeps_its_history() -> None:
+    world = World()
+    first, other = world.deploy(suffix="v1"), world.deploy(suffix="v2", image="process:v2")
+    world.settle()
+    world.view = label_history.follow(
+        world.view, commands.add_label(world.view, "prod", other, world.now), world.now
+    )
+    for n in range(150):
+        before, world.now = world.view, world.now + 1
+        after = commands.add_label(world.view, f"pr{n}", first, world.now)
+        world.view = label_history.follow(before, after, world.now)
+
+    assert "prod" in world.app.label_history
+    assert len(world.app.label_history) == 100

@@ -81,6 +81,7 @@ class Machine(RuleBasedStateMachine):
         label=st.sampled_from(["", *LABELS]),
         replicas=st.integers(0, 2),
         strategy=st.sampled_from(["switch", "recreate"]),
+        is_asked=st.booleans(),
     )
     def deploy(self, **given: Any) -> None:
         body = a_body(
@@ -89,7 +90,10 @@ class Machine(RuleBasedStateMachine):
             maxInactiveRevisions=HISTORY,
         )  # fmt: skip
         made = lambda: f"gen{next(self.numbers)}"  # noqa: E731
-        self.command(lambda view, now: commands.deploy(view, APP, body, now, made))
+        is_asked = given["is_asked"]
+        self.command(
+            lambda view, now: commands.deploy(view, APP, body, now, made, is_asked=is_asked)
+        )
 
     @rule(data=st.data())
     def set_traffic(self, data: st.DataObject) -> None:
@@ -145,10 +149,12 @@ class Machine(RuleBasedStateMachine):
     def reconcile(self, rounds: int, can_stop: bool) -> None:
         for _ in range(rounds):
             result = plan(
-                self.view, Moment(self.now, self.now), LIMITS, lambda _: can_stop,
+                self.view, Moment(self.now, self.now), LIMITS, lambda *_: can_stop,
                 lambda revision: f"{revision}-r{next(self.numbers)}",
             )  # fmt: skip
-            self.store.write(APP, self.view, result.view)
+            before = self.view
+            self.store.write(APP, before, result.view, result.record)
+            self.check_is_noticed(before)
             replicas = dict(self.view.replicas)
             for replica in result.starts:
                 is_good = replica.revision not in self.broken
@@ -166,6 +172,19 @@ class Machine(RuleBasedStateMachine):
     def break_one(self, at: int) -> None:
         self.broken.add(self.revision(at))
 
+    @rule(at=st.integers(0, 9))
+    def recover_late(self, at: int) -> None:
+        name = self.revision(at)
+        self.broken.discard(name)
+        replicas = {
+            n: replace(r, state=ReplicaState.READY, address="127.0.0.1:1")
+            if r.revision == name and r.state is ReplicaState.STARTING
+            else r
+            for n, r in self.view.replicas.items()
+        }
+        before = self.view
+        self.store.write(APP, before, AppView(before.app, before.revisions, replicas))
+
     @rule()
     def time_passes(self) -> None:
         self.now += LIMITS.progress_deadline_s + 1
@@ -180,6 +199,18 @@ class Machine(RuleBasedStateMachine):
         assert self.store.journal(APP, 1 << 62, 500) == records
 
     # --- what must always hold
+
+    def check_is_noticed(self, before: AppView) -> None:
+        """What turnout changed by itself has another ETag."""
+        old, new = before.app, self.view.app
+        if old is not None and new is not None:
+            # since when an attempt is timed is shown to nobody
+            was, now = (
+                [replace(r, attempt_at=0.0, attempt_since=0.0) for r in view.revisions.values()]
+                for view in (before, self.view)
+            )
+            is_same = (old, was) == (new, now)
+            assert (old.version == new.version) is is_same
 
     def check_recreate(self) -> None:
         """Where two must never run, no second revision has a running replica."""

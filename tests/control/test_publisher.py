@@ -10,8 +10,12 @@ import orjson
 import pytest
 
 from control import commands
+from control.health import Health
 from control.publisher import Publisher
+from control.quarantine import Quarantine
+from control.resources import replace
 from control.store import Store
+from router.received import Received
 from tests.control.support import World
 
 
@@ -27,8 +31,8 @@ def publisher(store: Store) -> Publisher:
     return Publisher(store, "localhost", lease_s=60)
 
 
-def a_world() -> World:
-    world = World()
+def a_world(name: str = "shop") -> World:
+    world = World(name)
     world.deploy(suffix="v1")
     world.settle()
     return world
@@ -54,18 +58,86 @@ def test_the_version_never_goes_back_over_a_restart(store: Store, publisher: Pub
     again = Publisher(store, "localhost", lease_s=60)
     again.publish([])
 
-    assert again.version == 2
+    assert again.version > publisher.version
+    assert again.epoch != publisher.epoch
 
 
-async def test_a_waiting_router_gets_the_next_table(store: Store, publisher: Publisher) -> None:
-    publisher.publish([])
-    waiting = asyncio.create_task(publisher.newer_than(store.epoch, publisher.version, 5))
+def known(publisher: Publisher) -> dict[str, object]:
+    """What a router says that has the table in force."""
+    table = orjson.loads(publisher.snapshot())
+    return {key: table[key] for key in ("epoch", "version", "hash")}
+
+
+async def test_a_waiting_router_gets_what_changed(publisher: Publisher) -> None:
+    publisher.publish([("blog", a_world("blog").view)])
+    router = Received()
+    router.take(orjson.loads(publisher.snapshot()))
+    waiting = asyncio.create_task(publisher.newer_than(router.known, 5))
     await asyncio.sleep(0)
     publisher.publish([("shop", a_world().view)])
 
-    assert await waiting == publisher.snapshot()
-    assert await publisher.newer_than(store.epoch, publisher.version, 0) is None
-    assert await publisher.newer_than("another-store", publisher.version, 0) is not None
+    body = await waiting
+    assert body is not None
+    assert b"blog" not in body
+    assert router.take(orjson.loads(body)) == ""
+    assert router.known == known(publisher)
+    assert await publisher.newer_than(known(publisher), 0) is None
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [{"epoch": "another"}, {"version": 5000}, {"hash": "00"}, {"version": 0}, {"hash": ""}],
+)
+async def test_a_router_with_a_table_that_is_not_ours_gets_it_whole(
+    publisher: Publisher, lacks: dict[str, object]
+) -> None:
+    publisher.publish([("shop", a_world().view)])
+    had = known(publisher)
+    publisher.publish([("blog", a_world("blog").view)])
+
+    assert await publisher.newer_than(had | lacks, 0) == publisher.snapshot()
+
+
+async def test_a_router_that_has_the_content_before_a_restart_gets_only_the_new_version(
+    store: Store, publisher: Publisher
+) -> None:
+    publisher.publish([("shop", a_world().view)])
+    router = Received()
+    router.take(orjson.loads(publisher.snapshot()))
+    again = Publisher(store, "localhost", lease_s=60)
+    again.publish([("shop", a_world().view)])
+
+    body = await again.newer_than(router.known, 0)
+    assert body is not None
+    assert b"shop" not in body
+    assert router.take(orjson.loads(body)) == ""
+    assert (router.epoch, router.version) == (again.epoch, again.version)
+
+
+def test_an_app_that_routers_would_refuse_keeps_its_last_good_version(
+    publisher: Publisher,
+) -> None:
+    shop, blog = a_world(), a_world("blog")
+    publisher.publish([("shop", shop.view), ("blog", blog.view)])
+    before = table(publisher)
+    shop.deploy(suffix="v2", ingress={"customDomains": [{"name": "blog"}]})
+
+    assert not publisher.publish([("shop", shop.view)])
+    assert "is the name of app blog" in publisher.refused["shop"]
+    assert table(publisher) == before
+    blog.deploy(suffix="v2")
+    blog.settle()
+    assert publisher.publish([("blog", blog.view)])
+    assert table(publisher) == {"shop": ["shop--v1"], "blog": ["blog--v1", "blog--v2"]}
+
+
+def test_an_app_that_cannot_be_compiled_costs_nobody_else(publisher: Publisher) -> None:
+    shop = a_world()
+    shop.view.app = replace(shop.app, faults={"shop--v1": {"unheard": "of"}})
+
+    assert publisher.publish([("shop", shop.view), ("blog", a_world("blog").view)])
+    assert table(publisher) == {"blog": ["blog--v1"]}
+    assert "cannot be compiled" in publisher.refused["shop"]
 
 
 def leave(publisher: Publisher, world: World) -> str:
@@ -77,44 +149,95 @@ def leave(publisher: Publisher, world: World) -> str:
 
 
 def test_a_replica_is_stopped_when_every_router_left_it_and_owes_it_nothing(
-    store: Store, publisher: Publisher
+    publisher: Publisher,
 ) -> None:
     world = a_world()
     publisher.publish([("shop", world.view)])
     for router in ("one", "two"):
-        publisher.hear(router, store.epoch, publisher.version, {})
+        publisher.hear(router, publisher.epoch, publisher.version, {})
     (name,) = world.view.replicas
     assert not publisher.can_stop(name)
 
     leave(publisher, world)
     assert not publisher.can_stop(name)
-    publisher.hear("one", store.epoch, publisher.version, {})
+    publisher.hear("one", publisher.epoch, publisher.version, {})
     assert not publisher.can_stop(name)
-    publisher.hear("two", store.epoch, publisher.version, {name: 3})
+    publisher.hear("two", publisher.epoch, publisher.version, {name: 3})
     assert not publisher.can_stop(name)
-    publisher.hear("two", store.epoch, publisher.version, {})
+    publisher.hear("two", publisher.epoch, publisher.version, {})
     assert publisher.can_stop(name)
 
 
 def test_a_router_known_before_a_restart_is_waited_for(store: Store, publisher: Publisher) -> None:
     world = a_world()
     publisher.publish([("shop", world.view)])
-    publisher.hear("one", store.epoch, publisher.version, {})
+    publisher.hear("one", publisher.epoch, publisher.version, {})
     again = Publisher(store, "localhost", lease_s=60)
     again.publish([("shop", world.view)])
 
     name = leave(again, world)
-    assert not again.can_stop(name)
-    again.hear("one", store.epoch, again.version, {})
+    again.hear("one", publisher.epoch, publisher.version, {})
+    assert not again.can_stop(name)  # a version of the run before says nothing
+    again.hear("one", again.epoch, again.version, {})
     assert again.can_stop(name)
+
+
+def test_a_replica_that_left_as_control_died_is_waited_for(
+    store: Store, publisher: Publisher
+) -> None:
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    publisher.hear("one", publisher.epoch, publisher.version, {})
+    (name,) = world.view.replicas
+    world.view = commands.deactivate(world.view, "shop--v1", world.now)
+    again = Publisher(store, "localhost", lease_s=60)
+    again.publish([("shop", world.view)])  # the first table of this run has it no more
+
+    assert not again.can_stop(name, True)
+    again.hear("one", again.epoch, again.version, {})
+    assert again.can_stop(name)
+
+
+def test_a_timeout_ends_the_wait_for_answers_and_not_that_for_a_router(
+    publisher: Publisher,
+) -> None:
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    publisher.hear("one", publisher.epoch, publisher.version, {}, is_connected=lambda: True)
+    name = leave(publisher, world)
+    assert not publisher.can_stop(name, True)
+    publisher.hear("one", publisher.epoch, publisher.version, {name: 3})
+    assert not publisher.can_stop(name)
+    assert publisher.can_stop(name, True)
 
 
 def test_a_silent_router_is_waited_for_until_its_lease_ends(store: Store) -> None:
     publisher = Publisher(store, "localhost", lease_s=0.0)
     world = a_world()
     publisher.publish([("shop", world.view)])
-    publisher.hear("gone", store.epoch, 0, {})
+    publisher.hear("gone", publisher.epoch, 0, {})
 
     assert publisher.can_stop(leave(publisher, world))
-    publisher.hear("there", store.epoch, 0, {}, is_connected=lambda: True)
+    publisher.hear("there", publisher.epoch, 0, {}, is_connected=lambda: True)
     assert not publisher.can_stop(leave(publisher, world))
+
+
+def test_health_names_a_router_that_is_behind_and_what_a_router_refuses(
+    store: Store, publisher: Publisher
+) -> None:
+    health = Health(store, publisher, Quarantine(store, publisher), behind_s=0.0)
+    assert health.failures() == ["no table yet"]
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+
+    def report(version: int, refused: dict[str, str]) -> None:
+        epoch, there = publisher.epoch, lambda: True
+        publisher.hear("one", epoch, version, {}, is_connected=there, refused=refused)
+
+    report(publisher.version, {})
+    assert health.failures() == []
+    leave(publisher, world)
+    assert health.failures() == ["router one has not applied the table in force"]
+    report(publisher.version, {"shop": "its weights sum to 120"})
+    assert health.failures() == []
+    assert health.notes() == ["router one refuses app shop: its weights sum to 120"]

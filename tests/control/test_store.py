@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 
 from control.errors import Conflict, StoreUnavailable
-from control.resources import AppView, replace
+from control.journal import Record
+from control.publisher import Publisher
+from control.resources import AppView, ReplicaState, replace
 from control.store import Store
 from router.config import BadSettings
 from tests.control.support import World
@@ -107,7 +111,7 @@ def test_a_corrupted_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> No
     file = tmp_path / "control.db"
     file.write_bytes(b"this is no database" * 100)
 
-    with pytest.raises(BadSettings, match="restore a copy"):
+    with pytest.raises(BadSettings, match="restore a backup"):
         Store(file)
 
 
@@ -137,3 +141,104 @@ def test_a_full_disk_changes_nothing(store: Store, file: Path) -> None:
     reopened = again(store, file)
     assert reopened.view("shop") == before
     reopened.close()
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Somebody else writes to the file, for as long as it takes."""
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_what_is_seen_holds_at_once_and_is_written_when_it_can_be(store: Store, file: Path) -> None:
+    store.write("shop", store.view("shop"), a_world().view)
+    before = store.view("shop")
+    (replica,) = before.of("shop--v1")
+    ended = replace(replica, state=ReplicaState.BACKOFF)
+    seen = AppView(before.app, before.revisions, {**before.replicas, replica.name: ended})
+    heard: list[str] = []
+    store.watch(heard.append)
+
+    with locked(file):
+        store.observe("shop", before, seen, Record("shop", "turnout", "", ["seen"]))
+        assert store.view("shop").replicas[replica.name] is ended
+        assert heard == ["shop"]
+        assert "locked" in store.trouble
+        with pytest.raises(StoreUnavailable):
+            store.write("shop", seen, AppView(before.app))
+        store.settle()
+        assert store.trouble
+    store.settle()
+    assert store.trouble == ""
+    assert [r.changes for r in store.journal("shop", 99, 9)] == [["seen"]]
+
+    reopened = again(store, file)
+    assert reopened.view("shop") == seen
+    reopened.close()
+
+
+def test_a_change_carries_along_what_was_seen_and_not_written(store: Store, file: Path) -> None:
+    store.write("shop", store.view("shop"), a_world().view)
+    before = store.view("shop")
+    (replica,) = before.of("shop--v1")
+    left = {n: r for n, r in before.replicas.items() if n != replica.name}
+    with locked(file):
+        store.observe("shop", before, AppView(before.app, before.revisions, left))
+    now = store.view("shop")
+    assert now.app is not None
+    store.write("shop", now, AppView(replace(now.app, is_stopped=True), now.revisions, left))
+
+    reopened = again(store, file)
+    assert replica.name not in reopened.view("shop").replicas
+    reopened.close()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "overwritten"])
+def test_a_file_that_a_next_start_would_not_find_takes_no_writes(
+    store: Store, file: Path, how: str
+) -> None:
+    if how == "overwritten":
+        with file.open("r+b") as opened:
+            opened.write(b"\0" * 100)
+    else:
+        copy = file.read_bytes()
+        file.unlink()
+        if how == "replaced":
+            file.write_bytes(copy)
+
+    store.settle()
+    assert str(file) in store.trouble
+    with pytest.raises(StoreUnavailable):
+        store.write("shop", store.view("shop"), a_world().view)
+    store.observe("shop", store.view("shop"), a_world().view)
+    assert store.names() == ["shop"]
+
+
+def test_of_a_damaged_file_every_app_is_served_as_it_was(store: Store, file: Path) -> None:
+    store.write("shop", store.view("shop"), a_world().view)
+    publisher = Publisher(store, "localhost", lease_s=60)
+    publisher.publish(store.every())
+    publisher.keep_served()
+    store.close()
+    with sqlite3.connect(file) as db:
+        found = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'revisions'")
+        ((page,), (size,)) = found.fetchone(), db.execute("PRAGMA page_size").fetchone()
+    db.close()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * size)
+        opened.write(b"\xff" * size)
+
+    damaged = Store(file)
+    publisher = Publisher(damaged, "localhost", lease_s=60)
+    publisher.put({name: found.why for name, found in damaged.unreadable.items()})
+    assert "restore a backup" in damaged.trouble
+    (app,) = orjson.loads(publisher.snapshot())["apps"]
+    assert [r["name"] for r in app["revisions"]] == ["shop--v1", "shop--v2"]
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        damaged.write("blog", damaged.view("blog"), a_world().view)
+    damaged.close()

@@ -44,3 +44,44 @@ def test_shares_are_of_the_last_minute() -> None:
         ("shop", "shop--v1"): pytest.approx(0.25, abs=0.01),
         ("shop", "shop--v2"): pytest.approx(0.75, abs=0.01),
     }
+
+
+def test_what_dead_workers_counted_of_gone_revisions_goes_after_a_while() -> None:
+    totals, stats = Totals(), WorkerStats()
+    for app, revision in (("shop", "shop--v1"), ("shop", "shop--v2"), ("blog", "blog--v1")):
+        stats.of(app, revision).codes[200] += 1
+    for app in ("shop", "blog", "_unknown"):
+        stats.errors[app, "HostNotFound"] += 1
+    totals.add(stats.report(), is_alive=False)
+    table = {"shop": {"", "shop--v2"}, "_unknown": {""}}
+
+    def forget(now: float) -> None:
+        totals.forget(lambda app, name: name in table.get(app, ()), now, lifetime_s=60)
+
+    forget(0.0)
+    forget(60.0)
+    assert len(totals.revisions) == 3  # a counter that falls at once looks like a restart
+    forget(61.0)
+    assert set(totals.revisions) == {("shop", "shop--v2")}
+    assert set(totals.errors) == {("shop", "HostNotFound"), ("_unknown", "HostNotFound")}
+
+
+def test_a_revision_that_comes_back_in_time_keeps_its_counts() -> None:
+    totals = Totals()
+    totals.add(report(v1=3), is_alive=False)
+    for now, is_there in ((0.0, False), (50.0, True), (70.0, False), (120.0, False)):
+        totals.forget(lambda *_: is_there, now, lifetime_s=60)  # noqa: B023 - called at once
+    assert totals.revisions["shop", "shop--v1"].codes == {"200": 3}
+
+
+def test_a_worker_forgets_the_errors_of_apps_that_are_gone() -> None:
+    stats = WorkerStats()
+    for app in ("shop", "blog", "_unknown"):
+        stats.of(app, "").codes[503] += 1
+        stats.errors[app, "AppStopped"] += 1
+    for now in (0.0, 60.0, 61.0):
+        stats.second_passed(now, 60.0, {"shop"})
+        assert ("blog", "AppStopped") in stats.errors or now == 61.0
+
+    assert {app for app, _ in stats.errors} == {"shop", "_unknown"}
+    assert {app for app, _ in stats.revisions} == {"shop", "_unknown"}

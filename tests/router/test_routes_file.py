@@ -98,3 +98,17 @@ def test_the_wire_ignores_what_a_newer_control_plane_adds() -> None:
 
     assert isinstance(check(wire), Snapshot)
     assert isinstance(check(wire, is_file=True), list)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 990 + "]" * 990,
+        "x = " + "{a=" * 990 + "1" + "}" * 990,
+        "[" + ".".join(["a"] * 2000) + "]",
+        "[[app]]\nname = " + "[" * 300 + "]" * 300,
+    ],
+)
+def test_a_deep_file_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(BadRoutes):
+        parse(text)

@@ -92,13 +92,15 @@ async def test_an_edge_without_a_table_is_not_a_missing_host() -> None:
 async def test_unchanged_apps_keep_their_routes_and_replicas_keep_what_was_learned() -> None:
     other = an_app(a_revision("v1", 100, app="other"), name="other")
     edge = an_edge(SHOP, other)
-    before = edge.table
-    replica = next(iter(before.apps["shop"].replicas))
+    begun = edge.table.lookup(b"shop---staging.localhost")
+    assert isinstance(begun, Route)
+    staging = begun.fixed
+    replica = next(iter(edge.table.apps["shop"].replicas))
     replica.in_flight = 7
 
     take(edge, an_app(a_revision("v1", 100)), other)
 
-    assert before.lookup(b"shop---staging.localhost") is not errors.LABEL_NOT_FOUND
+    assert begun.fixed is staging  # a request ends by the route it began with
     assert edge.table.lookup(b"shop---staging.localhost") is errors.LABEL_NOT_FOUND
     assert {r.in_flight for r in edge.table.apps["shop"].replicas} <= {0, 7}
 

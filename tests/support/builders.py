@@ -45,7 +45,7 @@ def an_edge(*apps: App, domain: str = "localhost", **settings: Any) -> Edge:
 def take(edge: Edge, *apps: App, domain: str = "localhost") -> None:
     """Replace an edge's table."""
     compiler = Compiler(edge.registry, edge.stats)
-    old = edge.table
+    old, known = edge.table, dict(edge.table.apps)
     new = [compiler.app(app, domain) for app in apps]
     names = {app.name for app in apps}
     edge.table = compiler.table(
@@ -54,9 +54,9 @@ def take(edge: Edge, *apps: App, domain: str = "localhost") -> None:
         version=old.version + 1,
         epoch="test",
         changed=new,
-        dropped=[name for name in old.apps if name not in names],
+        dropped=[name for name in known if name not in names],
     )
-    for name, gone in old.apps.items():
+    for name, gone in known.items():
         compiler.retire(gone, next((r for r in new if r.spec.name == name), None))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ BODY = {
     "configuration": {"activeRevisionsMode": "multiple", "ingress": {"targetPort": 80}},
     "template": {"revisionSuffix": "v1", "containers": [{"image": "endpoint:127.0.0.1:1"}]},
 }
+
+ARM = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps"
+ENVELOPE = {"location": "local", "properties": BODY}
 
 
 @pytest.fixture
@@ -39,6 +43,19 @@ def raw(
     answer = response.read()
     connection.close()
     return response.status, dict(response.headers), json.loads(answer) if answer else None
+
+
+def raw_status(control: Turnout, method: str, path: str, body: bytes, header: bytes) -> int:
+    """The status of a request that http.client would not send."""
+    host, _, port = control.facts["admin"].rpartition(":")
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n".encode()
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    if not header.startswith(b"Authorization"):
+        head += f"Authorization: {control.authorization['Authorization']}\r\n".encode()
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head + header + b"\r\n\r\n" + body)
+        with connection.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
 
 
 def test_an_app_is_made_read_patched_and_deleted(control: Turnout) -> None:
@@ -68,6 +85,50 @@ def test_a_write_against_an_older_version_is_refused(control: Turnout) -> None:
     assert (status, answer["error"]["code"]) == (412, "PreconditionFailed")
 
 
+def test_lists_come_in_pages(control: Turnout) -> None:
+    def pages(path: str) -> list[list[Any]]:
+        found = []
+        while path:
+            page = control.must("GET", path)
+            found.append(page["value"])
+            path = (page.get("nextLink") or "").removeprefix(control.server)
+        return found
+
+    def named(path: str, key: str = "name") -> list[list[Any]]:
+        return [[item[key] for item in page] for page in pages(path)]
+
+    changes = [{"app": f"app{n}", "method": "PUT", "body": BODY} for n in range(5)]
+    control.must("POST", "/v1/transactions", {"changes": changes})
+    assert named("/v1/apps?limit=2") == [["app0", "app1"], ["app2", "app3"], ["app4"]]
+    assert named("/v1/apps") == [[f"app{n}" for n in range(5)]]
+    for suffix in ("v2", "v3"):
+        body = {"template": {**BODY["template"], "revisionSuffix": suffix}}
+        control.must("PATCH", "/v1/apps/app0", body)
+    revisions = named("/v1/apps/app0/revisions?limit=2")
+    assert revisions == [["app0--v3", "app0--v2"], ["app0--v1"]]
+    assert named("/v1/journal?app=app0&limit=2", "app") == [["app0"] * 2, ["app0"]]
+    assert control.call("GET", "/v1/apps?limit=0")[0] == 400
+
+    base = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps"
+    arm = [["app0", "app1"], ["app2", "app3"], ["app4"]]
+    assert named(f"{base}?api-version=2025-07-01&%24top=2") == arm
+    assert named(f"{base}/app0/revisions?$top=2") == revisions
+
+
+def test_conditions_of_a_request_are_those_of_http(control: Turnout) -> None:
+    body, path = json.dumps(BODY).encode(), "/v1/apps/shop"
+    assert raw(control, "PUT", path, body, If_Match="*")[0] == 412
+    assert raw(control, "PATCH", path, b"{}", If_Match="*")[0] == 404
+    status, headers, _ = raw(control, "PUT", path, body, If_None_Match="*")
+    assert status == 201
+    status, _, answer = raw(control, "PUT", path, body, If_None_Match="*")
+    assert (status, answer["error"]["code"]) == (412, "PreconditionFailed")
+    assert raw(control, "PUT", path, body, If_Match=f'"77", {headers["ETag"]}')[0] == 200
+    status, known, answer = raw(control, "GET", path, If_None_Match=headers["ETag"])
+    assert (status, known["ETag"], answer) == (304, headers["ETag"], None)
+    assert raw(control, "GET", path, If_None_Match='"77"')[0] == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
@@ -89,6 +150,33 @@ def test_what_cannot_be_done_is_said_in_one_shape(
 
     assert (got, answer["error"]["code"]) == (status, code)
     assert answer["error"]["message"]
+
+
+def test_no_header_fails_the_control_plane(control: Turnout) -> None:
+    names = (
+        "User-Agent", "X-Turnout-User", "X-Turnout-Note", "If-Match", "If-None-Match", "Accept",
+        "Authorization", "X-Forwarded-Proto", "X-Forwarded-For", "x-ms-client-request-id",
+    )  # fmt: skip
+    for path, body in (("/v1/apps/shop", BODY), (f"{ARM}/blog", ENVELOPE)):
+        for name in names:
+            header = name.encode() + b": caf\xe9 \xff"
+            put = raw_status(control, "PUT", path, json.dumps(body).encode(), header)
+            get = raw_status(control, "GET", path, b"", header)
+            assert (put < 500, get < 500) == (True, True), (path, name)
+    assert raw(control, "GET", "/v1/journal")[0] == 200
+
+
+def test_deep_json_is_refused_everywhere(control: Turnout) -> None:
+    body = b'{"template":' * 990 + b"1" + b"}" * 990
+    for method, path in (
+        ("PUT", "/v1/apps/shop"),
+        ("POST", "/v1/transactions"),
+        ("POST", "/v1/sync"),
+        ("PUT", f"{ARM}/shop"),
+    ):
+        status, _, answer = raw(control, method, path, body)
+        assert (status, answer["error"]["code"]) == (400, "InvalidRequestContent")
+        assert "nested" in answer["error"]["message"]
 
 
 def test_custom_domains_belong_to_one_app_and_not_to_us(control: Turnout) -> None:
@@ -192,19 +280,19 @@ def test_several_apps_change_together_or_not_at_all(control: Turnout) -> None:
     assert control.call("POST", "/v1/transactions", both)[0] == 412
     assert control.must("GET", "/v1/apps") == before
 
-    version = control.must("GET", "/table")["version"]
+    def hosts() -> tuple[int, dict[str, list[str]]]:
+        table = control.must("GET", "/table")
+        return table["version"], {a["name"]: a["hosts"] for a in table["apps"] if a["hosts"]}
+
     moved = {"configuration": {"ingress": {"customDomains": [{"name": "a.example"}]}}}
     control.must("PATCH", "/v1/apps/shop", moved)
+    until(lambda: hosts()[1] == {"shop": ["a.example"]})
+    version, _ = hosts()
     taken = {"configuration": {"ingress": {"customDomains": []}}}
     swap = [change(method="PATCH", body=taken), change(app="blog", method="PATCH", body=moved)]
     control.must("POST", "/v1/transactions", {"changes": swap})
-    hosts = until(
-        lambda: (
-            (table := control.must("GET", "/table"))["version"] > version
-            and {app["name"]: app["hosts"] for app in table["apps"] if app["hosts"]}
-        )
-    )
-    assert hosts == {"blog": ["a.example"]}
+    until(lambda: hosts()[0] > version)
+    assert hosts()[1] == {"blog": ["a.example"]}
     gone = control.must(
         "POST", "/v1/transactions", {"changes": [{"app": "shop", "method": "DELETE"}]}
     )

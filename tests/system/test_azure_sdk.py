@@ -118,6 +118,17 @@ def an_app(
     )
 
 
+def test_the_sdk_walks_the_pages_of_a_list(client: ContainerAppsAPIClient, up: Turnout) -> None:
+    body = {"template": {"containers": [{"image": "endpoint:127.0.0.1:1"}]}}
+    changes = [{"app": f"app{n}", "method": "PUT", "body": body} for n in range(7)]
+    up.must("POST", "/v1/transactions", {"changes": changes})
+    for n in (3, 7, 9):
+        found = client.container_apps.list_by_subscription(params={"$top": str(n)})
+        assert [app.name for app in found] == [f"app{n}" for n in range(7)]
+    pages = client.container_apps.list_by_resource_group("rg", params={"$top": "3"}).by_page()
+    assert [len(list(page)) for page in pages] == [3, 3, 1]
+
+
 def test_the_life_of_an_app(client: ContainerAppsAPIClient, up: Turnout) -> None:
     apps, revisions = client.container_apps, client.container_apps_revisions
 

@@ -196,11 +196,13 @@ async def test_output_is_bounded_while_it_is_written_and_reading_it_moves_nothin
         inode = live.stat().st_ino
         for n in range(1000):
             file.write(b"line %05d %s\n" % (n, b"x" * 500))
+        file.flush()
         assert outputs.tail("r", 1)[0].startswith("line 00999 ")
         assert live.stat().st_size > 500_000  # reading it is no reason to touch it
 
         outputs.rotate("r")
         file.write(b"after\n")
+        file.flush()
 
         assert live.stat().st_ino == inode  # whoever writes to it goes on
         assert live.read_bytes() == b"after\n"

@@ -103,6 +103,38 @@ async def test_an_upgrade_under_load_loses_nothing(
             assert server.stop() == 0
 
 
+def many_routes(address: str) -> str:
+    """A frame of more than a socket holds: half of it stays here until the worker reads on."""
+    many = routes(address).replace(f'"{address}"', ", ".join(60 * [f'"{address}"']))
+    return routes(address) + "".join(many.replace("shop", f"app-{n}") for n in range(400))
+
+
+async def test_a_worker_that_was_not_reading_at_an_upgrade_hears_the_new_code(
+    state: Path, file: Path
+) -> None:
+    """Half a frame in its socket, the rest lost: it would not understand another word."""
+    async with Origin() as origin:
+        file.write_text(routes(origin.address))
+        starting = router(file, state, worker_silence_s=60)
+        with await asyncio.to_thread(starting.__enter__) as server:
+            for _ in range(40):  # of which each worker answers some
+                assert (await asyncio.to_thread(server.get, "shop.localhost"))[0] == 200
+            await asyncio.to_thread(until, lambda: requests(server) == 40)
+            stopped = children(server.process.pid)[0]
+            os.kill(stopped, signal.SIGSTOP)
+            server.stderr = b""
+            file.write_text(many_routes(origin.address))
+            await asyncio.to_thread(server.read_until, b"event=table_taken.*apps=401 ")
+            server.stderr = b""
+            server.process.send_signal(signal.SIGUSR2)
+            await asyncio.to_thread(server.read_until, b"event=upgrade_waits slot=0\n")
+            os.kill(stopped, signal.SIGCONT)
+            await asyncio.to_thread(server.read_until, b"^ready ")
+            await asyncio.to_thread(until, lambda: not is_alive(stopped))
+            await asyncio.to_thread(until, lambda: requests(server) == 40)
+            assert b"Traceback" not in server.stderr
+
+
 async def test_code_that_does_not_start_is_refused_and_the_old_serves_on(
     installed: Path, state: Path, file: Path
 ) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from control.api.azure import operations, shapes
-from control.api.azure.call import Call, operation_headers, resource
+from control.api.azure.call import Call, listed, operation_headers, resource
 from control.api.azure.operations import Operation
-from control.api.bodies import merge_patch
+from control.api.bodies import has_template, merge_patch
 from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire
+from control.api.wire import app_wire, name_of
 from control.errors import ControlError, NotFound
 from control.resources import AppView
 from control.schema import AppBody
@@ -21,11 +21,11 @@ async def list_apps(call: Call) -> web.Response:
     """All, or those of a resource group; those of the native API are in every one."""
     group = call.names.get("group", "").lower()
     found = [
-        resource(call, view)
+        view
         for view in call.service.apps()
         if not group or (view.app and view.app.resource_group in ("", group))
     ]
-    return reply({"value": found})
+    return listed(call, found, name_of, lambda view: resource(call, view))
 
 
 async def get_app(call: Call) -> web.Response:
@@ -35,7 +35,7 @@ async def get_app(call: Call) -> web.Response:
 async def put_app(call: Call) -> web.Response:
     """PUT replaces the app, its tags too."""
     envelope = await body_of(call.request)
-    body = decode(AppBody, shapes.writable(shapes.properties_of(envelope)))
+    body = _decoded(shapes.properties_of(envelope))
     view, is_new = call.service.put(call.app, _placed(call, body, envelope, {}))
     return _accepted(call, view, 201 if is_new else 200)
 
@@ -49,13 +49,18 @@ async def patch_app(call: Call) -> web.Response:
         assert view.app is not None
         shown = app_wire(view, call.service.domain)
         current = {"configuration": shown["configuration"], "template": shown["template"]}
-        if isinstance(patch.get("template"), dict):
+        if has_template(patch):
             # A suffix names the revision that is made; the one that GET shows is taken already.
             current["template"]["revisionSuffix"] = ""
-        body = decode(AppBody, shapes.writable(merge_patch(current, patch)))
+        body = _decoded(merge_patch(current, patch))
         return _placed(call, body, envelope, view.app.tags)
 
-    return _accepted(call, call.service.patch(call.app, patched), 202)
+    view = call.service.patch(call.app, patched, is_asked=has_template(patch))
+    return _accepted(call, view, 202)
+
+
+def _decoded(properties: dict[str, Any]) -> AppBody:
+    return decode(AppBody, shapes.internal_by_default(shapes.writable(properties)))
 
 
 def _placed(call: Call, body: AppBody, envelope: Any, tags: dict[str, str]) -> AppBody:
@@ -106,7 +111,7 @@ async def list_secrets(call: Call) -> web.Response:
 async def list_histories(call: Call) -> web.Response:
     app = call.service.app(call.app).app
     assert app is not None
-    return reply({"value": [_history(call, label) for label in sorted(app.label_history)]})
+    return listed(call, sorted(app.label_history), str, lambda label: _history(call, label))
 
 
 async def get_history(call: Call) -> web.Response:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -12,8 +12,12 @@ from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
+from control.api.paging import Window, cut, link
+from control.api.problems import reply
 from control.resources import AppView
 from control.service import Service
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +39,25 @@ class Call:
         return self.names["app"].lower()
 
 
-def origin_of(request: web.Request) -> str:
-    """Scheme and host as the client wrote them: it has to reach the URLs we make."""
-    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
-    return f"{scheme}://{request.host}"
-
-
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 def resource(call: Call, view: AppView) -> dict[str, Any]:
     """An app as the caller sees it."""
     return shapes.app_resource(view, call.service.domain, call.place)
+
+
+def listed(
+    call: Call, items: Iterable[T], key: Callable[[T], str], show: Callable[[T], dict[str, Any]]
+) -> web.Response:
+    """A page of a list; clients follow `nextLink` until there is none (arm-wire §1)."""
+    window = Window.of_arm(call.request.query)
+    page, after = cut(items, key, window)
+    body: dict[str, Any] = {"value": [show(item) for item in page]}
+    if after:
+        following = {"$top": str(window.limit), "$skipToken": Window(after=after).token}
+        body["nextLink"] = link(call.request, **following)
+    return reply(body)
 
 
 def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:

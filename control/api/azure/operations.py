@@ -15,6 +15,7 @@ from control.resources import AppView, Provisioning
 
 POLL_MS = "300"  # `Retry-After: 0` would mean 30 s to the SDK (contract §10)
 _FAILED = "ContainerAppOperationError"
+_SUPERSEDED = "it was deactivated before it was ready, or a newer one took its place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +44,34 @@ def parse(name: str) -> Operation:
 
 
 def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | None]:
-    """`InProgress`, `Succeeded` or `Failed`, and with a failure its error."""
+    """`InProgress`, `Succeeded`, `Failed` or `Canceled`, and for the last two the error."""
     if operation.kind == "delete":
         is_gone = view.app is not None or not view.replicas
         return ("Succeeded" if is_gone else "InProgress"), None
     if operation.kind == "done":
         return "Succeeded", None
     revision = view.revisions.get(operation.revision)
-    if view.app is None or revision is None:
-        return "Failed", _error(f"{operation.revision or operation.app} was deleted meanwhile")
+    if view.app is None:
+        return _canceled(operation, "the app was deleted meanwhile")
+    if revision is None:  # purged: it rested, and the history is full
+        return _canceled(operation, _SUPERSEDED)
     if revision.provisioning is Provisioning.FAILED:
         return "Failed", _error(
             f"Failed to provision revision for container app '{operation.app}'. "
             f"Error details: {revision.reason}: {revision.message}"
         )
-    if revision.is_active and revision.provisioning is Provisioning.PROVISIONING:
-        return "InProgress", None
-    return "Succeeded", None
+    if revision.provisioning is Provisioning.PROVISIONED:
+        return "Succeeded", None
+    if not revision.is_active:
+        return _canceled(operation, _SUPERSEDED)
+    if view.app.is_stopped:  # nothing is started, so waiting would not end
+        return _canceled(operation, "the app was stopped before the revision was ready")
+    return "InProgress", None
+
+
+def _canceled(operation: Operation, why: str) -> tuple[str, dict[str, Any]]:
+    name = operation.revision or operation.app
+    return "Canceled", {"code": "Canceled", "message": f"{name} was not provisioned: {why}"}
 
 
 def _error(message: str) -> dict[str, Any]:

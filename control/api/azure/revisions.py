@@ -5,15 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from control.api.azure import shapes
-from control.api.azure.call import Call
+from control.api.azure.call import Call, listed
 from control.api.problems import reply
+from control.api.wire import age_of
 
 
 async def list_revisions(call: Call) -> web.Response:
     view = call.service.app(call.app)
-    newest = sorted(view.revisions.values(), key=lambda r: r.number, reverse=True)
-    domain = call.service.domain
-    return reply({"value": [shapes.revision_resource(view, r, domain, call.place) for r in newest]})
+    newest, domain = sorted(view.revisions.values(), key=age_of), call.service.domain
+    return listed(
+        call, newest, age_of, lambda r: shapes.revision_resource(view, r, domain, call.place)
+    )
 
 
 async def get_revision(call: Call) -> web.Response:
@@ -37,6 +39,7 @@ async def restart(call: Call) -> web.Response:
 
 
 async def list_replicas(call: Call) -> web.Response:
+    """All of them: clients take it for one page (arm-wire §7), and 1000 are the most."""
     view, revision = call.service.revision(call.app, call.names["revision"])
     replicas = view.of(revision.name)
     return reply(

@@ -7,9 +7,10 @@ import re
 from aiohttp import web
 
 from control.api.azure import apps, around, logs, revisions, shapes
-from control.api.azure.call import Call, Handler, origin_of
+from control.api.azure.call import Call, Handler
 from control.api.azure.shapes import Place
 from control.api.keys import ENVIRONMENT
+from control.api.paging import origin_of
 from control.errors import NotFound
 
 

@@ -246,6 +246,16 @@ def writable(properties: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def internal_by_default(properties: dict[str, Any]) -> dict[str, Any]:
+    """With `external: false` where an ingress does not say: ACA's default (product.md §2)."""
+    configuration = properties.get("configuration")
+    ingress = configuration.get("ingress") if isinstance(configuration, dict) else None
+    if not isinstance(configuration, dict) or not isinstance(ingress, dict):
+        return properties
+    ingress = {"external": False, **ingress}
+    return {**properties, "configuration": {**configuration, "ingress": ingress}}
+
+
 def _filled(item: Any) -> Any:
     """az writes "" for what was not given: keyVaultUrl, identity. A value may well be empty."""
     if not isinstance(item, dict):

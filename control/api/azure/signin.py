@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control.api.azure.call import origin_of
 from control.api.keys import TOKENS
+from control.api.paging import origin_of
 from control.api.problems import reply
 
 CLOUD = "turnout"

@@ -1,0 +1,129 @@
+"""A copy of the whole state in one file, and the way back.
+
+`cp` of the file alone is not one: what was written last may still be in the log beside it. A
+restore needs no other step: a control plane begins a new epoch with each start, so that routers
+take its table whatever they had.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from control.store.sqlite import MIGRATIONS
+from router.config import BadSettings
+
+DATABASE = "control.db"
+_TABLES = {"meta", "apps", "revisions", "replicas"}
+_BESIDE = ("-wal", "-shm")  # of SQLite's, next to the file they belong to
+
+
+def backup(state: Path, file: Path) -> None:
+    """Copy the state to a file, while a control plane uses it or not. Raises BadSettings."""
+    source = state / DATABASE
+    if not source.is_file():
+        raise BadSettings(f"there is no state in {state}; give its --state")
+    if file.exists() and file.samefile(source):
+        raise BadSettings(f"{file} is the state itself; name another file")
+    beside = file.with_name(file.name + ".new")
+    _copy(source, beside)
+    beside.replace(file)
+    _sync(file.parent)
+
+
+def restore(state: Path, file: Path) -> Path | None:
+    """Replace the state by a copy; returns where the replaced one is. Raises BadSettings.
+
+    A crash at any moment leaves the old state or the new one.
+    """
+    if not file.is_file():
+        raise BadSettings(f"there is no file {file}")
+    state.mkdir(parents=True, exist_ok=True)
+    target = state / DATABASE
+    with _locked(state):
+        new = target.with_name(f"{DATABASE}.restoring")
+        _copy(file, new)
+        replaced = _set_aside(target)
+        new.replace(target)
+        _sync(state)
+    return replaced
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    with (state / f"{DATABASE}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadSettings(
+                f"a control plane runs on {state}; stop it before you restore"
+            ) from None
+        yield
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A complete, checked, durable copy that only its owner can read. Raises BadSettings."""
+    target.unlink(missing_ok=True)
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as old,
+            closing(sqlite3.connect(target, isolation_level=None)) as new,
+        ):
+            old.backup(new)
+            new.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
+            _check(new, source)
+        with target.open("rb") as copy:
+            os.fsync(copy.fileno())
+    except (sqlite3.Error, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise BadSettings(f"{source} cannot be copied to {target} ({error})") from None
+    except BadSettings:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _check(db: sqlite3.Connection, source: Path) -> None:
+    """Raises BadSettings unless it is a whole state that this turnout can read."""
+    (verdict,) = db.execute("PRAGMA integrity_check").fetchone()
+    if verdict != "ok":
+        raise BadSettings(f"{source} is damaged ({verdict}); use an older backup")
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if not tables >= _TABLES:
+        raise BadSettings(f"{source} is not a state of turnout")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise BadSettings(f"{source} was written by a newer turnout (schema {version})")
+
+
+def _set_aside(target: Path) -> Path | None:
+    """A second name for the present state, complete under it; None when there is none yet."""
+    if not target.exists():
+        return None
+    replaced = target.with_name(f"{DATABASE}.replaced-{time.time_ns()}")
+    try:
+        with closing(sqlite3.connect(target, isolation_level=None)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all into the file, none beside it
+            db.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error:  # it is damaged, so this is why somebody restores: keep it as it is
+        pass
+    replaced.hardlink_to(target)
+    for end in _BESIDE:  # a log that stayed would be read into the new file
+        beside = target.with_name(target.name + end)
+        if beside.exists():
+            beside.rename(replaced.with_name(replaced.name + end))
+    _sync(target.parent)
+    return replaced
+
+
+def _sync(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

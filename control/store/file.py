@@ -1,0 +1,37 @@
+"""The state's file as it was opened, and whether it is still the one a next start would find."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_MAGIC = b"SQLite format 3\0"
+
+
+class StateFile:
+    """Looks at the file without SQLite, which keeps much of it in memory.
+
+    The descriptor stays open as long as the database: closing any descriptor of a file gives up
+    the locks that SQLite has on it (POSIX advisory locks belong to the process).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY)
+
+    def wrong(self) -> str:
+        """Why nothing may be written to it any more; empty when nothing is wrong."""
+        try:
+            there = os.stat(self._path)
+        except OSError as error:
+            return f"{self._path} was taken away ({error.strerror})"
+        ours = os.fstat(self._fd)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            return f"{self._path} was replaced while it is in use; start the control plane again"
+        if os.pread(self._fd, len(_MAGIC), 0) not in (_MAGIC, b""):
+            return f"{self._path} is damaged; restore a backup (turnout restore)"
+        return ""
+
+    def close(self) -> None:
+        """After the database has been closed."""
+        os.close(self._fd)

@@ -1,0 +1,85 @@
+"""Reading the records of all apps at the start.
+
+A record that cannot be read costs its own app and no other: the app is left out, with the reason,
+and with what is known of its replicas. Of a damaged file, apps are served as they were last.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+from control.resources import AppView, Replica, app_from, replica_from, revision_from
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Unreadable:
+    """An app with a record that cannot be read: which and why, and the replicas that can."""
+
+    why: str
+    replicas: dict[str, Replica] = field(default_factory=dict)
+
+
+def read_views(
+    db: sqlite3.Connection,
+) -> tuple[dict[str, AppView], dict[str, Unreadable], str]:
+    """The views of all apps, the apps that have none, and how the file is damaged, if it is.
+
+    Raises sqlite3.Error when not even what was served last can be read.
+    """
+    wrong: dict[str, str] = {}
+    views: dict[str, AppView] = {}
+    try:
+        _read(db, views, wrong)
+        damage = ""
+    except sqlite3.DatabaseError as error:
+        # Replicas that are not known would be started twice, so nothing is touched.
+        damage = f"it is damaged ({error}); restore a backup (turnout restore)"
+        served = [name for (name,) in db.execute("SELECT name FROM served")]
+        wrong |= dict.fromkeys((*views, *served), damage)
+    unreadable: dict[str, Unreadable] = {}
+    for owner, why in wrong.items():
+        view = views.pop(owner, None)
+        unreadable[owner] = Unreadable(why, view.replicas if view is not None else {})
+    return views, unreadable, damage
+
+
+def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:
+    for name, doc in db.execute("SELECT name, doc FROM apps"):
+        views[name] = AppView(_decoded(app_from, doc, name, f"app {name}", name, wrong))
+    for name, owner, doc in db.execute("SELECT name, app, doc FROM revisions"):
+        revision = _decoded(revision_from, doc, name, f"revision {name}", owner, wrong)
+        if owner not in views:
+            wrong.setdefault(owner, f"revision {name} has no app")
+        elif revision is not None:
+            views[owner].revisions[name] = revision
+    for name, owner, doc in db.execute("SELECT name, app, doc FROM replicas"):
+        replica = _decoded(replica_from, doc, name, f"replica {name}", owner, wrong)
+        if replica is not None:
+            views.setdefault(owner, AppView(None)).replicas[name] = replica
+
+
+def _decoded(
+    make: Callable[[dict[str, Any]], R],
+    doc: bytes,
+    name: str,
+    what: str,
+    app: str,
+    wrong: dict[str, str],
+) -> R | None:
+    """A record as its resource; None, and said in `wrong`, when it is not one."""
+    try:
+        found = make(orjson.loads(doc))
+        if getattr(found, "name", None) != name:
+            raise ValueError("it is the record of another name")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        wrong.setdefault(app, f"the record of {what} cannot be read ({reason})")
+        return None
+    return found

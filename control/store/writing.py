@@ -1,0 +1,88 @@
+"""Views as rows: only what differs is written."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from control.journal import Record
+from control.resources import App, AppView, to_doc
+
+Rows = tuple[tuple[str, tuple[Any, ...]], ...]  # statements with their values
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A view to replace, what with, and the record of it: neither is there without the other."""
+
+    name: str
+    old: AppView
+    new: AppView
+    record: Record | None = None
+    rows: Rows | None = None  # what is written, if it was made beforehand
+
+    @property
+    def is_void(self) -> bool:
+        """Whether both views are the same."""
+        old, new = self.old, self.new
+        same = old.app == new.app and old.revisions == new.revisions
+        return same and old.replicas == new.replicas
+
+
+def write_view(db: sqlite3.Connection, old: AppView, write: Write) -> None:
+    """Write what differs from `old`, which is what is on disk."""
+    is_made = write.rows is not None and old is write.old
+    for statement, values in (write.rows or ()) if is_made else rows_of(old, write):
+        db.execute(statement, values)
+
+
+def write_record(db: sqlite3.Connection, record: Record) -> None:
+    """Write a record of the journal."""
+    db.execute(*_record(record))
+
+
+def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
+    """Write a value under a key."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def rows_of(old: AppView, write: Write) -> Rows:
+    """What makes the rows of `old` those of a write; most of the work of writing it."""
+    name, new = write.name, write.new
+    rows = [
+        *_app(name, old.app, new.app),
+        *_many("revisions", name, old.revisions, new.revisions),
+        *_many("replicas", name, old.replicas, new.replicas),
+    ]
+    if write.record is not None:
+        rows.append(_record(write.record))
+    return tuple(rows)
+
+
+def _record(record: Record) -> tuple[str, tuple[Any, ...]]:
+    doc = orjson.dumps({"changes": record.changes, "state": record.state, "is_own": record.is_own})
+    values = (record.at, record.app, record.who, record.note, doc)
+    return "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
+
+
+def _app(name: str, old: App | None, new: App | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    if new is None and old is not None:
+        yield "DELETE FROM apps WHERE name = ?", (name,)
+    elif new is not None and new != old:
+        yield "INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new)))
+
+
+def _many(
+    table: str, app: str, old: dict[str, Any], new: dict[str, Any]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name in old:
+        if name not in new:
+            yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names
+    for name, resource in new.items():
+        if old.get(name) is not resource:
+            values = (name, app, orjson.dumps(to_doc(resource)))
+            yield f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", values  # noqa: S608

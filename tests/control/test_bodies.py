@@ -1,0 +1,79 @@
+"""Bodies and headers that nobody sends in good faith: refused with a sentence, at a small cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from control.api.problems import MAX_DETAILS, as_text, decode, decoded
+from control.depth import MAX_DEPTH, is_deep
+from control.errors import Invalid
+from control.schema import AppBody
+
+
+def nested(depth: int, opening: str, closing: str) -> bytes:
+    return (opening * depth + "1" + closing * depth).encode()
+
+
+SHAPES = [("[", "]"), ('{"a":', "}"), ('[{"template":', "}]")]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 500, 990, 1023, 5000, 100_000])
+def test_deep_json_is_refused(shape: tuple[str, str], depth: int) -> None:
+    with pytest.raises(Invalid, match="nested") as caught:
+        decoded(nested(depth, *shape))
+    assert caught.value.details[0].code == "InvalidRequestContent"
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2])
+def test_what_people_write_is_not_deep(shape: tuple[str, str]) -> None:
+    assert decoded(nested(MAX_DEPTH, *shape))
+
+
+def test_deep_places_are_found_wherever_they_are() -> None:
+    deep = nested(MAX_DEPTH, "[", "]").decode()
+    with pytest.raises(Invalid, match="nested"):
+        decoded(f'{{"a": 1, "b": [{{}}, [[1], {deep}]], "c": {{}}}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"nothing", b"[1,]", b'"\\ud800"', b'"\xff"', b"NaN", b"\xef\xbb\xbf{}"]
+)
+def test_what_is_not_json_is_refused(raw: bytes) -> None:
+    with pytest.raises(Invalid, match="is not valid JSON"):
+        decoded(raw)
+
+
+def test_of_many_mistakes_some_are_told() -> None:
+    wrong: dict[str, Any] = {f"key{n}": n for n in range(20_000)}
+    with pytest.raises(Invalid) as caught:
+        decode(AppBody, wrong)
+    assert len(caught.value.details) == MAX_DETAILS
+    assert len(caught.value.message) < 20_000
+    assert "and 19902 more" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"caf\xe9", "caf\ufffd"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"a\x07b\x1b[31m", "a\ufffdb\ufffd[31m"),
+        ("ü".encode(), "ü"),
+        (b'"3"', '"3"'),
+    ],
+)
+def test_headers_in_any_encoding_are_recorded_as_text(raw: bytes, text: str) -> None:
+    assert as_text(raw.decode("utf-8", "surrogateescape")) == text
+
+
+def test_values_that_hold_themselves_or_multiply_are_deep() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    bomb: list[Any] = ["x"] * 10
+    for _ in range(20):
+        bomb = [bomb] * 10
+    assert is_deep(cycle)
+    assert is_deep(bomb)

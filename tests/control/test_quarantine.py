@@ -1,0 +1,121 @@
+"""An app that something is wrong with is served as it was; every other app goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from control.errors import Conflict
+from control.publisher import Publisher
+from control.quarantine import Quarantine
+from control.resources import AppView
+from control.runtime.endpoint import EndpointRuntime
+from control.service import Service
+from control.store import Store
+from control.targets import Targets
+from tests.control.support import World
+
+STORES: list[Store] = []
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    """The file of a store with two apps that are served; closed by then."""
+    store = an_open_store(tmp_path / "control.db")
+    publisher = Publisher(store, "localhost", lease_s=60)
+    for name in ("shop", "blog"):
+        world = a_world(name)
+        store.write(name, store.view(name), world.view)
+    publisher.publish(store.every())
+    publisher.keep_served()
+    store.close()
+    yield tmp_path / "control.db"
+    for opened in STORES:
+        opened.close()
+    STORES.clear()
+
+
+def an_open_store(file: Path) -> Store:
+    store = Store(file)
+    STORES.append(store)
+    return store
+
+
+def a_world(name: str) -> World:
+    world = World(name)
+    world.deploy(suffix="v1")
+    world.settle()
+    return world
+
+
+def poison(file: Path, table: str, name: str, doc: bytes) -> None:
+    with sqlite3.connect(file) as db:
+        done = db.execute(f"UPDATE {table} SET doc = ? WHERE name LIKE ?", (doc, f"{name}%"))
+        assert done.rowcount == 1
+    db.close()
+
+
+def table(publisher: Publisher) -> dict[str, Any]:
+    return {a["name"]: a["revisions"] for a in orjson.loads(publisher.snapshot())["apps"]}
+
+
+BAD = [
+    ("apps", "shop", b"\xff\x00 no JSON"),
+    ("apps", "shop", b'{"name": "shop"}'),
+    ("apps", "shop", b"[]"),
+    ("revisions", "shop--v1", b'{"name": "shop--v1", "provisioning": "unheard of"}'),
+    ("replicas", "shop--v1", b'{"name": "shop--v1-other"}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "doc"), BAD)
+def test_an_app_with_a_record_that_cannot_be_read_is_served_as_it_was(
+    file: Path, kind: str, name: str, doc: bytes
+) -> None:
+    poison(file, kind, name, doc)
+
+    store = an_open_store(file)
+    publisher = Publisher(store, "localhost", lease_s=60)
+    unreadable = {name: found.why for name, found in store.unreadable.items()}
+    views = {n: publisher.compile(n, view) for n, view in store.every()}
+    publisher.put(views | unreadable)
+
+    assert set(table(publisher)) == {"shop", "blog"}
+    assert len(table(publisher)["shop"][0]["endpoints"]) == 1
+    assert "cannot be read" in Quarantine(store, publisher).all()["shop"]
+    assert store.view("blog").app is not None
+
+
+def test_a_record_that_can_be_read_and_not_used_is_no_other_apps_affair(file: Path) -> None:
+    with sqlite3.connect(file) as db:
+        (doc,) = db.execute("SELECT doc FROM apps WHERE name = 'shop'").fetchone()
+    db.close()
+    poison(file, "apps", "shop", orjson.dumps(orjson.loads(doc) | {"restoring": 5}))
+
+    store = an_open_store(file)
+    assert "cannot be used" in store.unreadable["shop"].why
+    assert store.names() == ["blog"]
+
+
+def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> None:
+    poison(file, "apps", "shop", b"{}")
+    store = an_open_store(file)
+    service = Service(store, {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}, "localhost")
+
+    for use in (service.app, lambda app: service.set_stopped(app, is_stopped=True)):
+        with pytest.raises(Conflict, match="quarantined") as raised:
+            use("shop")
+        assert raised.value.code == "AppQuarantined"
+    service.set_stopped("blog", is_stopped=True)
+
+    service.delete("shop")
+    assert store.unreadable == {}
+    assert len(store.view("shop").replicas) == 1  # it drains as that of any deleted app
+    store.write("shop", store.view("shop"), AppView(None))
+    store.close()
+    assert an_open_store(file).unreadable == {}

@@ -1,0 +1,75 @@
+"""A transaction of many apps leaves turns to others, and loses nothing of what they do in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from control.errors import Invalid
+from control.resources import AppView
+from control.runtime.endpoint import EndpointRuntime
+from control.schema import AppBody, CustomDomain, Ingress
+from control.service import Change, Service
+from control.store import Store
+from control.targets import Targets
+from tests.support.builders import a_body
+
+MANY = 100
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    store = Store(tmp_path / "control.db")
+    made = Service(store, {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}, "localhost")
+    body = a_body("v1", image="endpoint:127.0.0.1:9")
+    made.transact([Change(f"app{n}", lambda _: body) for n in range(MANY)])
+    yield made
+    store.close()
+
+
+def with_domain(number: int, host: str = "") -> Change:
+    """A patch that gives an app a domain and keeps everything else."""
+    domain = CustomDomain(name=host or f"a{number}.example.com")
+
+    def body(view: AppView) -> AppBody:
+        assert view.app is not None
+        ingress = Ingress(custom_domains=(domain,))
+        configuration = view.app.configuration.model_copy(update={"ingress": ingress})
+        return AppBody(configuration=configuration, template=view.app.template)
+
+    return Change(f"app{number}", body, is_existing=True)
+
+
+async def test_others_have_their_turns_and_their_changes_are_kept(service: Service) -> None:
+    changes = [with_domain(n) for n in range(MANY)]
+    transaction = asyncio.create_task(service.transact_in_turns(changes))
+    turns = 0
+    while not transaction.done():
+        await asyncio.sleep(0)
+        turns += 1
+        if turns == 3 and not transaction.done():
+            service.set_secrets("app0", {"key": "value"})
+    views = await transaction
+
+    assert turns > 5
+    app = service.app("app0").app
+    assert app is not None
+    assert app.configuration.secret_values == {"key": "value"}
+    for number, view in enumerate(views):
+        assert view.app is not None
+        assert view.app.configuration.ingress is not None
+        (domain,) = view.app.configuration.ingress.custom_domains
+        assert domain.name == f"a{number}.example.com"
+
+
+async def test_all_or_none_of_it_is_done(service: Service) -> None:
+    changes = [with_domain(n, "same.example.com" if n > MANY - 3 else "") for n in range(MANY)]
+    with pytest.raises(Invalid, match=r"same\.example\.com"):
+        await service.transact_in_turns(changes)
+
+    for view in service.apps():
+        assert view.app is not None
+        assert view.app.version == 1

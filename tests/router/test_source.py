@@ -1,0 +1,131 @@
+"""A router's conversation with a control plane, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from router.snapshot import Snapshot
+from router.source import ControlSource
+from tests.router.test_received import a_table, an_app
+
+WAIT_S = 10.0
+
+
+class Router:
+    """What the source asks of a router that takes every table at once."""
+
+    def __init__(self) -> None:
+        self.table = Snapshot()
+
+    def applied(self) -> tuple[str, int]:
+        return self.table.epoch, self.table.version
+
+    def departed(self) -> dict[str, int]:
+        return {}
+
+
+class Control:
+    """A control plane that says what a test wants, and keeps what it was told."""
+
+    def __init__(self, answer: Callable[[dict[str, Any]], bytes | None]) -> None:
+        self.reports: list[dict[str, Any]] = []
+        self.told = asyncio.Event()
+        self._answer = answer
+
+    async def sync(self, request: web.Request) -> web.Response:
+        report = orjson.loads(await request.read())
+        self.reports.append(report)
+        self.told.set()
+        body = self._answer(report)
+        if body is None:
+            await asyncio.sleep(report["wait_s"])
+            return web.Response(status=204)
+        return web.Response(body=body)
+
+    async def until(self, what: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first report of that kind."""
+        async with asyncio.timeout(WAIT_S):
+            while not (found := [r for r in self.reports if what(r)]):
+                self.told.clear()
+                await self.told.wait()
+        return found[0]
+
+
+@asynccontextmanager
+async def following(control: Control, folder: Path) -> AsyncIterator[tuple[Router, list[str]]]:
+    """A router that follows a control plane: its table, and what it refused."""
+    app = web.Application()
+    app.router.add_post("/v1/sync", control.sync)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.UnixSite(runner, str(folder / "control.sock")).start()
+    router, refusals = Router(), []
+    source = ControlSource(f"unix:{folder}/control.sock", folder / "router")
+
+    async def follow() -> None:
+        async for what in source.follow(router):
+            if isinstance(what, Snapshot):
+                router.table = what
+            else:
+                refusals.append(what)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield router, refusals
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await runner.cleanup()
+
+
+def answers(table: dict[str, Any]) -> Callable[[dict[str, Any]], bytes | None]:
+    """The table, to every router that does not have its version."""
+    body = orjson.dumps(table)
+    return lambda report: None if report["known"].get("version") == table["version"] else body
+
+
+async def test_a_table_with_a_bad_app_is_taken_acknowledged_and_the_app_reported(
+    tmp_path: Path,
+) -> None:
+    control = Control(answers(a_table(an_app("shop", hosts=["blog"]), an_app("blog"), version=7)))
+    async with following(control, tmp_path) as (router, refusals):
+        report = await control.until(lambda r: r["applied"] == 7)
+
+    assert [app.name for app in router.table.apps] == ["blog"]
+    assert refusals == []
+    assert "is the name of app blog" in report["refused"]["shop"]
+
+
+async def test_a_table_that_is_refused_whole_is_asked_for_with_growing_pauses(
+    tmp_path: Path,
+) -> None:
+    control = Control(lambda _: b"this is not a table")
+    async with following(control, tmp_path) as (router, refusals):
+        async with asyncio.timeout(WAIT_S):
+            while len(refusals) < 4:
+                await asyncio.sleep(0.01)
+        polls = len(control.reports)
+
+    assert polls <= 5
+    assert router.table.version == 0
+
+
+async def test_a_router_begins_with_the_last_good_table(tmp_path: Path) -> None:
+    control = Control(answers(a_table(an_app("shop"), version=3)))
+    async with following(control, tmp_path):
+        await control.until(lambda r: r["applied"] == 3)
+    (tmp_path / "control.sock").unlink(missing_ok=True)
+
+    silent = Control(lambda _: None)
+    async with following(silent, tmp_path) as (router, _):
+        report = await silent.until(lambda r: r["applied"] == 3)
+
+    assert [app.name for app in router.table.apps] == ["shop"]
+    assert report["known"] == {"epoch": "e", "version": 3, "hash": a_table(an_app("shop"))["hash"]}
