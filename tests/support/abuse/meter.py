@@ -27,23 +27,24 @@ def cpu_s(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def waited_s(pids: list[int]) -> float:
-    """How long processes were ready to run and did not: other processes had the cores."""
-    total = 0
-    for pid in pids:
-        try:
-            total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
-        except (OSError, IndexError):
-            continue  # it has ended
-    return total / 1e9
+def waited_s(pid: int) -> float:
+    """How long a process was ready to run and did not: other processes had the cores."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:  # it has ended
+        return 0.0
 
 
 def sockets(pid: int) -> set[int]:
     """The inodes of a process's sockets."""
-    found = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    found: set[int] = set()
+    try:
+        entries = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # it has ended
+        return found
+    for entry in entries:
         try:
-            target = os.readlink(entry)
+            target = os.readlink(f"/proc/{pid}/fd/{entry}")
         except OSError:
             continue
         if target.startswith("socket:["):
@@ -66,6 +67,17 @@ def client_ports(pid: int, port: int) -> set[int]:
         if int(columns[_TCP_INODE]) in ours and _port(columns[_TCP_LOCAL]) == port:
             found.add(_port(columns[_TCP_REMOTE]))
     return found
+
+
+def accepted_by(workers: list[int], port: int, client_port: int) -> int:
+    """Which of the workers has accepted a client's connection; 0 when none has."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        columns = line.split()
+        ends = (_port(columns[_TCP_LOCAL]), _port(columns[_TCP_REMOTE]))
+        if ends == (port, client_port):
+            inode = int(columns[_TCP_INODE])
+            return next((pid for pid in workers if inode in sockets(pid)), 0)
+    return 0
 
 
 def _port(address: str) -> int:
