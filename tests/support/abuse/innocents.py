@@ -75,14 +75,16 @@ class Innocent:
             tally.waits_ms.append((round(began, 3), round(max(0.0, wait) * 1000, 1)))
             if closes or is_last:
                 self.close()
-            elif self._worker is None and self._proxy:
+            elif self._worker is None and len(workers := self._workers()) > 1:
                 local_port = writer.get_extra_info("sockname")[1]
-                self._worker = accepted_by(children(self._proxy), self._port, local_port)
+                self._worker = accepted_by(workers, self._port, local_port)
+
+    def _workers(self) -> list[int]:
+        return children(self._proxy) if self._proxy else []
 
     def _kept(self) -> dict[int, float]:
         """How long each process that takes part was kept from a core so far."""
-        taking_part = (*self._beside, *(children(self._proxy) if self._proxy else ()))
-        return {pid: waited_s(pid) for pid in taking_part}
+        return {pid: waited_s(pid) for pid in (*self._beside, *self._workers())}
 
     def _kept_since(self, before: dict[int, float]) -> float:
         """The same since then; of the workers only the one that had the request counts."""
