@@ -9,7 +9,7 @@ import signal
 
 from benchmarks.scenarios.abuse.site import BAD, Bounds, Site, scenario
 from tests.support.abuse import clients, replicas
-from tests.support.abuse.innocents import Loss
+from tests.support.abuse.tally import Loss
 from tests.support.abuse.wire import Raw
 
 _SECONDS = 4.0

@@ -16,8 +16,9 @@ from typing import Any
 
 from tests.support.abuse import clients, meter
 from tests.support.abuse.echo import echo
-from tests.support.abuse.innocents import Innocents, Tally, Traffic
+from tests.support.abuse.innocents import Innocents, Traffic
 from tests.support.abuse.proxies import Nginx, Proxy, Router
+from tests.support.abuse.tally import Tally
 from tests.support.origin import Origin, Script
 
 PROXIES: dict[str, type[Proxy]] = {"turnout": Router, "nginx": Nginx}
@@ -162,12 +163,13 @@ async def play(scenario: Scenario, name: str) -> Row:
 
 @asynccontextmanager
 async def _site(scenario: Scenario, name: str) -> AsyncIterator[Site]:
-    async with _replica(scenario.replica) as bad, _replica(None) as good:
-        apps = {"good": good, "bad": bad}
+    async with _replica(scenario.replica) as bad, echo() as good:
+        apps = {"good": await good.line(), "bad": bad}
         async with PROXIES[name](apps, **scenario.settings) as proxy:
             worker = proxy.workers()[0]
             site = Site(proxy, bad, worker)
-            traffic = Traffic(proxy.port, **{"watched": (worker,), **scenario.traffic})
+            parts = {"proxy": proxy.process.pid, "beside": (good.pid,), **scenario.traffic}
+            traffic = Traffic(proxy.port, **parts)
             site.innocents = await Innocents(traffic).start()
             try:
                 meter.forget_peak(worker)

@@ -12,7 +12,7 @@ from tests.support.abuse.wire import Raw
 
 _CHUNKS = 1_700_000  # of one byte: 10 MB on the wire
 _FRAME_BYTES = 8_000_000
-_PATIENCE_S = 15.0
+_PATIENCE_S = 40.0  # on a machine that others use too; alone it takes some seconds
 _HEAD_BYTES = 30_000
 _PACKETS = 2_000  # of them, the last
 _MOST_US_PER_PACKET = 100  # the innocents' share of the CPU in it
@@ -23,17 +23,17 @@ T = TypeVar("T")
 @scenario(replica=replicas.counts)
 async def an_upload_in_one_byte_chunks_stops_nobody(site: Site) -> None:
     upload = clients.uploads_in_one_byte_chunks(site.port, BAD, _CHUNKS, _PATIENCE_S)
-    answer, took = await _timed(site, upload)
+    answer, took = await _timed(site, upload, _CHUNKS * 6)
     is_whole = answer.status == 200 and answer.start == b"%d" % _CHUNKS
-    site.claim(is_whole, f"all of it arrives: {answer}, {took:.1f} s")
+    site.claim(is_whole, f"all of it arrives: {answer}, {took}")
 
 
 @scenario(replica=replicas.dribble)
 async def an_answer_in_one_byte_chunks_stops_nobody(site: Site) -> None:
     asking = clients.asks(site.port, clients.get(BAD, f"/{_CHUNKS}"), _PATIENCE_S)
-    answer, took = await _timed(site, asking)
+    answer, took = await _timed(site, asking, _CHUNKS * 6)
     is_whole = answer.is_complete and answer.size == _CHUNKS
-    site.claim(is_whole, f"all of it arrives: {answer}, {took:.1f} s")
+    site.claim(is_whole, f"all of it arrives: {answer}, {took}")
 
 
 @scenario()
@@ -68,16 +68,16 @@ async def websockets_take_no_place_of_requests(site: Site) -> None:
 @scenario(replica=replicas.tunnel_sink)
 async def tiny_frames_from_a_client_stop_nobody(site: Site) -> None:
     sending = clients.sends_tiny_frames(site.port, BAD, _FRAME_BYTES, _PATIENCE_S)
-    arrived, took = await _timed(site, sending)
-    site.claim(arrived, f"all of them arrive; {took:.1f} s")
+    arrived, took = await _timed(site, sending, _FRAME_BYTES)
+    site.claim(arrived, f"all of them arrive; {took}")
 
 
 @scenario(replica=replicas.tunnel_source)
 async def tiny_frames_from_a_replica_stop_nobody(site: Site) -> None:
     frames = _FRAME_BYTES // 10
     reading = clients.receives_tiny_frames(site.port, BAD, frames, _PATIENCE_S)
-    size, took = await _timed(site, reading)
-    site.claim(size == _FRAME_BYTES, f"all of them arrive: {size:,} bytes, {took:.1f} s")
+    size, took = await _timed(site, reading, _FRAME_BYTES)
+    site.claim(size == _FRAME_BYTES, f"all of them arrive: {size:,} bytes, {took}")
 
 
 @scenario()
@@ -89,17 +89,22 @@ async def a_head_in_packets_of_one_byte_costs_what_it_is_long(site: Site) -> Non
         for _ in range(4)
     )
     before = meter.cpu_s(site.worker)
-    answers, took = await _timed(site, asyncio.gather(*sending))
-    site.claim(all(a.status for a in answers), f"answered or refused: {answers[0]}, {took:.1f} s")
+    answers = await asyncio.gather(*sending)
     us = (meter.cpu_s(site.worker) - before) / (4 * _PACKETS) * 1e6
+    site.claim(all(a.status for a in answers), f"each is answered or refused: {answers[0]}")
     site.claim(us < _MOST_US_PER_PACKET, f"{us:.0f} us of CPU per packet")
     site.note(f"{us:.0f} us of CPU per packet")
 
 
-async def _timed(site: Site, what: Awaitable[T]) -> tuple[T, float]:
-    """A result, and how long it took; that is noted too."""
-    began = asyncio.get_running_loop().time()
+async def _timed(site: Site, what: Awaitable[T], wire_bytes: int) -> tuple[T, str]:
+    """A result, and what it took of time and of the worker's CPU; that is noted too."""
+    began, cpu = asyncio.get_running_loop().time(), meter.cpu_s(site.worker)
     found = await what
     took = asyncio.get_running_loop().time() - began
-    site.note(f"{took:.1f} s")
-    return found, took
+    try:
+        us = (meter.cpu_s(site.worker) - cpu) / wire_bytes * 1e6
+    except OSError:  # the worker has been replaced
+        us = float("inf")
+    said = f"{took:.1f} s, {us:.2f} us of CPU per byte"
+    site.note(said)
+    return found, said

@@ -3,7 +3,7 @@
 They run in a process of their own and hide nothing: an answer that does not come is lost, and
 bytes of anything but the expected answer are foreign. A wait is the time from a request's first
 byte to its answer's last, without the time in which the kernel ran other processes instead of
-this one and the proxy's.
+this one, the proxy's worker or the replica's.
 """
 
 from __future__ import annotations
@@ -14,60 +14,19 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import count
 
 import uvloop
 
 from tests.support.abuse.echo import expected
-from tests.support.abuse.meter import waited_s
+from tests.support.abuse.meter import accepted_by, waited_s
 from tests.support.abuse.processes import Beside, until_stdin_ends
+from tests.support.abuse.tally import Loss, Tally
+from tests.support.turnout import children
 
 _ANSWER_S = 20.0
-_KINDS = ("small", "echo", "small", "late", "large", "chunks")
 _UPLOAD_LINES = 200
-
-
-@dataclass
-class Loss:
-    """A request without its answer."""
-
-    sent_at: float  # on the clock of `monotonic`, which all processes share
-    lost_at: float
-    local_port: int
-    why: str
-
-
-@dataclass
-class Tally:
-    """What became of the well-behaved requests."""
-
-    sent: int = 0
-    losses: list[Loss] = field(default_factory=list)
-    foreign_bytes: int = 0
-    foreign_example: str = ""
-    waits_ms: list[tuple[float, float]] = field(default_factory=list)  # when sent, how long
-
-    @property
-    def worst_ms(self) -> float:
-        """The longest wait."""
-        return max((ms for _, ms in self.waits_ms), default=0.0)
-
-    def add(self, other: Tally) -> None:
-        """Count what others saw in."""
-        self.sent += other.sent
-        self.losses += other.losses
-        self.foreign_bytes += other.foreign_bytes
-        self.foreign_example = self.foreign_example or other.foreign_example
-        self.waits_ms += other.waits_ms
-
-    @classmethod
-    def of(cls, wire: str) -> Tally:
-        """As the process printed it."""
-        found = json.loads(wire)
-        found["losses"] = [Loss(**loss) for loss in found["losses"]]
-        found["waits_ms"] = [(at, ms) for at, ms in found["waits_ms"]]
-        return cls(**found)
 
 
 class Foreign(Exception):
@@ -81,11 +40,13 @@ class Refused(Exception):
 class Innocent:
     """One client, one request at a time, on a connection that it renews now and then."""
 
-    def __init__(self, port: int, host: str, tally: Tally, *, watched: list[int]) -> None:
-        self._port = port
+    def __init__(self, traffic: Traffic, host: str, tally: Tally) -> None:
+        self._port = traffic.port
         self._host = host
         self._tally = tally
-        self._watched = [os.getpid(), *watched]
+        self._proxy = traffic.proxy
+        self._beside = [os.getpid(), *traffic.beside]
+        self._worker: int | None = None  # that has accepted the connection; None: not known yet
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -93,7 +54,7 @@ class Innocent:
         """One request; `is_last` ends its connection."""
         tally = self._tally
         tally.sent += 1
-        began, kept = time.monotonic(), waited_s(self._watched)
+        began, before = time.monotonic(), self._kept()
         try:
             async with asyncio.timeout(_ANSWER_S):
                 reader, writer = await self._connection()
@@ -110,11 +71,28 @@ class Innocent:
             self._lose(began, f"{type(error).__name__}: {error}")
             self.close()
         else:
-            kept = waited_s(self._watched) - kept
-            wait = time.monotonic() - began - kept
+            wait = time.monotonic() - began - self._kept_since(before)
             tally.waits_ms.append((round(began, 3), round(max(0.0, wait) * 1000, 1)))
             if closes or is_last:
                 self.close()
+            elif self._worker is None and len(workers := self._workers()) > 1:
+                local_port = writer.get_extra_info("sockname")[1]
+                self._worker = accepted_by(workers, self._port, local_port)
+
+    def _workers(self) -> list[int]:
+        return children(self._proxy) if self._proxy else []
+
+    def _kept(self) -> dict[int, float]:
+        """How long each process that takes part was kept from a core so far."""
+        return {pid: waited_s(pid) for pid in (*self._beside, *self._workers())}
+
+    def _kept_since(self, before: dict[int, float]) -> float:
+        """The same since then; of the workers only the one that had the request counts."""
+        since = {pid: s - before.get(pid, s) for pid, s in self._kept().items()}
+        beside = sum(since.pop(pid) for pid in self._beside)
+        if self._worker in since:
+            return beside + since[self._worker]
+        return beside + min(since.values(), default=0.0)  # whichever it was
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = self._reader, self._writer
@@ -177,7 +155,7 @@ class Innocent:
         """End its connection."""
         if self._writer is not None:
             self._writer.close()
-        self._reader = self._writer = None
+        self._reader = self._writer = self._worker = None
 
 
 async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -198,11 +176,13 @@ class Traffic:
     """How much they ask, and of whom."""
 
     port: int
-    host: str = "good.localhost"
+    hosts: tuple[str, ...] = ("good.localhost",)  # the clients ask one each, by turns
     rate: float = 80.0  # requests per second, all together
     connections: int = 8
     fresh_every: int = 20  # requests after which a client opens a new connection; 0: never
-    watched: tuple[int, ...] = ()  # processes whose waits for a core are nobody's fault
+    kinds: tuple[str, ...] = ("small", "echo", "small", "late", "large", "chunks")
+    proxy: int = 0  # the parent of the workers
+    beside: tuple[int, ...] = ()  # other processes whose waits for a core are not the proxy's fault
 
 
 class Innocents:
@@ -242,7 +222,9 @@ class _Crowd:
 
     async def _one(self, number: int) -> None:
         traffic = self._traffic
-        client = Innocent(traffic.port, traffic.host, self.tally, watched=list(traffic.watched))
+        kinds = traffic.kinds
+        host = traffic.hosts[number % len(traffic.hosts)]
+        client = Innocent(traffic, host, self.tally)
         pause = traffic.connections / traffic.rate
         due = time.monotonic() + number / traffic.rate
         asked = number  # not all renew their connection at once
@@ -251,13 +233,13 @@ class _Crowd:
             due = max(due + pause, time.monotonic() - pause)  # what was missed is not made up for
             asked += 1
             is_last = bool(traffic.fresh_every) and asked % traffic.fresh_every == 0
-            await client.ask(_KINDS[asked % len(_KINDS)], next(self._tokens), is_last=is_last)
+            await client.ask(kinds[asked % len(kinds)], next(self._tokens), is_last=is_last)
         client.close()
 
 
 async def _main() -> None:
     found = json.loads(sys.argv[1])
-    crowd = _Crowd(Traffic(**found | {"watched": tuple(found["watched"])}))
+    crowd = _Crowd(Traffic(**found))
     await crowd.run()
     os.write(1, json.dumps(asdict(crowd.tally)).encode())
 

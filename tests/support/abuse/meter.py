@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
-
-_TCP_LOCAL, _TCP_REMOTE, _TCP_STATE, _TCP_INODE = 1, 2, 3, 9  # columns of /proc/net/tcp
-_ESTABLISHED = "01"
 
 
 def memory_mib(pid: int) -> tuple[float, float]:
@@ -27,23 +26,24 @@ def cpu_s(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def waited_s(pids: list[int]) -> float:
-    """How long processes were ready to run and did not: other processes had the cores."""
-    total = 0
-    for pid in pids:
-        try:
-            total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
-        except (OSError, IndexError):
-            continue  # it has ended
-    return total / 1e9
+def waited_s(pid: int) -> float:
+    """How long a process was ready to run and did not: other processes had the cores."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:  # it has ended
+        return 0.0
 
 
 def sockets(pid: int) -> set[int]:
     """The inodes of a process's sockets."""
-    found = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    found: set[int] = set()
+    try:
+        entries = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # it has ended
+        return found
+    for entry in entries:
         try:
-            target = os.readlink(entry)
+            target = os.readlink(f"/proc/{pid}/fd/{entry}")
         except OSError:
             continue
         if target.startswith("socket:["):
@@ -53,20 +53,28 @@ def sockets(pid: int) -> set[int]:
 
 def established(port: int) -> int:
     """How many open connections lead to a port of this machine."""
-    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return sum(_port(c[_TCP_LOCAL]) == port and c[_TCP_STATE] == _ESTABLISHED for c in lines)
+    return sum(row["state"] == b"01" for row in _connections(port))
 
 
 def client_ports(pid: int, port: int) -> set[int]:
     """The ports of the clients whose connections to `port` a process has accepted."""
     ours = sockets(pid)
-    found = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        columns = line.split()
-        if int(columns[_TCP_INODE]) in ours and _port(columns[_TCP_LOCAL]) == port:
-            found.add(_port(columns[_TCP_REMOTE]))
-    return found
+    return {int(r["remote"], 16) for r in _connections(port) if int(r["inode"]) in ours} - {0}
 
 
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2], 16)
+def accepted_by(workers: list[int], port: int, client_port: int) -> int:
+    """Which of the workers has accepted a client's connection; 0 when none has."""
+    inodes = {int(r["inode"]) for r in _connections(port, f"{client_port:04X}")}
+    return next((pid for pid in workers if inodes & sockets(pid)), 0)
+
+
+def _connections(port: int, remote: str = "[0-9A-F]{4}") -> Iterator[re.Match[bytes]]:
+    """The rows of /proc/net/tcp that lead to a port.
+
+    It has thousands while connections come and go, so they are not split in Python.
+    """
+    row = (
+        rf"^ *\d+: [0-9A-F]{{8}}:{port:04X} [0-9A-F]{{8}}:(?P<remote>{remote}) "
+        r"(?P<state>[0-9A-F]{2}) (?:\S+ +){5}(?P<inode>\d+)"
+    )
+    return re.finditer(row.encode(), Path("/proc/net/tcp").read_bytes(), re.MULTILINE)

@@ -32,6 +32,12 @@ class Beside:
     ) -> None:
         await self.end()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     async def line(self) -> str:
         """The next line it says. Raises RuntimeError when it has ended instead."""
         assert self._process is not None
