@@ -79,13 +79,14 @@ class ClientConnection(ClientTransport):
         self.transport = cast(asyncio.Transport, transport)
         edge = self.edge
         self._heads = HeadReader(edge.ingress_for(transport), edge.settings)
-        refusal = edge.admit(self, self.peer)
+        descriptor = transport.get_extra_info("socket").fileno()
+        refusal = edge.admit(self, self.peer, descriptor)
         if refusal is not None and edge.turn_away(self):
             self._refuse(refusal)
         elif refusal is not None:
             self._count(refusal)
             self._is_closing = True
-            self.transport.abort()
+            reset(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
