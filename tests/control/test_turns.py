@@ -14,6 +14,7 @@ from control.runtime.endpoint import EndpointRuntime
 from control.schema import AppBody, CustomDomain, Ingress
 from control.service import Change, Service
 from control.store import Store
+from control.targets import Targets
 from tests.support.builders import a_body
 
 MANY = 100
@@ -22,7 +23,7 @@ MANY = 100
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     store = Store(tmp_path / "control.db")
-    made = Service(store, {"endpoint": EndpointRuntime()}, "localhost")
+    made = Service(store, {"endpoint": EndpointRuntime(Targets(("127.0.0.0/8",)))}, "localhost")
     body = a_body("v1", image="endpoint:127.0.0.1:9")
     made.transact([Change(f"app{n}", lambda _: body) for n in range(MANY)])
     yield made

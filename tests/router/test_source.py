@@ -67,7 +67,7 @@ async def following(control: Control, folder: Path) -> AsyncIterator[tuple[Route
     await runner.setup()
     await web.UnixSite(runner, str(folder / "control.sock")).start()
     router, refusals = Router(), []
-    source = ControlSource(f"unix:{folder}/control.sock", folder / "router")
+    source = ControlSource(f"unix:{folder}/control.sock", folder / "router", str)
 
     async def follow() -> None:
         async for what in source.follow(router):
