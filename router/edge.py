@@ -96,8 +96,8 @@ class Edge:
         for replica in self.registry:
             while replica.idle and replica.idle[0].idle_since < oldest:
                 replica.idle.pop(0).close()
-            while replica.queue and self._has_room(replica):  # it came back, or is new
-                _guarded(partial(replica.queue.popleft().admitted, replica))
+            if replica.queue and self._has_room(replica):  # it came back, or is new
+                _guarded(replica.admit_next)
         if self.access_log is not None:
             self.access_log.flush()
 

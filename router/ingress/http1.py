@@ -133,10 +133,11 @@ class ClientConnection(ClientTransport):
         self._unblock()
         if self._is_closing:
             return
-        self.arm(self.edge.settings.keepalive_timeout_s)
         if self._exchange is not None:
             self._exchange.resume_response()
-        elif self._buffer:
+            return
+        self.arm(self.edge.settings.keepalive_timeout_s)
+        if self._buffer:
             self._go_on()
 
     # --- bytes
@@ -149,7 +150,7 @@ class ClientConnection(ClientTransport):
         while at < size and not self._is_closing:
             if self._body is not None:
                 at = self._read_body(self._body, data, at)
-                if self._body is not None and at < size:
+                if self._body is not None and at < size and not self._is_closing:
                     self._hold(data, at)  # the decoder has done enough for now
                     self._go_on_later()
                     break
