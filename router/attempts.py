@@ -254,7 +254,8 @@ class Attempts(ABC):
             self.client.arm(settings.response_timeout_s)
         else:
             self.client.arm(settings.body_idle_timeout_s)
-            self.client.resume_body()
+            if not connection.is_blocked:  # by the first bytes, which left at once if they are many
+                self.client.resume_body()
 
     def _forget_unreplayable(self, connection: UpstreamConnection) -> None:
         """Let go of a body that will not be sent twice, once the replica may have seen it."""

@@ -39,15 +39,20 @@ class Connector:
         return task
 
     async def _connect(self, replica: Replica, waiting: Waiting) -> None:
+        connection = self._make(replica)
         try:
             async with asyncio.timeout(self._timeout_s):
-                transport, connection = await self._loop.create_connection(
-                    lambda: self._make(replica), replica.host, replica.port
+                transport, _ = await self._loop.create_connection(
+                    lambda: connection, replica.host, replica.port
                 )
+        except asyncio.CancelledError:
+            connection.uncount()  # it may have been open already, and is closed in silence
+            raise
         except TimeoutError:
+            connection.uncount()
             waiting.connect_failed(errors.CONNECT_TIMEOUT)
-        except OSError as error:
-            is_ours = error.errno in _OURS
+        except (OSError, UnicodeError) as error:  # the latter for a name that DNS cannot have
+            is_ours = isinstance(error, OSError) and error.errno in _OURS
             waiting.connect_failed(errors.OUT_OF_SOCKETS if is_ours else errors.CONNECT_FAILED)
         else:
             if is_name(replica.host) and is_misled(transport.get_extra_info("peername")):

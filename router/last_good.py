@@ -55,8 +55,11 @@ class LastGood:
         """Take the deltas of the log as far as they go; whether that was to its end."""
         try:
             content = self._log.read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return True
+        except OSError as error:
+            log.error("event=last_good_unreadable path=%s reason=%r", self._log, str(error))
+            return False
         self._log_bytes = len(content)
         for line in content.splitlines(keepends=True):
             if not line.endswith(b"\n") or _take(received, line):

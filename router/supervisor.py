@@ -260,7 +260,8 @@ class Supervisor:
         One that has no table yet routes by none, so nobody needs to wait for it.
         """
         known = (w.applied for w in self._workers if w.routes)
-        return min(known, key=lambda a: a[1], default=("", 0))
+        epoch = self.snapshot.epoch  # versions of another one are no measure
+        return min(known, key=lambda a: (a[0] == epoch, a[1]), default=("", 0))
 
     def departed(self) -> dict[str, int]:
         """Requests still in flight at replicas that are in no table any more."""

@@ -136,7 +136,8 @@ class Tunnel:
 
     def say_goodbye(self) -> None:
         """Put a Close frame between two frames; the connection ends when the client answers."""
-        if self._frames is not None and self._frames.is_between_frames:
+        is_open = not self._replica.has_ended  # else the client was told that nothing follows
+        if self._frames is not None and is_open and self._frames.is_between_frames:
             self.has_said_goodbye = True
             self._client.write(close_frame(self._close_code))
 

@@ -115,11 +115,22 @@ class Worker:
                 self._spawn(self._listen(self._edge, slot))
 
     async def _listen(self, edge: Edge, slot: int) -> None:
-        # Closing a server closes its socket, and this one may be needed again.
-        listener = self._listeners[slot].dup()
-        server = await self._loop.create_server(
-            partial(ClientConnection, edge), sock=listener, backlog=BACKLOG
-        )
+        while True:
+            try:
+                # Closing a server closes its socket, and this one may be needed again.
+                listener = self._listeners[slot].dup()
+                server = await self._loop.create_server(
+                    partial(ClientConnection, edge), sock=listener, backlog=BACKLOG
+                )
+            except OSError as error:
+                if not self._servers:
+                    raise  # it serves nobody: another worker may
+                log.warning("event=not_stood_in slot=%d reason=%r", slot, str(error))
+                await asyncio.sleep(_HEARTBEAT_S)
+                if slot in self._accepts_on:
+                    continue
+                return
+            break
         if slot in self._accepts_on and slot not in self._servers:
             self._servers[slot] = server
         else:  # it was told otherwise meanwhile

@@ -47,6 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
         "used",
         "idle_since",
         "is_blocked",
+        "_is_counted",
         "_pauses",
         # per exchange
         "exchange",
@@ -69,6 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.used = 0  # requests sent on it
         self.idle_since = 0.0
         self.is_blocked = False  # the replica reads slower than it is sent to
+        self._is_counted = False
         self._pauses = 0
         self.exchange: Exchange | None = None
         self._turn = 0  # of the outbox, in which the request's head was written
@@ -142,16 +144,23 @@ class UpstreamConnection(asyncio.Protocol):
     def detach(self) -> None:
         """Its transport goes on without it, as one half of a tunnel."""
         self.exchange = None
-        self.replica.connections -= 1
+        self.uncount()
 
     # --- what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.replica.connections += 1
+        self._is_counted = True
+
+    def uncount(self) -> None:
+        """The connection is no more; a cancelled connect is never told of its loss."""
+        if self._is_counted:
+            self._is_counted = False
+            self.replica.connections -= 1
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.replica.connections -= 1
+        self.uncount()
         self._leave_pool()
         while self._pauses & _TURN and self.exchange is not None and self._buffer:
             self._pauses = 0  # what was received is an answer, though the connection is gone

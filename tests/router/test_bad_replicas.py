@@ -418,3 +418,29 @@ async def test_tunnels_that_are_agreed_upon_at_once_are_limited_too() -> None:
         heads = [(await client.response())[0] for client in clients]
         assert sum(head.startswith(b"HTTP/1.1 101 ") for head in heads) == 2
         assert sum(b"ReplicaOverloaded" in head for head in heads) == 3
+
+
+async def test_a_body_that_fills_the_replicas_socket_at_once_holds_its_client_back() -> None:
+    """The first bytes leave in one piece, and block the replica before the body is read on."""
+
+    async def deaf(c: Connection) -> None:
+        await c.head()
+        await asyncio.Event().wait()
+
+    async with Origin(deaf) as origin, in_front_of(origin) as edge:
+        client = await edge.client()
+        client.writer.write(
+            b"PUT / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: %d\r\n\r\n" % MANY
+            + bytes(MANY)
+        )
+        left = client.writer.transport.get_write_buffer_size
+        assert await quiet(left) > 32 << 20
+
+
+async def test_an_address_that_no_resolver_takes_is_a_refused_connection() -> None:
+    revision = a_revision("v1", 100, endpoints=["a" * 70 + ".example:80"])
+    async with running(an_app(revision)) as edge:
+        client = await edge.client()
+        head, _ = await client.get()
+        assert b"X-Turnout-Error: UpstreamConnectFailed\r\n" in head
+        assert edge.edge.registry.connections() == {}
