@@ -15,6 +15,7 @@ from control.api.admin import AdminPages
 from control.api.app import build
 from control.certificates import Authority
 from control.metrics import ControlCounters
+from control.places import Places
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.runtime import Runtime
@@ -66,7 +67,8 @@ class Plane:
             ),
         }
         self.reconciler.use(self.runtimes)
-        service = Service(self.store, self.runtimes, settings.domain)
+        places = Places(self.store, settings.resource_group, settings.environment)
+        service = Service(self.store, self.runtimes, settings.domain, places)
         admin = AdminPages(self.store, publisher, counters, settings.router_admin)
         self._parts = (settings, service, publisher, self.reconciler, admin)
         self._runners: list[web.AppRunner] = []

@@ -57,6 +57,5 @@ def build(
     app[keys.SERVICE] = service
     app[keys.PUBLISHER] = publisher
     app[keys.RECONCILER] = reconciler
-    app[keys.ENVIRONMENT] = settings.environment
     app.add_routes([*routes(admin), *(signin.routes() if signs_in else [])])
     return app

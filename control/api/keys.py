@@ -11,4 +11,3 @@ from control.service import Service
 SERVICE = web.AppKey("service", Service)
 PUBLISHER = web.AppKey("publisher", Publisher)
 RECONCILER = web.AppKey("reconciler", Reconciler)
-ENVIRONMENT = web.AppKey("environment", str)  # name of the one managed environment

@@ -47,6 +47,7 @@ _ANSWERS = {
          "latestRevisionName": _TEXT, "latestReadyRevisionName": _TEXT, "configuration": _OBJECT,
          "template": _OBJECT, "createdTime": _TEXT, "lastModifiedTime": _TEXT},
         provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT,
+        resourceGroup=_TEXT, environment=_TEXT, location=_TEXT,
     ),
     "Revision": _object(
         {"name": _TEXT, "active": _BOOL},

@@ -51,8 +51,9 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
     app = replace(
         app,
         tags=app.tags if body.tags is None else body.tags,
-        resource_group=app.resource_group or body.resource_group or "",
-        location=app.location or body.location or "",
+        resource_group=_first(app.resource_group, body.resource_group),
+        environment=_first(app.environment, body.environment),
+        location=_first(app.location, body.location),
     )
     made = _new_revision(view, app, body, now, new_suffix)
     if made is not None:
@@ -70,6 +71,11 @@ def deploy(view: AppView, name: str, body: AppBody, now: float, new_suffix: NewS
     if made is not None and labels.is_on(steps.app_of(view)):
         view = labels.aim(view, made.name, body.configuration.target_label)
     return purge(view)
+
+
+def _first(present: str, given: str | None) -> str:
+    """Where an app lives is said once; `places` has refused what would move it."""
+    return present or given or ""
 
 
 def _new_revision(

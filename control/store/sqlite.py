@@ -43,6 +43,10 @@ MIGRATIONS = (
         app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
     CREATE INDEX journal_app ON journal (app, number);
     """,
+    """
+    CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, doc BLOB NOT NULL,
+        PRIMARY KEY (kind, key)) WITHOUT ROWID;
+    """,
 )
 
 _NOTHING = AppView(None)
@@ -165,6 +169,21 @@ class Store:
         """The value under a key."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else None
+
+    def documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        """What is kept of a kind beside apps, such as resource groups, by key."""
+        found = self._db.execute("SELECT key, doc FROM documents WHERE kind = ?", (kind,))
+        return {key: orjson.loads(doc) for key, doc in found}
+
+    def put_documents(self, changes: Iterable[tuple[str, str, dict[str, Any] | None]]) -> None:
+        """Write documents by kind and key in one transaction; None deletes."""
+        with _Transaction(self._db) as db:
+            for kind, key, doc in changes:
+                if doc is None:
+                    db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
+                    continue
+                values = (kind, key, orjson.dumps(doc))
+                db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
 
     # --- opening
 

@@ -12,6 +12,9 @@ from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
+from control.api.problems import reply
+from control.errors import NotFound
+from control.places import LOCATION, Environment, Group
 from control.resources import AppView
 from control.service import Service
 
@@ -34,6 +37,26 @@ class Call:
         """The app's name."""
         return self.names["app"].lower()
 
+    def find_group(self) -> Group:
+        """The resource group in the path. Raises NotFound."""
+        return self.service.places.group(self.names["group"])
+
+    def find_app(self) -> AppView:
+        """The app in the path, in its own group and no other. Raises NotFound."""
+        view = self.service.peek(self.app)
+        group = self.find_group()
+        if view.app is None or self.service.places.group_of(view.app) != group:
+            raise NotFound(
+                f"The Resource 'Microsoft.App/containerApps/{self.names['app']}' "
+                f"under resource group '{group.name}' was not found."
+            )
+        return view
+
+    def find_environment(self) -> Environment:
+        """The environment in the path. Raises NotFound."""
+        names = self.names
+        return self.service.places.environment(names["group"], names["environment"])
+
 
 def origin_of(request: web.Request) -> str:
     """Scheme and host as the client wrote them: it has to reach the URLs we make."""
@@ -49,11 +72,16 @@ def resource(call: Call, view: AppView) -> dict[str, Any]:
     return shapes.app_resource(view, call.service.domain, call.place)
 
 
+def listing(values: list[dict[str, Any]]) -> web.Response:
+    """A list, in one page."""
+    return reply({"value": values})
+
+
 def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:
     """Where a client may ask how far an operation has come (arm-wire §4)."""
     base = (
         f"{call.place.origin}/subscriptions/{call.place.subscription}{shapes.PROVIDER}"
-        f"/locations/{shapes.LOCATION}"
+        f"/locations/{LOCATION}"
     )
     version = call.request.query.get("api-version", "2025-07-01")
     tail = f"{operation.id}?api-version={version}"

@@ -38,6 +38,13 @@ async def stream(call: Call) -> web.StreamResponse:
     return await _send(call, _all(lines))
 
 
+async def refuse_exec(call: Call) -> web.StreamResponse:
+    """`az containerapp exec` opens a WebSocket here, and prints what it is refused with."""
+    raise Invalid(
+        "turnout does not run commands in replicas; use docker exec on the host that runs them"
+    )
+
+
 async def events(call: Call) -> web.StreamResponse:
     """What was changed, as system events: the journal."""
     app = call.service.app(call.app).app

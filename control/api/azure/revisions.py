@@ -5,15 +5,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from control.api.azure import shapes
-from control.api.azure.call import Call
+from control.api.azure.call import Call, listing
 from control.api.problems import reply
 
 
 async def list_revisions(call: Call) -> web.Response:
-    view = call.service.app(call.app)
+    view = call.find_app()
     newest = sorted(view.revisions.values(), key=lambda r: r.number, reverse=True)
     domain = call.service.domain
-    return reply({"value": [shapes.revision_resource(view, r, domain, call.place) for r in newest]})
+    return listing([shapes.revision_resource(view, r, domain, call.place) for r in newest])
 
 
 async def get_revision(call: Call) -> web.Response:
