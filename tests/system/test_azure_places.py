@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.mgmt.appcontainers import ContainerAppsAPIClient
@@ -48,8 +50,13 @@ def test_a_group_is_there_from_when_it_is_made_until_it_is_deleted(control: Turn
     assert control.must("PUT", lower, {"location": "West Europe"})["tags"] == {}
     moved = refusal(control, "PUT", lower, {"location": "eastus"})
     assert moved == (409, "InvalidResourceGroupLocation")
-    names = [g["name"] for g in control.must("GET", f"{S}/resourcegroups")["value"]]
-    assert names == ["local", "Music"]
+    groups = f"{S}/resourcegroups"
+    assert [g["name"] for g in control.must("GET", groups)["value"]] == ["local", "Music"]
+    control.must("PATCH", lower, {"tags": {"Cost": "7"}})
+    for value, found in (("7", ["Music"]), ("8", [])):
+        query = f"?$filter=tagname%20eq%20'cost'%20and%20tagvalue%20eq%20'{value}'"
+        assert [g["name"] for g in control.must("GET", groups + query)["value"]] == found
+    assert control.call("GET", f"{groups}?$filter=name%20ne%20'x'")[0] == 400
 
     assert control.call("DELETE", lower)[0] == 200
     assert refusal(control, "GET", path) == (404, "ResourceGroupNotFound")
@@ -156,6 +163,12 @@ def test_environments_are_made_changed_and_deleted_under_any_name(
     environments.begin_delete("rg", "my-env").result()
     with pytest.raises(ResourceNotFoundError):
         environments.get("rg", "my-env")
+    shared = client.managed_environments.get("rg", "local")  # of the settings, seen from any group
+    assert shared.id == environment_path("local", "local")
+    with pytest.raises(ResourceNotFoundError, match="change it there"):
+        environments.begin_update("rg", "local", {"tags": {"a": "b"}})
+    environments.begin_delete("rg", "local").result()
+    assert environments.get("local", "local").tags == {}
     with pytest.raises(ResourceExistsError, match="own and cannot be deleted"):
         environments.begin_delete("local", "local")
 
@@ -232,3 +245,18 @@ def test_requests_to_the_wrong_group_leave_the_app_serving(state: Path) -> None:
         assert server.call("PUT", app_path("two", "shop"), body)[0] == 409
         assert server.call("DELETE", group_path("two"))[0] == 200
         assert server.get("shop.localhost")[0] == 200
+
+
+async def test_exec_is_refused_with_a_sentence_that_az_prints(control: Turnout) -> None:
+    control.must("PUT", group_path("rg"), {"location": "local"})
+    body = an_app(environment_path("local", "local"))
+    await asyncio.to_thread(control.must, "PUT", app_path("rg", "shop"), body)
+    path = f"{group_path('rg')}/containerApps/shop/revisions/r/replicas/p/containers/web/exec"
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(f"{control.server}{path}?command=sh") as socket:
+            frame = await socket.receive_bytes(timeout=10)
+            assert frame[:1] == b"\x02"
+            assert b"does not run commands" in frame
+            assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        async with session.get(f"{control.server}{path}") as response:
+            assert response.status == 400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +9,6 @@ from aiohttp import web
 from control.api.azure import shapes
 from control.api.azure.call import Call, listing, resource
 from control.api.problems import reply
-from control.errors import Invalid
 
 # Shown to clients that did not ask for a certain subscription or tenant; any is accepted.
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
@@ -47,8 +45,8 @@ async def provider(call: Call) -> web.Response:
 
 
 async def list_resources(call: Call) -> web.Response:
-    """Apps and environments; `$filter` as az writes it, of which anything else is refused."""
-    wanted = _filter(call.request.query.get("$filter", ""))
+    """Apps and environments, those that a `$filter` leaves."""
+    wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
     views = [resource(call, view) for view in call.service.apps()]
@@ -59,17 +57,6 @@ async def list_resources(call: Call) -> web.Response:
     ]
     kept = ("id", "name", "type", "location", "tags")
     return listing([{k: r[k] for k in kept} for r in found if _fits(r, wanted)])
-
-
-_TERM = re.compile(r"(resourceGroup|resourceType|name|location) eq '([^']*)'", re.IGNORECASE)
-
-
-def _filter(text: str) -> dict[str, str]:
-    terms = [term for term in re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE) if term]
-    matches = [_TERM.fullmatch(term) for term in terms]
-    if None in matches:
-        raise Invalid(f"$filter: {text!r} is not understood; use terms such as name eq 'shop'")
-    return {m[1].lower(): m[2].lower() for m in matches if m is not None}
 
 
 def _fits(found: dict[str, Any], wanted: dict[str, str]) -> bool:

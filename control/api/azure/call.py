@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
 from control.api.problems import reply
-from control.errors import NotFound
+from control.errors import Invalid, NotFound
 from control.places import LOCATION, Environment, Group
 from control.resources import AppView
 from control.service import Service
@@ -53,9 +54,30 @@ class Call:
         return view
 
     def find_environment(self) -> Environment:
-        """The environment in the path. Raises NotFound."""
-        names = self.names
-        return self.service.places.environment(names["group"], names["environment"])
+        """The environment in the path; to be changed, in its own group. Raises NotFound."""
+        group, name = self.find_group(), self.names["environment"]
+        found = self.service.places.environment(group.key, name)
+        if found.group != group.key and self.request.method != "GET":
+            raise NotFound(
+                f"environment {found.name} is in resource group "
+                f"{self.service.places.group(found.group).name}; change it there"
+            )
+        return found
+
+    def filters(self, *known: str) -> dict[str, str]:
+        """The `$filter` as az writes it, by name in lower case. Raises Invalid for any other."""
+        text = self.request.query.get("$filter", "").strip()
+        names = {name.lower() for name in known}
+        found: dict[str, str] = {}
+        for term in re.split(r"\s+and\s+", text, flags=re.IGNORECASE) if text else ():
+            match = _TERM.fullmatch(term)
+            if match is None or match[1].lower() not in names:
+                raise Invalid(f"$filter: {term!r} is not understood; use {' eq, '.join(known)} eq")
+            found[match[1].lower()] = match[2].lower()
+        return found
+
+
+_TERM = re.compile(r"(\w+) eq '([^']*)'", re.IGNORECASE)
 
 
 def origin_of(request: web.Request) -> str:

@@ -50,5 +50,10 @@ async def delete_environment(call: Call) -> web.Response:
     return web.Response(status=200 if is_gone else 204)
 
 
+async def list_nothing(call: Call) -> web.Response:
+    """What Azure's environments and groups may hold and turnout's never do."""
+    return listing([])
+
+
 def _resource(call: Call, environment: Environment) -> dict[str, Any]:
     return shapes.environment_resource(environment, call.service.domain, call.place)

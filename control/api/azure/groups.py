@@ -8,11 +8,22 @@ from control.api.azure import accepted, shapes
 from control.api.azure.call import Call, listing
 from control.api.bodies import merge_patch
 from control.api.problems import body_of, decode, reply
+from control.places import Group
 
 
 async def list_groups(call: Call) -> web.Response:
-    groups = call.service.places.groups()
+    """All groups, or those with a tag: `az group list --tag`."""
+    wanted = call.filters("tagName", "tagValue")
+    groups = [group for group in call.service.places.groups() if _has_tag(group, wanted)]
     return listing([shapes.group_resource(group, call.place) for group in groups])
+
+
+def _has_tag(group: Group, wanted: dict[str, str]) -> bool:
+    tags = {name.lower(): value.lower() for name, value in group.tags.items()}
+    name = wanted.get("tagname")
+    if name is None:
+        return "tagvalue" not in wanted
+    return name in tags and wanted.get("tagvalue", tags[name]) == tags[name]
 
 
 async def get_group(call: Call) -> web.Response:

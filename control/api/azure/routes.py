@@ -17,7 +17,8 @@ from control.errors import NotFound
 async def dispatch(request: web.Request) -> web.StreamResponse:
     """Any request under /subscriptions.
 
-    What a path names has to exist, each app in its own group, before a handler sees it.
+    Groups, environments and apps of a path have to exist, and an app in that group, before a
+    handler sees them.
     """
     segments = [s for s in request.path.split("/") if s]
     for route in _ROUTES:
@@ -30,6 +31,8 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
                 call.find_group()
             if "app" in names and route.makes != "app":
                 call.find_app()
+            if "environment" in names and route.makes != "environment":
+                call.find_environment()
             return await route.handler(call)
     raise NotFound(_nothing(request, segments))
 
@@ -116,9 +119,13 @@ _ROUTES = [
     _route("GET", "S/" + _ENVIRONMENTS, environments.list_environments),
     _route("GET", "RG/" + _ENVIRONMENTS, environments.list_environments),
     _route("GET", _ENVIRONMENT, environments.get_environment),
-    _route("PUT", _ENVIRONMENT, environments.put_environment),
+    _route("PUT", _ENVIRONMENT, environments.put_environment, makes="environment"),
     _route("PATCH", _ENVIRONMENT, environments.patch_environment),
-    _route("DELETE", _ENVIRONMENT, environments.delete_environment),
+    _route("DELETE", _ENVIRONMENT, environments.delete_environment, makes="environment"),
+    *(_route("GET", f"{_ENVIRONMENT}/{kind}", environments.list_nothing)
+      for kind in ("storages", "certificates", "managedcertificates", "daprcomponents")),
+    _route("GET", "RG/P/jobs", environments.list_nothing),
+    _route("GET", "S/P/jobs", environments.list_nothing),
     _route("GET", "S/P/locations/{location}/containerappoperationstatuses/{operation}",
            apps.operation_status),
     _route("GET", "S/P/locations/{location}/containerappoperationresults/{operation}",
