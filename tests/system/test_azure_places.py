@@ -247,6 +247,15 @@ def test_requests_to_the_wrong_group_leave_the_app_serving(state: Path) -> None:
         assert server.get("shop.localhost")[0] == 200
 
 
+def test_a_log_analytics_workspace_is_refused_with_what_to_do_instead(control: Turnout) -> None:
+    control.must("PUT", group_path("rg"), {"location": "local"})
+    provider = control.must("GET", f"{S}/providers/Microsoft.OperationalInsights")
+    assert provider["registrationState"] == "Registered"
+    workspace = f"{group_path('rg')}/providers/Microsoft.OperationalInsights/workspaces/w"
+    status, answer = control.call("PUT", workspace, {"location": "local"})
+    assert (status, "--logs-destination none" in answer["error"]["message"]) == (404, True)
+
+
 async def test_exec_is_refused_with_a_sentence_that_az_prints(control: Turnout) -> None:
     control.must("PUT", group_path("rg"), {"location": "local"})
     body = an_app(environment_path("local", "local"))

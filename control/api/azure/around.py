@@ -44,6 +44,15 @@ async def provider(call: Call) -> web.Response:
     return reply(shapes.provider_resource())
 
 
+async def log_provider(call: Call) -> web.Response:
+    """Registered, because az ends in a traceback when it cannot register it itself.
+
+    The workspace that az then asks for is refused with a sentence.
+    """
+    name = "Microsoft.OperationalInsights"
+    return reply({"namespace": name, "registrationState": "Registered", "resourceTypes": []})
+
+
 async def list_resources(call: Call) -> web.Response:
     """Apps and environments, those that a `$filter` leaves."""
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")

@@ -40,7 +40,10 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
 def _nothing(request: web.Request, segments: list[str]) -> str:
     lower = [segment.lower() for segment in segments]
     if "microsoft.operationalinsights" in lower:
-        return "there is no Log Analytics here; make the environment with --logs-destination none"
+        return (
+            "there is no Log Analytics here; make the environment first, with "
+            "az containerapp env create --logs-destination none"
+        )
     if "certificates" in lower or "managedcertificates" in lower:
         return "environments have no certificates here; leave the host name's binding Disabled"
     return f"there is nothing at {request.path} for {request.method}"
@@ -89,6 +92,7 @@ _ROUTES = [
     _route("GET", "RG/resources", around.list_resources),
     _route("GET", "S/P", around.provider),
     _route("POST", "S/P/register", around.provider),
+    _route("GET", "S/providers/microsoft.operationalinsights", around.log_provider),
     _route("GET", "S/resourcegroups", groups.list_groups),
     _route("GET", "RG", groups.get_group),
     _route("HEAD", "RG", groups.has_group),
