@@ -11,6 +11,7 @@ from pathlib import Path
 from router import handover, tokens
 from router.admin import Admin
 from router.config import BadSettings, load
+from router.descriptors import fitted
 from router.log_file import check_target
 from router.serving import serve
 from router.settings import RouterSettings
@@ -59,7 +60,7 @@ def run(settings: RouterSettings) -> int:
         tighten(settings.state)
         if settings.access_log:
             check_target(settings.access_log)  # or the workers would fail, one by one
-        supervisor = Supervisor(settings, source_of(settings))
+        supervisor = Supervisor(fitted(settings), source_of(settings))
         await supervisor.run(Admin(supervisor))
 
     return serve(settings, main)

@@ -51,6 +51,7 @@ class Attempts(ABC):
         "_tried",
         "_fresh",
         "_queue",
+        "_waits_until",
         "_connecting",
         "_held",
         "_held_bytes",
@@ -74,6 +75,7 @@ class Attempts(ABC):
         self._tried: tuple[Replica, ...] = ()
         self._fresh = False
         self._queue: deque[Queued] | None = None
+        self._waits_until = 0.0  # for room, however often it is called in vain
         self._connecting: asyncio.Task[None] | None = None
         self._held: list[bytes] | None = []
         self._held_bytes = 0
@@ -186,18 +188,24 @@ class Attempts(ABC):
         elif len(full.queue) >= edge.queue_limit:
             self._refuse(errors.REPLICA_OVERLOADED)
         else:
-            self._queue = full.queue
-            full.queue.append(self)
-            self.client.arm(edge.settings.queue_timeout_s)
+            self._waits_until = self._waits_until or edge.now + edge.settings.queue_timeout_s
+            self._wait(full.queue)
+
+    def _wait(self, queue: deque[Queued]) -> None:
+        self._queue = queue
+        queue.append(self)
+        self.client.arm(self._waits_until - self.edge.now)
 
     def admitted(self, replica: Replica) -> None:
-        """The first of the queue is called: a replica has room."""
+        """The first of the queue is called: a replica has room, or left the table."""
         self._queue = None
         assert self.revision is not None
-        if replica.departed or replica in self._tried:
-            self.revision.stats.in_flight -= 1  # the table has changed while it waited
+        if replica.departed:
+            self.revision.stats.in_flight -= 1
             self.revision = None
             self.start()
+        elif replica in self._tried:  # room for others; this one waits for another replica
+            self._wait(replica.queue)
         elif replica.ejected_until > self.edge.now:
             self._attempt(errors.NO_READY_REPLICA)
         else:
@@ -230,8 +238,6 @@ class Attempts(ABC):
             connection.release()
             return
         self._send(connection)
-        if self.client.is_blocked:  # by the answer before, while we connected
-            connection.hold()
 
     def _send(self, connection: UpstreamConnection) -> None:
         """Send the head and what has arrived of the body."""
@@ -241,6 +247,8 @@ class Attempts(ABC):
         wire = self.head.wire if not held else b"".join((self.head.wire, *held))
         is_head = self.head.method == b"HEAD"
         connection.begin(self, wire, is_head=is_head)  # type: ignore[arg-type] # an Exchange
+        if self.client.is_blocked:  # by the answer before, while this request waited
+            connection.hold()
         settings = self.edge.settings
         if self.request_ended:
             self.client.arm(settings.response_timeout_s)

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING
 
-from router import errors, table
+from router import descriptors, errors, table
 from router.access_log import AccessLog
 from router.connector import Connector
 from router.errors import Outcome
@@ -34,7 +34,6 @@ log = logging.getLogger("turnout.router")
 
 _IDS_AT_ONCE = 256
 _MAX_PEERS = 4096  # remembered; internal apps have few and steady ones
-_MOST_TURNED_AWAY = 256  # connections above the limit that are told so at once
 
 
 class Edge:
@@ -62,6 +61,7 @@ class Edge:
         self.now = time.monotonic()  # as of the last tick; good to `tick_s`
         self._shedding = Shedding(settings.overload_lag_s)
         self._connection_limit = settings.share(settings.max_connections)
+        self._last_descriptor = descriptors.last_for_clients()
         self._turned_away: set[Deadlined] = set()
         self._per_client: dict[str, int] = {}
         self.date_line = b""
@@ -96,8 +96,8 @@ class Edge:
         for replica in self.registry:
             while replica.idle and replica.idle[0].idle_since < oldest:
                 replica.idle.pop(0).close()
-            while replica.queue and self._has_room(replica):  # it came back, or is new
-                _guarded(partial(replica.queue.popleft().admitted, replica))
+            if replica.queue and self._has_room(replica):  # it came back, or is new
+                _guarded(replica.admit_next)
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -107,8 +107,11 @@ class Edge:
 
     # --- clients
 
-    def admit(self, client: Deadlined, peer: str) -> Outcome | None:
+    def admit(self, client: Deadlined, peer: str, descriptor: int) -> Outcome | None:
         """Count a new connection in, or say why there may be no more."""
+        if descriptor > self._last_descriptor:
+            self.stats.accept_errors["descriptors"] += 1
+            return errors.TOO_MANY_CONNECTIONS
         if len(self.clients) + len(self.tunnels) >= self._connection_limit:
             return errors.TOO_MANY_CONNECTIONS
         limit = self.settings.max_connections_per_client
@@ -125,7 +128,8 @@ class Edge:
 
         A flood beyond the limit is not told: answering it would hold as many descriptors again.
         """
-        if len(self._turned_away) >= _MOST_TURNED_AWAY:
+        if len(self._turned_away) >= descriptors.MOST_TURNED_AWAY:
+            self.stats.accept_errors["unanswered"] += 1
             return False
         self._turned_away.add(client)
         return True

@@ -157,11 +157,18 @@ class Exchange(Attempts):
     def resume_response(self) -> None:
         """The client reads again."""
         settings = self.edge.settings
-        if self.upstream is None:
-            return
-        self.upstream.resume()
-        has_begun = self.response is not None
-        self.client.arm(settings.response_idle_s if has_begun else settings.response_timeout_s)
+        if self.upstream is not None:
+            self.upstream.resume()
+        if self._queue is not None:
+            self.client.arm(self._waits_until - self.edge.now)
+        elif self.upstream is None:
+            self.client.arm(settings.connect_timeout_s + 1.0)
+        elif self.response is not None:
+            self.client.arm(settings.response_idle_s)
+        elif self.request_ended:
+            self.client.arm(settings.response_timeout_s)
+        else:
+            self.client.arm(settings.body_idle_timeout_s)
 
     def response_ended(self, trailers: Fields, *, is_reusable: bool) -> None:
         """The response is complete, and whether its connection may carry another."""
@@ -183,6 +190,10 @@ class Exchange(Attempts):
         """101: from here on both connections carry opaque bytes, if that was asked for."""
         if not self.head.upgrade or not head.upgrade:
             self._fail(errors.UPSTREAM_PROTOCOL)
+            return
+        assert self.replica is not None
+        if self.replica.tunnels >= self.edge.tunnel_limit:  # others were agreed upon meanwhile
+            self._fail(errors.REPLICA_OVERLOADED)
             return
         self.response = head
         connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from router.stats import BUCKETS
+from router.stats import ACCEPT_ERRORS, BUCKETS
 
 Key = tuple[str, str]  # app, revision
 
@@ -90,10 +90,11 @@ class RevisionTotal:
 class Totals:
     """The counters of all workers."""
 
-    __slots__ = ("_left", "errors", "log_dropped", "overhead", "revisions")
+    __slots__ = ("_left", "accept_errors", "errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
         self.log_dropped = 0  # lines of the access log
+        self.accept_errors = dict.fromkeys(ACCEPT_ERRORS, 0)
         self.revisions: dict[Key, RevisionTotal] = {}
         self.errors: dict[tuple[str, str], int] = {}
         self.overhead = HistogramTotal()
@@ -108,6 +109,9 @@ class Totals:
             self.errors[app, reason] = self.errors.get((app, reason), 0) + n
         self.overhead.add(*report["overhead"])
         self.log_dropped += report["log_dropped"]
+        # An upgrade brings reports of the code before, which may not have counted this.
+        for reason, n in report.get("accept_errors", {}).items():
+            self.accept_errors[reason] = self.accept_errors.get(reason, 0) + n
 
     def report(self) -> dict[str, Any]:
         """As a worker reports it, for the supervisor that comes after an upgrade."""
@@ -115,6 +119,7 @@ class Totals:
             "revisions": [[app, name, t.report()] for (app, name), t in self.revisions.items()],
             "errors": [[app, reason, n] for (app, reason), n in self.errors.items()],
             "overhead": [self.overhead.counts, self.overhead.total],
+            "accept_errors": self.accept_errors,
             "log_dropped": self.log_dropped,
         }
 

@@ -122,6 +122,14 @@ class RouterCollector(Collector):
         )
         dropped.add_metric([], totals.log_dropped)
         yield dropped
+        refused = CounterMetricFamily(
+            "turnout_accept_errors",
+            "Connections refused for want of descriptors, or above the limit and not told so.",
+            labels=["reason"],
+        )
+        for reason, n in totals.accept_errors.items():
+            refused.add_metric([reason], n)
+        yield refused
         build = GaugeMetricFamily("turnout_build_info", "The version.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build

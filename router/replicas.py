@@ -102,8 +102,10 @@ class Replica:
             self.admit_next()
 
     def admit_next(self) -> None:
-        """Hand a free slot to the first of the queue."""
-        if self.in_flight < self.limit:
+        """Hand free slots to the queue; each is called once, as some cannot use this replica."""
+        for _ in range(len(self.queue)):
+            if self.in_flight >= self.limit:
+                return
             self.queue.popleft().admitted(self)
 
     def tunnel_began(self) -> None:
@@ -137,6 +139,8 @@ class Replica:
         for connection in self.idle:
             connection.close()
         self.idle.clear()
+        for _ in range(len(self.queue)):  # who waits for it is routed by the new table
+            self.queue.popleft().admitted(self)
 
 
 class ReplicaRegistry:

@@ -90,7 +90,9 @@ class RouterSettings:
         0, "Bytes of a request's body, else 413; 0: no limit, as bodies are streamed."
     )
     max_connections: int = setting(
-        20000, "Open client connections in all, else 503; at 4 KiB each when idle."
+        20000,
+        "Open client connections in all, else 503; at 4 KiB each when idle. Fewer, and a warning"
+        " says so, where the hard limit of descriptors does not allow two for each.",
     )
     max_connections_per_client: int = setting(
         0,

@@ -19,6 +19,8 @@ UNKNOWN_APP = "_unknown"  # requests for hosts of no app, and requests that coul
 # a revision at some 40 series (Traefik lost a third of its rate to wider metrics, its #8118).
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0)
 
+ACCEPT_ERRORS = ("descriptors", "unanswered")
+
 
 class Histogram:
     """Counts per bucket (not cumulative), and the sum in seconds."""
@@ -106,9 +108,11 @@ class RevisionStats:
 class WorkerStats:
     """The counters of one worker process."""
 
-    __slots__ = ("_left", "errors", "log_dropped", "overhead", "revisions")
+    __slots__ = ("_left", "accept_errors", "errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
+        # Clients turned away for want of descriptors, and clients that were not told why.
+        self.accept_errors = dict.fromkeys(ACCEPT_ERRORS, 0)
         self.revisions: dict[tuple[str, str], RevisionStats] = {}
         self.errors: defaultdict[tuple[str, str], int] = defaultdict(int)  # (app, reason)
         self._left: dict[str, float] = {}  # when an app with errors was first missed
@@ -125,6 +129,7 @@ class WorkerStats:
             ],
             "errors": [[app, reason, n] for (app, reason), n in self.errors.items()],
             "overhead": [self.overhead.counts, self.overhead.total],
+            "accept_errors": self.accept_errors,
             "log_dropped": self.log_dropped,
         }
 

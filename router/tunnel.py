@@ -32,6 +32,7 @@ class Tunnel:
         "_edge",
         "_exchange",
         "_frames",
+        "_idle_s",
         "_is_closed",
         "_leaves_at",
         "_peer",
@@ -58,7 +59,8 @@ class Tunnel:
         self.has_said_goodbye = False  # the client was sent a Close: nothing may follow it
         protocol = exchange.response.upgrade if exchange.response is not None else b""
         self._frames = FrameBoundary() if protocol.lower() == b"websocket" else None
-        self.deadline = edge.now + edge.settings.tunnel_idle_s
+        self._idle_s = edge.settings.tunnel_idle_s
+        self.deadline = edge.now + self._idle_s
         self._client = _End(self, edge, client, None)
         self._replica = _End(self, edge, upstream, self._frames)
         self._client.opposite, self._replica.opposite = self._replica, self._client
@@ -67,6 +69,8 @@ class Tunnel:
             exchange.revision.stats.tunnels += 1
         if exchange.replica is not None:
             exchange.replica.tunnel_began()
+        if edge.is_draining:  # agreed upon while the worker leaves
+            self.leave(edge.now)
 
     def begin(
         self,
@@ -87,7 +91,12 @@ class Tunnel:
     def moved(self) -> None:
         """Bytes moved: the idle limit starts again."""
         if not self.is_leaving and not self._is_closed:
-            self.deadline = self._edge.now + self._edge.settings.tunnel_idle_s
+            self.deadline = self._edge.now + self._idle_s
+
+    def half_closed(self) -> None:
+        """One side has ended: the other may finish, but not keep its place by saying nothing."""
+        self._idle_s = min(self._idle_s, self._edge.settings.body_idle_timeout_s)
+        self.moved()
 
     # --- leaving
 
@@ -271,6 +280,7 @@ class _End(asyncio.Protocol):
             tunnel.close()
             return False
         opposite.transport.write_eof()
+        tunnel.half_closed()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

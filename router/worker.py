@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import resource
 import signal
 import socket
@@ -33,6 +34,8 @@ from router.listeners import BACKLOG
 from router.settings import RouterSettings
 from router.snapshot import app_from
 from router.table import AppRoutes, Compiler
+
+log = logging.getLogger("turnout.router")
 
 _HEARTBEAT_S = 1.0
 _DRAIN_POLL_S = 0.02
@@ -162,7 +165,10 @@ class Worker:
             dropped=message["dropped"],
         )
         for name, gone in old.items():
-            compiler.retire(gone, staged.get(name))
+            try:
+                compiler.retire(gone, staged.get(name))
+            except Exception:  # a mistake of ours about one app's requests is not the table's
+                log.exception("event=retire_failed app=%s", name)
         gc.freeze()
         if not self._servers and not edge.is_draining:  # the first table: now it can answer
             self._accept_on(self._accepts_on)

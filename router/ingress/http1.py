@@ -79,13 +79,14 @@ class ClientConnection(ClientTransport):
         self.transport = cast(asyncio.Transport, transport)
         edge = self.edge
         self._heads = HeadReader(edge.ingress_for(transport), edge.settings)
-        refusal = edge.admit(self, self.peer)
+        descriptor = transport.get_extra_info("socket").fileno()
+        refusal = edge.admit(self, self.peer, descriptor)
         if refusal is not None and edge.turn_away(self):
             self._refuse(refusal)
         elif refusal is not None:
             self._count(refusal)
             self._is_closing = True
-            self.transport.abort()
+            reset(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
@@ -132,10 +133,11 @@ class ClientConnection(ClientTransport):
         self._unblock()
         if self._is_closing:
             return
-        self.arm(self.edge.settings.keepalive_timeout_s)
         if self._exchange is not None:
             self._exchange.resume_response()
-        elif self._buffer:
+            return
+        self.arm(self.edge.settings.keepalive_timeout_s)
+        if self._buffer:
             self._go_on()
 
     # --- bytes
@@ -148,7 +150,7 @@ class ClientConnection(ClientTransport):
         while at < size and not self._is_closing:
             if self._body is not None:
                 at = self._read_body(self._body, data, at)
-                if self._body is not None and at < size:
+                if self._body is not None and at < size and not self._is_closing:
                     self._hold(data, at)  # the decoder has done enough for now
                     self._go_on_later()
                     break

@@ -153,6 +153,10 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.replica.connections -= 1
         self._leave_pool()
+        while self._pauses & _TURN and self.exchange is not None and self._buffer:
+            self._pauses = 0  # what was received is an answer, though the connection is gone
+            data, self._buffer = self._buffer, b""
+            self._read(data)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             head = self._head
@@ -200,7 +204,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._read(data)
 
     def _pause(self, why: int) -> None:
-        if not self._pauses:
+        if not self._pauses and not self.transport.is_closing():
             self.transport.pause_reading()
         self._pauses |= why
 

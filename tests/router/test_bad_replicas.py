@@ -17,7 +17,7 @@ from router.snapshot import Fault
 from router.websocket import FrameBoundary
 from tests.router.test_bad_clients import GET, MANY, QUICK, never_reads, quiet
 from tests.router.test_tunnel import SWITCHING, UPGRADE, Replica, frame, open_socket
-from tests.support.builders import a_revision, an_app
+from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import RunningEdge, eventually, in_front_of, running
 from tests.support.origin import OK, Connection, Origin
 
@@ -311,3 +311,110 @@ async def test_a_close_still_fits_between_frames_after_a_flood() -> None:
         tunnel.leave(edge.edge.now)
         assert await client.reader.readexactly(4) == b"\x88\x02\x03\xf4"
         assert await quiet(lambda: len(replica.got)) == 0
+
+
+# --- waiting for room
+
+
+class Gate:
+    """Answers once it is opened; `kept` counts who waits."""
+
+    def __init__(self) -> None:
+        self.is_open = asyncio.Event()
+        self.kept = 0
+
+    async def __call__(self, c: Connection) -> None:
+        while True:
+            await c.head()
+            self.kept += 1
+            await self.is_open.wait()
+            await c.send(OK)
+
+
+async def test_a_request_that_may_not_go_back_waits_for_another_replica_and_spins_nobody() -> None:
+    async def hang_up(c: Connection) -> None:
+        await c.head()
+
+    gate = Gate()
+    limits = {"max_in_flight_per_replica": 1, "workers": 1, "queue_timeout_s": 0.3, "tick_s": 0.01}
+    async with (
+        Origin(hang_up) as broken,
+        Origin(gate) as slow,
+        in_front_of(broken, slow, **limits) as edge,
+    ):
+        asking = [asyncio.create_task((await edge.client()).get()) for _ in range(5)]
+        await eventually(lambda: gate.kept and edge.edge.registry.queued())
+        before = edge.edge.now
+        await eventually(lambda: edge.edge.now > before + 1.0)  # the clock of the worker goes on
+        gate.is_open.set()
+        heads = [head for head, _ in await asyncio.gather(*asking)]
+        assert sum(head.startswith(b"HTTP/1.1 200 ") for head in heads) >= 1
+        assert edge.edge.registry.queued() == {}
+        assert all(r.in_flight == 0 for r in edge.edge.registry)
+
+
+async def test_a_request_admitted_while_its_client_is_blocked_holds_its_replica_back() -> None:
+    gate, sent = Gate(), 0
+
+    async def flood(c: Connection) -> None:
+        nonlocal sent
+        if b"/slow" in await c.head():
+            await gate.is_open.wait()
+            await c.send(OK)
+            await c.head()
+        await c.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MANY)
+        while sent < MANY:
+            await c.send(bytes(65536))
+            sent += 65536
+
+    limits = {"max_in_flight_per_replica": 1, "workers": 1}
+    async with Origin(flood) as origin, in_front_of(origin, **limits) as edge:
+        first, second = await edge.client(), await never_reads(edge)
+        await first.send(GET.replace(b" / ", b" /slow "))
+        await eventually(lambda: edge.edge.stats.of("shop", "shop--v1").in_flight == 1)
+        await second.send(GET)
+        await eventually(lambda: edge.edge.registry.queued())
+        (ours,) = [c for c in edge.edge.clients if c._exchange and c._exchange._queue]  # type: ignore[attr-defined]
+        assert isinstance(ours, ClientConnection)
+        ours.pause_writing()  # as its transport says for the answer before
+        gate.is_open.set()
+        await eventually(lambda: sent)
+        assert await quiet(lambda: sent) < 16 << 20
+        ours.resume_writing()
+        _, body = await second.response()
+        assert len(body) == MANY
+
+
+async def test_requests_that_wait_for_a_revision_that_leaves_go_to_its_successor() -> None:
+    gate = Gate()
+    limits = {"max_in_flight_per_replica": 1, "workers": 1}
+    async with Origin(gate) as old, Origin() as new, in_front_of(old, **limits) as edge:
+        asking = [asyncio.create_task((await edge.client()).get()) for _ in range(4)]
+        await eventually(lambda: gate.kept and edge.edge.registry.queued() == {"shop--v1": 3})
+        take(edge.edge, an_app(a_revision("v2", 100, endpoints=[new.address])))
+        await eventually(lambda: sum(task.done() for task in asking) == 3)
+        gate.is_open.set()
+        assert [(await task)[1] for task in asking] == [b"ok"] * 4
+
+
+async def test_tunnels_that_are_agreed_upon_at_once_are_limited_too() -> None:
+    agreed, waiting = asyncio.Event(), 0
+
+    async def late(c: Connection) -> None:
+        nonlocal waiting
+        await c.head()
+        waiting += 1
+        await agreed.wait()
+        await c.send(SWITCHING)
+        await c.reader.read()
+
+    limits = {"max_tunnels_per_replica": 2, "workers": 1}
+    async with Origin(late) as origin, in_front_of(origin, **limits) as edge:
+        clients = [await edge.client() for _ in range(5)]
+        for client in clients:
+            await client.send(UPGRADE)
+        await eventually(lambda: waiting == 5)
+        agreed.set()
+        heads = [(await client.response())[0] for client in clients]
+        assert sum(head.startswith(b"HTTP/1.1 101 ") for head in heads) == 2
+        assert sum(b"ReplicaOverloaded" in head for head in heads) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.turnout import Turnout, run, until
+from tests.support.turnout import Turnout, children, run, until
 
 asked_slowly = threading.Event()
 
@@ -141,10 +142,6 @@ def test_metrics_are_valid_and_count_what_was_asked(routed: Routed) -> None:
 
 
 def test_a_counter_never_falls_when_a_worker_dies(routed: Routed) -> None:
-    import os
-
-    from tests.support.turnout import children
-
     router, _, _, _ = routed
     name = 'turnout_requests_total{app="shop",code="200",revision="shop--v1"}'
     for _ in range(20):
@@ -157,6 +154,28 @@ def test_a_counter_never_falls_when_a_worker_dies(routed: Routed) -> None:
     assert metric(router, name) == 20
     router.get("shop.localhost")
     assert metric(router, name) == 21
+
+
+def test_figures_of_a_dead_revision_go_although_workers_died_meanwhile(
+    state: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "routes.toml"
+    with a_replica("one") as v1, a_replica("two") as v2:
+        file.write_text(text(v1, v2))
+        flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        settings = {"state": state / "s", "workers": 1, "metric_lifetime_s": 1}
+        with Turnout("router", *flags, **settings) as router:
+            for host in ("shop.localhost", "shop---staging.localhost"):
+                assert router.get(host)[0] == 200
+            name = 'turnout_requests_total{app="shop",code="200",revision="shop--v%d"}'
+            assert metric(router, name % 2) == 1
+            os.kill(children(router.process.pid)[0], signal.SIGKILL)
+            until(lambda: metric(router, "turnout_worker_restarts_total") == 1)
+            assert metric(router, name % 2) == 1
+
+            file.write_text(text(v1, v2).partition('[[app.revision]]\nname = "shop--v2')[0])
+            until(lambda: metric(router, name % 2) == 0)
+            assert metric(router, name % 1) == 1
 
 
 def test_sigterm_finishes_what_is_in_flight_and_exits_0(routed: Routed) -> None:

@@ -27,7 +27,7 @@ async def a_client_that_reads_nothing_and_pipelines_is_held_back(site: Site) -> 
 
 @scenario(replica=replicas.large)
 async def thirty_two_readers_that_stall_hold_little_each(site: Site) -> None:
-    wire = clients.get(BAD, f"/{100 * _MIB}")
+    wire = clients.get(BAD, f"/{20 * _MIB}")
     stalled = (clients.reads_nothing(site.port, wire, seconds=_HELD_S) for _ in range(32))
     for raw in await asyncio.gather(*stalled):
         raw.reset()

@@ -88,7 +88,8 @@ class Innocent:
 
     def _kept_since(self, before: dict[int, float]) -> float:
         """The same since then; of the workers only the one that had the request counts."""
-        since = {pid: s - before.get(pid, s) for pid, s in self._kept().items()}
+        now = self._kept()  # nothing is known of a process that has ended meanwhile
+        since = {pid: max(0.0, s - before.get(pid, s)) for pid, s in now.items()}
         beside = sum(since.pop(pid) for pid in self._beside)
         if self._worker in since:
             return beside + since[self._worker]
