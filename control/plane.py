@@ -18,6 +18,7 @@ from control.certificates import Authority
 from control.clock import SystemClock
 from control.health import Health
 from control.metrics import ControlCounters
+from control.places import Places
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.runtime import Runtime
@@ -79,7 +80,8 @@ class Plane:
             for kind, runtime in runtimes.items()
         }
         self.reconciler.use(self.runtimes)
-        service = Service(self.store, self.runtimes, settings.domain)
+        places = Places(self.store, settings.resource_group, settings.environment)
+        service = Service(self.store, self.runtimes, settings.domain, places)
         health = Health(self.store, publisher, self.reconciler.quarantine)
         admin = AdminPages(self.store, health, counters, settings.router_admin)
         self._parts = (settings, service, publisher, self.reconciler, admin)

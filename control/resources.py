@@ -58,7 +58,8 @@ class App:
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)  # by revision: snapshot.Fault
     label_history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    resource_group: str = ""  # where an Azure client put it; empty for the native API
+    resource_group: str = ""  # key in places.py; empty for the group of the settings
+    environment: str = ""  # the same for its environment
     location: str = ""
     is_stopped: bool = False
     revisions_made: int = 0

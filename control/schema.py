@@ -57,6 +57,13 @@ class CustomDomain(Model):
     """A host name of the user's that leads to the app."""
 
     name: Annotated[str, Field(min_length=1, max_length=253)]
+    # Azure's word for whether its ingress has a certificate for the name.
+    binding_type: Annotated[Literal["disabled"] | None, BeforeValidator(lower)] = None
+
+    def wire(self) -> dict[str, Any]:
+        """Azure capitalises the binding."""
+        wire = super().wire()
+        return wire | ({"bindingType": "Disabled"} if self.binding_type else {})
 
 
 class Ingress(Model):
@@ -65,12 +72,17 @@ class Ingress(Model):
     external: bool = True
     # Where containers listen, which cannot be guessed; other replicas have addresses of their own.
     target_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    transport: Annotated[Literal["auto", "http"], BeforeValidator(lower)] = "auto"
+    # false redirects to TLS in Azure; without TLS on the ingress there is nowhere to redirect to.
+    allow_insecure: bool = True
+    client_certificate_mode: Annotated[Literal["ignore"] | None, BeforeValidator(lower)] = None
     traffic: Many[TrafficRule] = ()
     custom_domains: Many[CustomDomain] = ()
 
     def wire(self) -> dict[str, Any]:
         """`traffic` is always a list while ingress is on (arm-wire §3)."""
-        return super().wire() | {"traffic": self.wire_rules}
+        domains = [domain.wire() for domain in self.custom_domains]
+        return super().wire() | {"traffic": self.wire_rules, "customDomains": domains}
 
     @property
     def port(self) -> int:
@@ -98,6 +110,12 @@ class Registry(Model):
     password_secret_ref: SecretName
 
 
+class Dapr(Model):
+    """Dapr is not offered; clients spell out that it is off."""
+
+    enabled: Literal[False]
+
+
 Label = Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))]
 Mode = Literal["single", "multiple", "labels"]
 Strategy = Literal["switch", "recreate"]
@@ -118,6 +136,7 @@ class Configuration(Model):
     # Labels mode: whom this write's new revision is for; acted upon, and not kept.
     target_label: Label = ""
     ingress: Ingress | None = None
+    dapr: Dapr | None = None
 
     def wire(self) -> dict[str, Any]:
         """Mode capitalised in answers; `ingress` present, null when off (arm-wire §3)."""
@@ -131,6 +150,8 @@ class Configuration(Model):
             wire["secrets"] = [{"name": secret.name} for secret in self.secrets]
         if self.registries:
             wire["registries"] = [registry.wire() for registry in self.registries]
+        if self.dapr is not None:
+            wire["dapr"] = self.dapr.wire()
         return wire | {"ingress": self.ingress.wire() if self.ingress is not None else None}
 
     @property
@@ -139,11 +160,17 @@ class Configuration(Model):
         return {secret.name: secret.value or "" for secret in self.secrets}
 
 
-class AppBody(Model):
-    """What creates or replaces an app. What is None is not what it is about, and stays."""
+class AppProperties(Model):
+    """The two halves of an app: what all revisions share, and what the next one freezes."""
 
     configuration: Configuration = Configuration()
     template: Template
+
+
+class AppBody(AppProperties):
+    """What creates or replaces an app. What is None is not what it is about, and stays."""
+
     tags: dict[str, str] | None = None
-    resource_group: str | None = None
+    resource_group: str | None = None  # a group that exists
+    environment: str | None = None  # GROUP/NAME of an environment that exists
     location: str | None = None

@@ -13,6 +13,7 @@ from control import commands, journal, rollback
 from control.draft import Command, Draft
 from control.errors import Invalid, NotFound
 from control.journal import Record
+from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
@@ -41,10 +42,11 @@ class Change:
 class Service:
     """What callers can ask of the control plane."""
 
-    def __init__(self, store: Store, runtimes: Runtimes, domain: str) -> None:
+    def __init__(self, store: Store, runtimes: Runtimes, domain: str, places: Places) -> None:
         self._store = store
         self._runtimes = runtimes
         self.domain = domain
+        self.places = places
 
     # --- reading
 
@@ -151,7 +153,7 @@ class Service:
             return
         if change.is_existing and draft.view(name).app is None:
             raise NotFound(f"there is no app {change.app}")
-        body = change.body(draft.view(name))
+        body = self.places.placed(change.body(draft.view(name)), draft.view(name))
         self._runtimes[body.template.runtime].check(body.template)
         draft.change(
             name,
@@ -178,6 +180,14 @@ class Service:
             self._store.discard(name.lower())
             return
         self._one(Change(name, None))
+
+    def delete_group(self, name: str) -> None:
+        """Delete a resource group with its apps and environments."""
+        self.places.check_removal(name)
+        apps = self.places.apps_in(name)
+        if apps:
+            self.transact([Change(app.name, None) for app in apps])
+        self.places.remove_group(name)
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
         """Switch between single, multiple and labels."""

@@ -42,7 +42,14 @@ class ControlSettings:
         "", "unix:PATH of that router's admin endpoints, shown on the admin port too."
     )
     log_level: str = setting("info", "debug, info, warning or error.")
-    environment: str = setting("local", "Name of the managed environment that Azure clients see.")
+    environment: str = setting(
+        "local", "Name of the managed environment that exists from the start, for Azure clients."
+    )
+    resource_group: str = setting(
+        "local",
+        "Name of the resource group that exists from the start: it holds that environment, and the"
+        " apps of the native API.",
+    )
     azure_port: int = setting(
         -1, "Port on loopback that serves Azure's API over TLS, for az; 0 picks one, -1 is none."
     )

@@ -66,7 +66,6 @@ def build(
     app[keys.PUBLISHER] = publisher
     app[keys.RENDERED] = Rendered()
     app[keys.RECONCILER] = reconciler
-    app[keys.ENVIRONMENT] = settings.environment
     if is_local:
         app.router.add_post(SYNC[1], sync)
     else:

@@ -13,6 +13,5 @@ from router.tokens import Tokens
 SERVICE = web.AppKey("service", Service)
 PUBLISHER = web.AppKey("publisher", Publisher)
 RECONCILER = web.AppKey("reconciler", Reconciler)
-ENVIRONMENT = web.AppKey("environment", str)  # name of the one managed environment
 TOKENS = web.AppKey("tokens", Tokens)
 RENDERED = web.AppKey("rendered", Rendered)

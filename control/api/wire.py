@@ -52,6 +52,12 @@ def app_wire(view: AppView, domain: str) -> dict[str, Any]:
         wire["latestRevisionFqdn"] = revision_host(app.latest, domain)
     if app.tags:
         wire["tags"] = app.tags
+    beside = {
+        "resourceGroup": app.resource_group,
+        "environment": app.environment,
+        "location": app.location,
+    }
+    wire |= {key: value for key, value in beside.items() if value}
     if app.problem:
         wire["provisioningError"] = app.problem
     return wire | {"configuration": configuration, "template": app.template.wire()}

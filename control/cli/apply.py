@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from control.api.azure import shapes
+from control.api.azure import accepted
 from control.cli.client import Api, console, fail
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
@@ -73,7 +73,7 @@ def _read(file: Path, app: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(properties, dict):
         fail(f"{file}: properties is no mapping")
     try:
-        return name, shapes.writable(properties)
+        return name, accepted.writable(properties)
     except ControlError as error:
         fail(error.message)
 

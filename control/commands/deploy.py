@@ -65,8 +65,9 @@ def deploy(
     app = replace(
         app,
         tags=app.tags if body.tags is None else body.tags,
-        resource_group=app.resource_group or body.resource_group or "",
-        location=app.location or body.location or "",
+        resource_group=_first(app.resource_group, body.resource_group),
+        environment=_first(app.environment, body.environment),
+        location=_first(app.location, body.location),
     )
     made = _new_revision(view, app, body, now, new_suffix)
     if made is not None:
@@ -89,6 +90,11 @@ def deploy(
     elif made is None and (is_asked or (steps.is_same(old, view) and _can_aim(view, label))):
         view = attempt(view, now, label)
     return purge(view)
+
+
+def _first(present: str, given: str | None) -> str:
+    """Where an app lives is said once; `places` has refused what would move it."""
+    return present or given or ""
 
 
 def _check_port(app: App, body: AppBody) -> None:

@@ -140,7 +140,11 @@ def set_stopped(view: AppView, now: float, *, is_stopped: bool) -> AppView:
 
 
 def purge(view: AppView) -> AppView:
-    """Drop the oldest inactive revisions beyond the limit (contract §4.6)."""
+    """Drop the oldest inactive revisions beyond the limit (contract §4.6).
+
+    What the app would be rolled back to stays, whatever the limit: terraform sends 0 for one that
+    was not set.
+    """
     app = view.app
     if app is None:
         return view
@@ -151,6 +155,7 @@ def purge(view: AppView) -> AppView:
     )
     surplus = len(inactive) - app.configuration.max_inactive_revisions
     kept = {app.latest, app.latest_ready, app.serving, app.candidate, *labelled}
+    kept |= _way_back(inactive)
     gone = [r.name for r in inactive if r.name not in kept][: max(0, surplus)]
     if not gone:
         return view
@@ -162,3 +167,10 @@ def purge(view: AppView) -> AppView:
     if ingress is not None and ingress.traffic:
         app = steps.with_ingress(app, ingress.model_copy(update={"traffic": rules}))
     return AppView(app, revisions, view.replicas)
+
+
+def _way_back(inactive: list[Revision]) -> set[str]:
+    """The revisions that served until the last switch: those that rested together, and last."""
+    ready = [r for r in inactive if r.provisioning is Provisioning.PROVISIONED]
+    last = max((r.last_active_at for r in ready), default=0.0)
+    return {r.name for r in ready if r.last_active_at == last}

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from control.store.sqlite import MIGRATIONS
+from control.store.opening import MIGRATIONS
 from router.config import BadSettings
 
 DATABASE = "control.db"

@@ -40,7 +40,7 @@ def read_views(
         damage = ""
     except sqlite3.DatabaseError as error:
         # Replicas that are not known would be started twice, so nothing is touched.
-        damage = f"it is damaged ({error}); restore a backup (turnout restore)"
+        damage = damaged(error)
         served = [name for (name,) in db.execute("SELECT name FROM served")]
         wrong |= dict.fromkeys((*views, *served), damage)
     unreadable: dict[str, Unreadable] = {}
@@ -48,6 +48,11 @@ def read_views(
         view = views.pop(owner, None)
         unreadable[owner] = Unreadable(why, view.replicas if view is not None else {})
     return views, unreadable, damage
+
+
+def damaged(error: sqlite3.Error) -> str:
+    """What is wrong with a file that SQLite cannot read."""
+    return f"it is damaged ({error}); restore a backup (turnout restore)"
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:

@@ -12,10 +12,10 @@ import logging
 import secrets
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -25,35 +25,19 @@ from control.folder import prepare
 from control.journal import Record
 from control.resources import AppView
 from control.store.file import StateFile
-from control.store.reading import Unreadable, read_views
+from control.store.opening import LOCK_S, open_database
+from control.store.reading import Unreadable, damaged, read_views
 from control.store.retention import Kept, victims
 from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
 from router.domains import Owners
 from router.state import open_private
 
-MIGRATIONS = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE apps (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE revisions (name TEXT PRIMARY KEY, app TEXT NOT NULL, doc BLOB NOT NULL)
-        WITHOUT ROWID;
-    CREATE TABLE replicas (name TEXT PRIMARY KEY, app TEXT NOT NULL, doc BLOB NOT NULL)
-        WITHOUT ROWID;
-    """,
-    """
-    CREATE TABLE journal (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,
-        app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
-    CREATE INDEX journal_app ON journal (app, number);
-    """,
-    # What routers got last of each app, for apps that cannot be compiled after a restart.
-    "CREATE TABLE served (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;",
-)
-
 log = logging.getLogger("turnout.control")
 
+D = TypeVar("D")
+
 _NOTHING = AppView(None)
-_LOCK_S = 0.2
 _SETTLED_AT_ONCE = 200  # apps written in one go: some milliseconds
 _MOST_RECORDS = 1000  # of the journal that wait for a disk; the newest
 
@@ -73,7 +57,7 @@ class Store:
             ) from None
         path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         try:
-            self._db = _open(path)
+            self._db = open_database(path)
             self._file = StateFile(path)
             self._views, self.unreadable, self._damage = read_views(self._db)
         except BadSettings:
@@ -226,7 +210,7 @@ class Store:
             return
         self.trouble = trouble
         # Whoever holds a lock is waited for once; after that the loop has other things to do.
-        self._db.execute(f"PRAGMA busy_timeout = {0 if trouble else int(_LOCK_S * 1000)}")
+        self._db.execute(f"PRAGMA busy_timeout = {0 if trouble else int(LOCK_S * 1000)}")
         if not trouble:
             log.info("event=state_written_again")
 
@@ -315,6 +299,38 @@ class Store:
             raise
         return str(row[0]) if row else None
 
+    def documents(self, kind: str, make: Callable[[dict[str, Any]], D]) -> dict[str, D]:
+        """What is kept of a kind beside apps, such as resource groups, by key; what can be read."""
+        try:
+            rows = self._db.execute("SELECT key, doc FROM documents WHERE kind = ?", (kind,))
+            found = rows.fetchall()
+        except sqlite3.OperationalError:
+            if self._damage:
+                return {}
+            raise
+        except sqlite3.DatabaseError as error:
+            # What was not read must not be written over, so nothing is written at all.
+            self._damage = self._damage or damaged(error)
+            self.trouble = _unwritable(self._damage)
+            return {}
+        made: dict[str, D] = {}
+        for key, doc in found:
+            try:
+                made[key] = make(orjson.loads(doc))
+            except (ValueError, TypeError) as error:
+                log.error("event=unreadable kind=%s key=%s reason=%r", kind, key, str(error))
+        return made
+
+    def put_documents(self, changes: Iterable[tuple[str, str, dict[str, Any] | None]]) -> None:
+        """Write documents by kind and key in one transaction; None deletes."""
+        with self._transaction() as db:
+            for kind, key, doc in changes:
+                if doc is None:
+                    db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
+                    continue
+                values = (kind, key, orjson.dumps(doc))
+                db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
+
     # --- opening
 
     def _once(self, key: str, value: str) -> str:
@@ -354,35 +370,3 @@ def _unwritable(wrong: str) -> str:
 
 def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
     return StoreUnavailable(f"the state cannot be written ({error}); nothing was changed")
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        return _opened(path)
-    except sqlite3.OperationalError:
-        # A full disk has no room for the index of the log, which is a file of its own. Alone on
-        # the file SQLite keeps that in memory, so what is there can be read.
-        return _opened(path, is_alone=True)
-
-
-def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
-    # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
-    db = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_S)
-    try:
-        if is_alone:
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        _prepare(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")  # acknowledged means it survives a power cut too
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -7,12 +7,23 @@ from typing import Any
 
 from control import commands
 from control.clock import Moment
+from control.places import Places
 from control.planner import Limits, Plan, plan
 from control.resources import AppView, ReplicaState, replace
+from control.runtime.endpoint import EndpointRuntime
 from control.schema import AppBody, TrafficRule
+from control.service import Service
+from control.store import Store
+from control.targets import Targets
 from tests.support.builders import a_body
 
 LIMITS = Limits(progress_deadline_s=600, crash_loop_exits=3, drain_timeout_s=30)
+
+
+def a_service(store: Store) -> Service:
+    """Commands on a store, for apps of endpoints on loopback."""
+    runtimes = {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}
+    return Service(store, runtimes, "localhost", Places(store, "local", "local"))
 
 
 class World:

@@ -370,7 +370,33 @@ def test_the_oldest_inactive_revisions_are_purged_beyond_the_limit() -> None:
 
     assert sorted(r.suffix for r in world.view.revisions.values()) == ["v3", "v4", "v5"]
     world.deploy(body=a_body("v5", replicas=6, mode="single", maxInactiveRevisions=0))
-    assert sorted(r.suffix for r in world.view.revisions.values()) == ["v5"]
+    assert sorted(r.suffix for r in world.view.revisions.values()) == ["v4", "v5"]
+
+
+def test_a_limit_of_zero_keeps_what_a_rollback_needs() -> None:
+    world = World()
+    world.broken = {"shop--v2"}
+    for n in range(4):
+        world.deploy(suffix=f"v{n}", replicas=n + 1, mode="single", maxInactiveRevisions=0)
+        world.settle()
+
+    # v2 never served: the way back from v3 leads to v1
+    assert sorted(r.suffix for r in world.view.revisions.values()) == ["v1", "v3"]
+    world.view = commands.activate(world.view, "shop--v1", world.now)
+    world.settle()
+    assert world.app.serving == "shop--v1"
+
+
+def test_all_that_rested_in_one_switch_are_the_way_back() -> None:
+    world = World()
+    for n in range(3):
+        world.deploy(suffix=f"v{n}", replicas=n + 1)
+        world.settle()
+    world.traffic(v0=50, v1=50)
+    world.deploy(suffix="v2", replicas=3, mode="single", maxInactiveRevisions=0)
+    world.settle()
+    assert world.active() == ["v2"]
+    assert sorted(r.suffix for r in world.view.revisions.values()) == ["v0", "v1", "v2"]
 
 
 def test_a_purged_name_may_be_used_again() -> None:

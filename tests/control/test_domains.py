@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from control.errors import Invalid
-from control.runtime.endpoint import EndpointRuntime
 from control.service import Change, Service
 from control.store import Store
-from control.targets import Targets
+from tests.control.support import a_service
 from tests.support.builders import a_body
 
 ENDPOINT = "endpoint:127.0.0.1:9"
@@ -20,7 +19,7 @@ ENDPOINT = "endpoint:127.0.0.1:9"
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     store = Store(tmp_path / "control.db")
-    yield Service(store, {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}, "localhost")
+    yield a_service(store)
     store.close()
 
 

@@ -14,11 +14,8 @@ from control.errors import Conflict
 from control.publisher import Publisher
 from control.quarantine import Quarantine
 from control.resources import AppView
-from control.runtime.endpoint import EndpointRuntime
-from control.service import Service
 from control.store import Store
-from control.targets import Targets
-from tests.control.support import World
+from tests.control.support import World, a_service
 
 STORES: list[Store] = []
 
@@ -105,7 +102,7 @@ def test_a_record_that_can_be_read_and_not_used_is_no_other_apps_affair(file: Pa
 def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> None:
     poison(file, "apps", "shop", b"{}")
     store = an_open_store(file)
-    service = Service(store, {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}, "localhost")
+    service = a_service(store)
 
     for use in (service.app, lambda app: service.set_stopped(app, is_stopped=True)):
         with pytest.raises(Conflict, match="quarantined") as raised:

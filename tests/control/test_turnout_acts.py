@@ -11,13 +11,11 @@ from control import commands
 from control.errors import PreconditionFailed
 from control.journal import CALLER, Caller
 from control.resources import AppView, ReplicaState
-from control.runtime.endpoint import EndpointRuntime
 from control.schema import TrafficRule
 from control.service import Service
 from control.store import Store
-from control.targets import Targets
 from router.snapshot import Fault
-from tests.control.support import LIMITS, World
+from tests.control.support import LIMITS, World, a_service
 from tests.support.builders import a_body
 
 
@@ -101,9 +99,8 @@ def test_replicas_that_come_and_go_are_not_changes_of_the_app() -> None:
 @pytest.fixture
 def service(tmp_path: Path) -> Any:
     CALLER.set(Caller("alice (turnout/1)"))
-    runtimes = {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}
     store = Store(tmp_path / "control.db")
-    yield Service(store, runtimes, "localhost")
+    yield a_service(store)
     store.close()
 
 

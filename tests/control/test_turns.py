@@ -10,11 +10,10 @@ import pytest
 
 from control.errors import Invalid
 from control.resources import AppView
-from control.runtime.endpoint import EndpointRuntime
 from control.schema import AppBody, CustomDomain, Ingress
 from control.service import Change, Service
 from control.store import Store
-from control.targets import Targets
+from tests.control.support import a_service
 from tests.support.builders import a_body
 
 MANY = 100
@@ -23,7 +22,7 @@ MANY = 100
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     store = Store(tmp_path / "control.db")
-    made = Service(store, {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}, "localhost")
+    made = a_service(store)
     body = a_body("v1", image="endpoint:127.0.0.1:9")
     made.transact([Change(f"app{n}", lambda _: body) for n in range(MANY)])
     yield made

@@ -21,7 +21,7 @@ BODY = {
     "template": {"revisionSuffix": "v1", "containers": [{"image": "endpoint:127.0.0.1:1"}]},
 }
 
-ARM = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps"
+ARM = "/subscriptions/s/resourceGroups/local/providers/Microsoft.App/containerApps"
 ENVELOPE = {"location": "local", "properties": BODY}
 
 
@@ -109,7 +109,7 @@ def test_lists_come_in_pages(control: Turnout) -> None:
     assert named("/v1/journal?app=app0&limit=2", "app") == [["app0"] * 2, ["app0"]]
     assert control.call("GET", "/v1/apps?limit=0")[0] == 400
 
-    base = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps"
+    base = "/subscriptions/s/resourceGroups/local/providers/Microsoft.App/containerApps"
     arm = [["app0", "app1"], ["app2", "app3"], ["app4"]]
     assert named(f"{base}?api-version=2025-07-01&%24top=2") == arm
     assert named(f"{base}/app0/revisions?$top=2") == revisions

@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.azure import S, app_path, environment_path, group_path
 from tests.support.turnout import Turnout, run, until
 
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
-S = f"/subscriptions/{SUBSCRIPTION}"
-RG = f"{S}/resourceGroups/rg"
-APP = f"{RG}/providers/Microsoft.App/containerApps/album-api"
-ENV = f"{RG}/providers/Microsoft.App/managedEnvironments/local"
+RG = group_path("rg")
+APP = app_path("rg", "album-api")
+ENV = environment_path("rg", "my-env")
 API = "api-version=2025-07-01"
 
 
@@ -79,7 +78,25 @@ class Az:
 def az(state: Path) -> Iterator[Az]:
     flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "azure_port": 0, "workers": 1}
     with Turnout("up", state=state / "s", **flags) as server:
-        yield Az(server, state / "s")
+        az = Az(server, state / "s")
+        az.send("PUT", RG, {"location": "local"})
+        az.write("PUT", ENV, ENV_CREATE)
+        yield az
+
+
+# What `az containerapp env create --logs-destination none` PUTs.
+ENV_CREATE = {
+    "location": "local",
+    "tags": None,
+    "properties": {
+        "daprAIInstrumentationKey": None,
+        "vnetConfiguration": None,
+        "appLogsConfiguration": {"destination": None, "logAnalyticsConfiguration": None},
+        "customDomainConfiguration": None,
+        "workloadProfiles": [{"workloadProfileType": "Consumption", "Name": "Consumption"}],
+        "zoneRedundant": False,
+    },
+}
 
 
 def created(suffix: str | None = "first", **template: Any) -> dict[str, Any]:
@@ -129,8 +146,6 @@ def test_it_signs_in_without_an_account_or_the_internet(az: Az) -> None:
     (subscription,) = az.get("/subscriptions")["value"]
     assert subscription["state"] == "Enabled"
     assert az.get(f"{S}/providers/Microsoft.App")["registrationState"] == "Registered"
-    assert az.write("PUT", RG, {"location": "local"})["name"] == "rg"
-    assert az.send("HEAD", RG)[0] == 204
 
 
 def test_a_password_is_a_token_where_tokens_are_asked_for(state: Path) -> None:
@@ -235,6 +250,92 @@ def test_what_was_read_is_put_back_with_one_thing_changed(az: Az) -> None:
     shown = az.write("PATCH", APP, body)["properties"]["configuration"]["ingress"]
     assert shown["fqdn"] == "album-api.localhost"
     assert az.send("POST", f"{APP}/listSecrets")[2]["value"] == values
+
+
+def changed(az: Az, configuration: dict[str, Any]) -> Any:
+    """What the configuration is after a patch."""
+    body = {"properties": {"configuration": configuration}}
+    return az.write("PATCH", APP, body)["properties"]["configuration"]
+
+
+def test_what_is_accepted_is_shown(az: Az) -> None:
+    shown = az.write("PUT", APP, created())
+    ingress = shown["properties"]["configuration"]["ingress"]
+    assert (ingress["external"], ingress["allowInsecure"]) == (True, False)
+    assert shown["identity"] == {"type": "None"}
+
+    harmless = {
+        "dapr": {"enabled": False},
+        "maxInactiveRevisions": 0,
+        "ingress": {
+            "external": False,
+            "allowInsecure": True,
+            "transport": "http",
+            "clientCertificateMode": "ignore",
+            "exposedPort": 0,
+            "customDomains": [{"name": "albums.example.com", "bindingType": "Disabled"}],
+        },
+    }
+    changed(az, harmless)
+    shown = az.get(APP)["properties"]["configuration"]
+    wanted = harmless["ingress"] | {"transport": "Http"}  # type: ignore[operator]
+    assert {key: shown["ingress"][key] for key in wanted} == wanted
+    assert (shown["dapr"], shown["maxInactiveRevisions"]) == ({"enabled": False}, 0)
+
+    got = az.get(APP)  # and what was shown may be put back
+    assert az.write("PUT", APP, got)["properties"]["configuration"] == shown
+    assert changed(az, {"ingress": {"customDomains": []}})["ingress"]["customDomains"] == []
+
+
+def test_an_ingress_that_says_nothing_else_is_internal_and_secure_as_in_azure(az: Az) -> None:
+    body = created()
+    body["properties"]["configuration"]["ingress"] = None
+    az.write("PUT", APP, body)
+    ingress = changed(az, {"ingress": {"targetPort": 80}})["ingress"]
+    assert (ingress["external"], ingress["allowInsecure"]) == (False, False)
+    ingress = changed(az, {"ingress": {"external": True}})["ingress"]
+    assert changed(az, {"ingress": {"targetPort": 81}})["ingress"]["external"] is True
+
+
+REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"identity": {"type": "SystemAssigned"}}, {}, "identity.type"),
+    ({"kind": "functionapp"}, {}, "kind"),
+    ({}, {"workloadProfileName": "d4"}, "properties.workloadProfileName"),
+    ({}, {"tags": {"a": "b"}}, "tags"),
+    ({}, {"configuration": {"dapr": {"enabled": True}}}, "configuration.dapr.enabled"),
+    ({}, {"configuration": {"dapr": {"enabled": False, "appId": "x"}}},
+     "configuration.dapr.appId"),
+    ({}, {"configuration": {"ingress": {"clientCertificateMode": "require"}}},
+     "configuration.ingress.clientCertificateMode"),
+    ({}, {"configuration": {"ingress": {"customDomains": [
+        {"name": "a.example.com", "bindingType": "SniEnabled"}]}}},
+     "configuration.ingress.customDomains[0].bindingType"),
+    ({}, {"configuration": {"identitySettings": [{"identity": "system"}]}},
+     "configuration.identitySettings"),
+]  # fmt: skip
+
+
+def test_what_cannot_be_had_is_refused_by_path(az: Az) -> None:
+    other = app_path("rg", "other")
+    az.write("PUT", APP, created())
+    for beside, properties, path in REFUSED:
+        body = {"properties": created()["properties"] | properties} | beside
+        for method, resource in (("PUT", other), ("PATCH", APP)):
+            status, _, answer = az.send(method, resource, body)
+            assert status == 400, (path, answer)
+            assert path in [detail["target"] for detail in answer["error"]["details"]]
+    assert az.send("GET", other)[0] == 404
+
+
+def test_tags_are_patched_and_put(az: Az) -> None:
+    tagged = created() | {"tags": {"team": "music", "cost": "7"}}
+    assert az.write("PUT", APP, tagged)["tags"] == {"team": "music", "cost": "7"}
+    assert az.write("PATCH", APP, {"tags": {"cost": None}})["tags"] == {"team": "music"}
+    assert az.write("PATCH", APP, {"tags": None})["tags"] == {}
+    assert az.write("PUT", APP, created())["tags"] == {}
+    status, _, answer = az.send("PUT", APP, created() | {"location": "westeurope"})
+    assert (status, answer["error"]["code"]) == (409, "InvalidResourceLocation")
+    assert az.write("PATCH", APP, {"location": "westeurope"})["location"] == "local"
 
 
 def test_logs_are_read_as_az_reads_them(az: Az) -> None:

@@ -16,7 +16,6 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.serialization import NULL
 from azure.mgmt.appcontainers import ContainerAppsAPIClient
 from azure.mgmt.appcontainers.aio import ContainerAppsAPIClient as AsyncClient
@@ -35,18 +34,10 @@ from azure.mgmt.appcontainers.models import (
     TrafficWeight,
 )
 
+from tests.support.azure import SUBSCRIPTION, LocalAuth, environment_path, group_path, sdk
 from tests.support.turnout import Turnout, until
 
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
-ENVIRONMENT = (
-    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.App"
-    "/managedEnvironments/local"
-)
-
-
-class Credential:
-    def get_token(self, *_: str, **__: Any) -> AccessToken:
-        return AccessToken("dev", int(time.time()) + 3600)
+ENVIRONMENT = environment_path("rg", "env")
 
 
 class AsyncCredential:
@@ -63,28 +54,18 @@ class AsyncCredential:
         pass
 
 
-class LocalAuth(SansIOHTTPPolicy[Any, Any]):
-    """Plain http on loopback: the SDK's own policy would not send a token there."""
-
-    def __init__(self, server: Turnout) -> None:
-        self._headers = server.authorization
-
-    def on_request(self, request: Any) -> None:
-        request.http_request.headers.update(self._headers)
-
-
 @pytest.fixture
 def up(state: Path) -> Iterator[Turnout]:
     flags = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", str(state))
     with Turnout("up", *flags, workers=1) as server:
+        server.must("PUT", group_path("rg"), {"location": "local"})
+        server.must("PUT", ENVIRONMENT, {"location": "local"})
         yield server
 
 
 @pytest.fixture
 def client(up: Turnout) -> Iterator[ContainerAppsAPIClient]:
-    with ContainerAppsAPIClient(
-        Credential(), SUBSCRIPTION, base_url=up.server, authentication_policy=LocalAuth(up)
-    ) as client:
+    with sdk(up) as client:
         yield client
 
 
@@ -119,7 +100,8 @@ def an_app(
 
 
 def test_the_sdk_walks_the_pages_of_a_list(client: ContainerAppsAPIClient, up: Turnout) -> None:
-    body = {"template": {"containers": [{"image": "endpoint:127.0.0.1:1"}]}}
+    template = {"containers": [{"image": "endpoint:127.0.0.1:1"}]}
+    body = {"resourceGroup": "rg", "template": template}
     changes = [{"app": f"app{n}", "method": "PUT", "body": body} for n in range(7)]
     up.must("POST", "/v1/transactions", {"changes": changes})
     for n in (3, 7, 9):
@@ -272,6 +254,26 @@ def test_errors_have_azures_classes_and_codes(client: ContainerAppsAPIClient) ->
         apps.begin_create_or_update("rg", "shop", wrong)
 
 
+def test_a_custom_domain_is_free_until_an_app_has_it(client: ContainerAppsAPIClient) -> None:
+    apps = client.container_apps
+    for name in ("shop", "blog"):
+        apps.begin_create_or_update("rg", name, an_app("v1"), polling=False)
+    free = apps.list_custom_host_name_analysis("rg", "blog", custom_hostname="a.example.com")
+    assert (free.custom_domain_verification_test, free.has_conflict_on_managed_environment) == (
+        "Passed", False,
+    )  # fmt: skip
+    domain = {"name": "a.example.com", "bindingType": "Disabled"}
+    patch = {"properties": {"configuration": {"ingress": {"customDomains": [domain]}}}}
+    apps.begin_update("rg", "shop", patch, polling=False)
+    taken = apps.list_custom_host_name_analysis("rg", "blog", custom_hostname="a.example.com")
+    assert taken.has_conflict_on_managed_environment is True
+    assert taken.conflicting_container_app_resource_id == apps.get("rg", "shop").id
+    own = apps.list_custom_host_name_analysis("rg", "shop", custom_hostname="a.example.com")
+    assert (own.has_conflict_on_managed_environment, own.is_hostname_already_verified) == (
+        False, True,
+    )  # fmt: skip
+
+
 def test_a_conflict_and_a_missing_token_have_classes_of_their_own(
     client: ContainerAppsAPIClient, tmp_path: Path, state: Path
 ) -> None:
@@ -285,12 +287,7 @@ def test_a_conflict_and_a_missing_token_have_classes_of_their_own(
     flags = {"admin": "127.0.0.1:0", "state": state / "other", "token_file": tmp_path / "tokens"}
     with (
         Turnout("control", **flags) as guarded,
-        ContainerAppsAPIClient(
-            Credential(),
-            SUBSCRIPTION,
-            base_url=guarded.server,
-            authentication_policy=LocalAuth(guarded),
-        ) as stranger,
+        sdk(guarded) as stranger,
         pytest.raises(ClientAuthenticationError),
     ):
         stranger.container_apps.get("rg", "shop")

@@ -6,44 +6,46 @@ from typing import Any
 
 from aiohttp import web
 
-from control.api.azure import operations, shapes
+from control.api.azure import accepted, operations, shapes
 from control.api.azure.call import Call, listed, operation_headers, resource
 from control.api.azure.operations import Operation
 from control.api.bodies import has_template, merge_patch
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire, name_of
-from control.errors import ControlError, NotFound
+from control.errors import ControlError, Invalid, NotFound
 from control.resources import AppView
-from control.schema import AppBody
+from control.schema import AppBody, AppProperties
 
 
 async def list_apps(call: Call) -> web.Response:
-    """All, or those of a resource group; those of the native API are in every one."""
-    group = call.names.get("group", "").lower()
-    found = [
-        view
-        for view in call.service.apps()
-        if not group or (view.app and view.app.resource_group in ("", group))
-    ]
-    return listed(call, found, name_of, lambda view: resource(call, view))
+    """All apps, or those of a resource group."""
+    views = call.service.apps()
+    if "group" in call.names:
+        group, group_of = call.find_group(), call.service.places.group_of
+        views = [view for view in views if view.app and group_of(view.app) == group]
+    return listed(call, views, name_of, lambda view: resource(call, view))
 
 
 async def get_app(call: Call) -> web.Response:
-    return reply(resource(call, call.service.app(call.app)))
+    return reply(resource(call, call.find_app()))
 
 
 async def put_app(call: Call) -> web.Response:
     """PUT replaces the app, its tags too."""
     envelope = await body_of(call.request)
-    body = _decoded(shapes.properties_of(envelope))
-    view, is_new = call.service.put(call.app, _placed(call, body, envelope, {}))
+    accepted.check_app(envelope)
+    properties = _decoded(accepted.properties_of(envelope))
+    location = envelope.get("location") or None
+    body = _placed(call, properties, envelope, envelope.get("tags") or {}, location)
+    view, is_new = call.service.put(call.app, body)
     return _accepted(call, view, 201 if is_new else 200)
 
 
 async def patch_app(call: Call) -> web.Response:
     """A JSON merge patch, whatever its content type."""
     envelope = await body_of(call.request)
-    patch = shapes.properties_of(envelope)
+    accepted.check_app(envelope)
+    patch = accepted.properties_of(envelope)
 
     def patched(view: AppView) -> AppBody:
         assert view.app is not None
@@ -52,25 +54,29 @@ async def patch_app(call: Call) -> web.Response:
         if has_template(patch):
             # A suffix names the revision that is made; the one that GET shows is taken already.
             current["template"]["revisionSuffix"] = ""
-        body = _decoded(merge_patch(current, patch))
-        return _placed(call, body, envelope, view.app.tags)
+        properties = _decoded(merge_patch(current, patch))
+        tags = merge_patch(view.app.tags, envelope.get("tags", {})) or {}
+        return _placed(call, properties, envelope, tags)
 
     view = call.service.patch(call.app, patched, is_asked=has_template(patch))
     return _accepted(call, view, 202)
 
 
-def _decoded(properties: dict[str, Any]) -> AppBody:
-    return decode(AppBody, shapes.internal_by_default(shapes.writable(properties)))
+def _decoded(properties: dict[str, Any]) -> AppProperties:
+    return decode(AppProperties, accepted.with_azures_defaults(accepted.writable(properties)))
 
 
-def _placed(call: Call, body: AppBody, envelope: Any, tags: dict[str, str]) -> AppBody:
-    """The body with what stands beside `properties`: tags, as a patch of those that are there."""
-    given = {
-        "tags": merge_patch(tags, envelope.get("tags") or {}),
-        "resourceGroup": call.place.group.lower(),
-        "location": envelope.get("location") or None,
+def _placed(
+    call: Call, properties: AppProperties, envelope: Any, tags: Any, location: str | None = None
+) -> AppBody:
+    """The properties with what stands beside them; `envelope` names the environment."""
+    beside = {
+        "tags": tags,
+        "resourceGroup": call.names["group"],
+        "environment": accepted.environment_of(accepted.properties_of(envelope)),
+        "location": location,
     }
-    return decode(AppBody, body.model_dump(by_alias=True) | given)
+    return decode(AppBody, properties.model_dump(by_alias=True) | beside)
 
 
 def _accepted(call: Call, view: AppView, status: int) -> web.Response:
@@ -86,10 +92,12 @@ def _accepted(call: Call, view: AppView, status: int) -> web.Response:
 
 
 async def delete_app(call: Call) -> web.Response:
+    """204 for an app that is not in this group, wherever else one of that name may be."""
     try:
-        call.service.delete(call.app)
+        call.find_app()
     except NotFound:
         return web.Response(status=204)
+    call.service.delete(call.app)
     headers = operation_headers(call, Operation("delete", call.app), with_result=True)
     return web.Response(status=202, headers=headers)
 
@@ -103,13 +111,39 @@ async def start_app(call: Call) -> web.Response:
 
 
 async def list_secrets(call: Call) -> web.Response:
-    app = call.service.app(call.app).app
+    app = call.find_app().app
     assert app is not None
     return reply({"value": [secret.wire() for secret in app.configuration.secrets]})
 
 
+async def analyse_host_name(call: Call) -> web.Response:
+    """Whether a custom domain is free. Nobody is asked about DNS: it need not point here yet."""
+    name = call.request.query.get("customHostname", "").lower()
+    if not name:
+        raise Invalid("customHostname is missing; name the host to look at")
+    owner = next((view for view in call.service.apps() if _has_domain(view, name)), None)
+    is_own = owner is not None and owner.app is not None and owner.app.name == call.app
+    answer: dict[str, Any] = {
+        "hostName": name,
+        "isHostnameAlreadyVerified": is_own,
+        "customDomainVerificationTest": "Passed",
+        "hasConflictOnManagedEnvironment": owner is not None and not is_own,
+        "conflictWithEnvironmentCustomDomain": False,
+        "cNameRecords": [], "txtRecords": [], "aRecords": [], "alternateCNameRecords": [],
+        "alternateTxtRecords": [],
+    }  # fmt: skip
+    if owner is not None and owner.app is not None and not is_own:
+        answer["conflictingContainerAppResourceId"] = call.place.app_id(owner.app)
+    return reply(answer)
+
+
+def _has_domain(view: AppView, name: str) -> bool:
+    ingress = view.app.configuration.ingress if view.app is not None else None
+    return ingress is not None and any(domain.name == name for domain in ingress.custom_domains)
+
+
 async def list_histories(call: Call) -> web.Response:
-    app = call.service.app(call.app).app
+    app = call.find_app().app
     assert app is not None
     return listed(call, sorted(app.label_history), str, lambda label: _history(call, label))
 
@@ -124,7 +158,7 @@ async def delete_history(call: Call) -> web.Response:
 
 
 def _history(call: Call, label: str) -> dict[str, Any]:
-    return shapes.label_history_resource(call.service.app(call.app), label, call.place)
+    return shapes.label_history_resource(call.find_app(), label, call.place)
 
 
 # --- operations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +16,8 @@ from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
 from control.api.paging import Window, cut, link
 from control.api.problems import reply
+from control.errors import Invalid, NotFound
+from control.places import LOCATION, Environment, Group
 from control.resources import AppView
 from control.service import Service
 
@@ -37,6 +41,51 @@ class Call:
     def app(self) -> str:
         """The app's name."""
         return self.names["app"].lower()
+
+    def find_group(self) -> Group:
+        """The resource group in the path. Raises NotFound."""
+        return self.service.places.group(self.names["group"])
+
+    def find_app(self) -> AppView:
+        """The app in the path, in its own group and no other. Raises NotFound.
+
+        Raises Conflict for an app whose record cannot be read, as its group is not known.
+        """
+        group = self.find_group()
+        with contextlib.suppress(NotFound):
+            view = self.service.app(self.app)
+            if view.app is not None and self.service.places.group_of(view.app) == group:
+                return view
+        raise NotFound(
+            f"The Resource 'Microsoft.App/containerApps/{self.names['app']}' "
+            f"under resource group '{group.name}' was not found."
+        )
+
+    def find_environment(self) -> Environment:
+        """The environment in the path; to be changed, in its own group. Raises NotFound."""
+        group, name = self.find_group(), self.names["environment"]
+        found = self.service.places.environment(group.key, name)
+        if found.group != group.key and self.request.method != "GET":
+            raise NotFound(
+                f"environment {found.name} is in resource group "
+                f"{self.service.places.group(found.group).name}; change it there"
+            )
+        return found
+
+    def filters(self, *known: str) -> dict[str, str]:
+        """The `$filter` as az writes it, by name in lower case. Raises Invalid for any other."""
+        text = self.request.query.get("$filter", "").strip()
+        names = {name.lower() for name in known}
+        found: dict[str, str] = {}
+        for term in re.split(r"\s+and\s+", text, flags=re.IGNORECASE) if text else ():
+            match = _TERM.fullmatch(term)
+            if match is None or match[1].lower() not in names:
+                raise Invalid(f"$filter: {term!r} is not understood; use {' eq, '.join(known)} eq")
+            found[match[1].lower()] = match[2].lower()
+        return found
+
+
+_TERM = re.compile(r"(\w+) eq '([^']*)'", re.IGNORECASE)
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -64,7 +113,7 @@ def operation_headers(call: Call, operation: Operation, *, with_result: bool) ->
     """Where a client may ask how far an operation has come (arm-wire §4)."""
     base = (
         f"{call.place.origin}/subscriptions/{call.place.subscription}{shapes.PROVIDER}"
-        f"/locations/{shapes.LOCATION}"
+        f"/locations/{LOCATION}"
     )
     version = call.request.query.get("api-version", "2025-07-01")
     tail = f"{operation.id}?api-version={version}"

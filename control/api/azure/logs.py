@@ -18,6 +18,7 @@ from router.admin import TOKEN
 
 _MAX_TAIL = 300  # az's own limit
 _VALID = timedelta(hours=1)
+_CLOSE_S = 2.0
 
 
 async def get_auth_token(call: Call) -> web.Response:
@@ -38,6 +39,21 @@ async def stream(call: Call) -> web.StreamResponse:
         return await _send(call, call.service.follow(replica, _tail(call), names["container"]))
     lines = await call.service.logs(replica, _tail(call), names["container"])
     return await _send(call, _all(lines))
+
+
+async def refuse_exec(call: Call) -> web.StreamResponse:
+    """`az containerapp exec`: a sentence in az's own frames, as a refused handshake is a traceback.
+
+    A frame that begins with 2 is an error of the proxy's; az prints it and ends with the socket.
+    """
+    sentence = "turnout does not run commands in replicas; use docker exec where they run"
+    socket = web.WebSocketResponse(timeout=_CLOSE_S)
+    if not socket.can_prepare(call.request):
+        raise Invalid(sentence)
+    await socket.prepare(call.request)
+    await socket.send_bytes(b"\x02" + sentence.encode())
+    await socket.close()
+    return socket
 
 
 async def events(call: Call) -> web.StreamResponse:

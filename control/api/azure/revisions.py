@@ -11,7 +11,7 @@ from control.api.wire import age_of
 
 
 async def list_revisions(call: Call) -> web.Response:
-    view = call.service.app(call.app)
+    view = call.find_app()
     newest, domain = sorted(view.revisions.values(), key=age_of), call.service.domain
     return listed(
         call, newest, age_of, lambda r: shapes.revision_resource(view, r, domain, call.place)

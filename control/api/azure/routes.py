@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from control.api.azure import apps, around, logs, revisions, shapes
+from control.api.azure import apps, around, environments, groups, logs, revisions
 from control.api.azure.call import Call, Handler
 from control.api.azure.shapes import Place
-from control.api.keys import ENVIRONMENT
+from control.api.keys import SERVICE
 from control.api.paging import origin_of
 from control.errors import NotFound
 
 
 async def dispatch(request: web.Request) -> web.StreamResponse:
-    """Any request under /subscriptions."""
+    """Any request under /subscriptions.
+
+    Groups, environments and apps of a path have to exist, and an app in that group, before a
+    handler sees them.
+    """
     segments = [s for s in request.path.split("/") if s]
-    for method, pattern, handler in _ROUTES:
-        names = _match(pattern, segments)
-        if names is not None and method == request.method:
-            environment = request.app[ENVIRONMENT]
-            group = names.get("group", shapes.LOCATION)
+    for route in _ROUTES:
+        names = _match(route.pattern, segments)
+        if names is not None and route.method == request.method:
             subscription = names.get("subscription", around.SUBSCRIPTION)
-            place = Place(subscription, group, environment, origin_of(request))
-            return await handler(Call(request, place, names))
-    raise NotFound(f"there is nothing at {request.path} for {request.method}")
+            place = Place(subscription, origin_of(request), request.app[SERVICE].places)
+            call = Call(request, place, names)
+            if "group" in names and route.makes != "group":
+                call.find_group()
+            if "app" in names and route.makes != "app":
+                call.find_app()
+            if "environment" in names and route.makes != "environment":
+                call.find_environment()
+            return await route.handler(call)
+    raise NotFound(_nothing(request, segments))
+
+
+def _nothing(request: web.Request, segments: list[str]) -> str:
+    lower = [segment.lower() for segment in segments]
+    if "microsoft.operationalinsights" in lower:
+        return (
+            "there is no Log Analytics here; make the environment first, with "
+            "az containerapp env create --logs-destination none"
+        )
+    if "certificates" in lower or "managedcertificates" in lower:
+        return "environments have no certificates here; leave the host name's binding Disabled"
+    return f"there is nothing at {request.path} for {request.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    method: str
+    pattern: list[str]
+    handler: Handler
+    makes: str  # the name in the path that does not have to exist yet, or any more
 
 
 def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
@@ -40,41 +70,46 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     return names
 
 
-def _route(method: str, path: str, handler: Handler) -> tuple[str, list[str], Handler]:
+def _route(method: str, path: str, handler: Handler, makes: str = "") -> _Route:
     shorts = {
         "S": "/subscriptions/{subscription}",
         "RG": "/subscriptions/{subscription}/resourcegroups/{group}",
         "P": "/providers/microsoft.app",
     }
     path = re.sub(r"\b(S|RG|P)\b", lambda m: shorts[m[1]], path)
-    return method, [s for s in path.split("/") if s], handler
+    return _Route(method, [s for s in path.split("/") if s], handler, makes)
 
 
 _APP = "RG/P/containerapps/{app}"
 _REVISION = _APP + "/revisions/{revision}"
 _ENVIRONMENTS = "P/managedenvironments"
+_ENVIRONMENT = "RG/P/managedenvironments/{environment}"
 _LOGGED = "RG/containerapps/{app}"  # without a provider: it is not ARM that serves logs
 _ROUTES = [
     _route("GET", "/subscriptions", around.list_subscriptions),
     _route("GET", "/tenants", around.list_tenants),
     _route("GET", "S", around.subscription),
-    _route("GET", "S/resources", apps.list_apps),
+    _route("GET", "S/resources", around.list_resources),
+    _route("GET", "RG/resources", around.list_resources),
     _route("GET", "S/P", around.provider),
     _route("POST", "S/P/register", around.provider),
-    _route("GET", "S/resourcegroups", around.list_groups),
-    _route("GET", "RG", around.group),
-    _route("HEAD", "RG", around.has_group),
-    _route("PUT", "RG", around.group),
-    _route("DELETE", "RG", around.delete_group),
+    _route("GET", "S/providers/microsoft.operationalinsights", around.log_provider),
+    _route("GET", "S/resourcegroups", groups.list_groups),
+    _route("GET", "RG", groups.get_group),
+    _route("HEAD", "RG", groups.has_group),
+    _route("PUT", "RG", groups.put_group, makes="group"),
+    _route("PATCH", "RG", groups.patch_group),
+    _route("DELETE", "RG", groups.delete_group),
     _route("GET", "S/P/containerapps", apps.list_apps),
     _route("GET", "RG/P/containerapps", apps.list_apps),
     _route("GET", _APP, apps.get_app),
-    _route("PUT", _APP, apps.put_app),
+    _route("PUT", _APP, apps.put_app, makes="app"),
     _route("PATCH", _APP, apps.patch_app),
-    _route("DELETE", _APP, apps.delete_app),
+    _route("DELETE", _APP, apps.delete_app, makes="app"),
     _route("POST", _APP + "/start", apps.start_app),
     _route("POST", _APP + "/stop", apps.stop_app),
     _route("POST", _APP + "/listsecrets", apps.list_secrets),
+    _route("POST", _APP + "/listcustomhostnameanalysis", apps.analyse_host_name),
     _route("POST", _APP + "/getauthtoken", logs.get_auth_token),
     _route("GET", _APP + "/labelhistories", apps.list_histories),
     _route("GET", _APP + "/labelhistories/{label}", apps.get_history),
@@ -86,11 +121,16 @@ _ROUTES = [
     _route("POST", _REVISION + "/restart", revisions.restart),
     _route("GET", _REVISION + "/replicas", revisions.list_replicas),
     _route("GET", _REVISION + "/replicas/{replica}", revisions.get_replica),
-    _route("GET", "S/" + _ENVIRONMENTS, around.list_environments),
-    _route("GET", "RG/" + _ENVIRONMENTS, around.list_environments),
-    _route("GET", "RG/" + _ENVIRONMENTS + "/{environment}", around.environment),
-    _route("PUT", "RG/" + _ENVIRONMENTS + "/{environment}", around.environment),
-    _route("DELETE", "RG/" + _ENVIRONMENTS + "/{environment}", around.delete_environment),
+    _route("GET", "S/" + _ENVIRONMENTS, environments.list_environments),
+    _route("GET", "RG/" + _ENVIRONMENTS, environments.list_environments),
+    _route("GET", _ENVIRONMENT, environments.get_environment),
+    _route("PUT", _ENVIRONMENT, environments.put_environment, makes="environment"),
+    _route("PATCH", _ENVIRONMENT, environments.patch_environment),
+    _route("DELETE", _ENVIRONMENT, environments.delete_environment, makes="environment"),
+    *(_route("GET", f"{_ENVIRONMENT}/{kind}", environments.list_nothing)
+      for kind in ("storages", "certificates", "managedcertificates", "daprcomponents")),
+    _route("GET", "RG/P/jobs", environments.list_nothing),
+    _route("GET", "S/P/jobs", environments.list_nothing),
     _route("GET", "S/P/locations/{location}/containerappoperationstatuses/{operation}",
            apps.operation_status),
     _route("GET", "S/P/locations/{location}/containerappoperationresults/{operation}",
@@ -98,4 +138,6 @@ _ROUTES = [
     _route("GET", _LOGGED + "/eventstream", logs.events),
     _route("GET", _LOGGED + "/revisions/{revision}/replicas/{replica}/containers/{container}"
            "/logstream", logs.stream),
+    _route("GET", _LOGGED + "/revisions/{revision}/replicas/{replica}/containers/{container}"
+           "/exec", logs.refuse_exec),
 ]  # fmt: skip

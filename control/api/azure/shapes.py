@@ -1,108 +1,80 @@
-"""ARM's envelopes around our resources, and what of an ARM body we act upon (arm-wire §3, §4).
-
-Pure. Clients send back what they were shown, read-only fields and empty defaults included; both
-are dropped here. What is left and not known is refused by name, like everywhere.
-"""
+"""ARM's envelopes around our resources (arm-wire §3). Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from control.api.azure.locations import LOCATIONS
 from control.api.wire import app_wire, history_wire, moment, replica_wire, revision_wire
-from control.errors import Detail, Invalid, all_of
+from control.places import Environment, Group, Places
 from control.resources import App, AppView, Replica, Revision
 
-LOCATION = "local"
 PROVIDER = "/providers/Microsoft.App"
-
-# Shown by GET and ignored in a body (contract §10), with the keys of later API versions that the
-# contract says to ignore.
-_PROPERTIES = frozenset(
-    [
-        "provisioningState",
-        "runningStatus",
-        "deploymentErrors",
-        "managedEnvironmentId",
-        "environmentId",
-        "workloadProfileName",
-        "outboundIpAddresses",
-        "customDomainVerificationId",
-        "latestRevisionName",
-        "latestReadyRevisionName",
-        "latestRevisionFqdn",
-        "eventStreamEndpoint",
-        "patchingConfiguration",
-    ]
-)
-_CONFIGURATION = frozenset({"identitySettings"})
-_INGRESS = frozenset({"fqdn", "targetPortHttpScheme"})
-_CONTAINER = frozenset({"imageType"})
-# Accepted because they ask for what is done anyway: HTTP/1.1, and no redirect to TLS.
-_TRANSPORTS = ("auto", "http")
+_CONSUMPTION = "Consumption"
+# Shown although nothing was said of them: az reads some of these without asking (arm-wire §3).
+_UNSET: dict[str, Any] = {"registries": [], "dapr": None, "identitySettings": []}
+_UNSET_INGRESS = dict.fromkeys(
+    ["additionalPortMappings", "clientCertificateMode", "corsPolicy", "ipSecurityRestrictions",
+     "stickySessions"]
+) | {"exposedPort": 0}  # fmt: skip
 
 
 class Place:
-    """Where a resource stands: the start of its id, as the client wrote it."""
+    """The starts of ids and URLs, for the subscription and the origin that a client named."""
 
-    def __init__(self, subscription: str, group: str, environment: str, origin: str) -> None:
+    def __init__(self, subscription: str, origin: str, places: Places) -> None:
         self.subscription = subscription
-        self.group = group
-        self.environment = environment
         self.origin = origin  # scheme and host that the client reaches us by
+        self.places = places
 
-    @property
-    def group_id(self) -> str:
-        """The id of the resource group."""
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+    def group_id(self, group: str) -> str:
+        """The id of the resource group of that name."""
+        return f"/subscriptions/{self.subscription}/resourceGroups/{group}"
 
-    def of(self, app: App) -> Place:
-        """Where an app stands: in the group it was made in, else in the one that was asked."""
-        return self.in_group(app.resource_group or self.group)
+    def app_id(self, app: App) -> str:
+        group = self.places.group_of(app)
+        return f"{self.group_id(group.name)}{PROVIDER}/containerApps/{app.name}"
 
-    def in_group(self, group: str) -> Place:
-        """The same in another resource group."""
-        return Place(self.subscription, group, self.environment, self.origin)
+    def environment_id(self, environment: Environment) -> str:
+        group = self.places.group(environment.group)
+        return f"{self.group_id(group.name)}{PROVIDER}/managedEnvironments/{environment.name}"
 
-    def app_id(self, name: str) -> str:
-        """The id of an app."""
-        return f"{self.group_id}{PROVIDER}/containerApps/{name}"
-
-    def log_url(self, app: str) -> str:
+    def log_url(self, app: App) -> str:
         """Where an app's logs are; not under the provider, and az splits it at /subscriptions/."""
-        return f"{self.origin}{self.group_id}/containerApps/{app}"
-
-    @property
-    def environment_id(self) -> str:
-        """The id of the one environment."""
-        return f"{self.group_id}{PROVIDER}/managedEnvironments/{self.environment}"
+        group = self.places.group_of(app)
+        return f"{self.origin}{self.group_id(group.name)}/containerApps/{app.name}"
 
 
 def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
     """An app as ARM shows it."""
     app = view.app
     assert app is not None
-    place, wire = place.of(app), app_wire(view, domain)
-    configuration = wire["configuration"]
-    if configuration["ingress"] is not None:
-        configuration["ingress"] |= {"transport": "Auto", "exposedPort": 0, "allowInsecure": True}
+    wire, environment = app_wire(view, domain), place.places.environment_of(app)
+    configuration, environment_id = wire["configuration"], place.environment_id(environment)
+    configuration = _UNSET | configuration
+    if (ingress := configuration["ingress"]) is not None:
+        transport = ingress["transport"].capitalize()
+        configuration["ingress"] = _UNSET_INGRESS | ingress | {"transport": transport}
     properties = {
         "provisioningState": wire["provisioningState"],
         "runningStatus": wire["runningStatus"],
-        "managedEnvironmentId": place.environment_id,
-        "environmentId": place.environment_id,
+        "managedEnvironmentId": environment_id,
+        "environmentId": environment_id,
+        "workloadProfileName": _CONSUMPTION,
         "latestRevisionName": wire["latestRevisionName"],
         "latestReadyRevisionName": wire["latestReadyRevisionName"],
         "latestRevisionFqdn": wire.get("latestRevisionFqdn", ""),
-        "eventStreamEndpoint": f"{place.log_url(app.name)}/eventstream",
+        "eventStreamEndpoint": f"{place.log_url(app)}/eventstream",
         "configuration": configuration,
         "template": wire["template"],
     }
     return {
-        "id": place.app_id(app.name),
+        "id": place.app_id(app),
         "name": app.name,
         "type": "Microsoft.App/containerApps",
-        "location": app.location or LOCATION,
+        "location": app.location or environment.location,
         "tags": app.tags,
+        "identity": {"type": "None"},
         "systemData": {
             "createdAt": moment(app.created_at),
             "lastModifiedAt": moment(app.updated_at),
@@ -116,12 +88,12 @@ def revision_resource(
 ) -> dict[str, Any]:
     """A revision as ARM shows it."""
     assert view.app is not None
-    place, wire = place.of(view.app), revision_wire(view, revision, domain)
+    wire = revision_wire(view, revision, domain)
     name = wire.pop("name")
     # az prints a table of these and dies when one is absent.
     defaults = {"healthState": "None", "provisioningState": "Deprovisioned"}
     return {
-        "id": f"{place.app_id(view.app.name)}/revisions/{name}",
+        "id": f"{place.app_id(view.app)}/revisions/{name}",
         "name": name,
         "type": "Microsoft.App/containerApps/revisions",
         "properties": defaults | wire,
@@ -133,14 +105,14 @@ def replica_resource(
 ) -> dict[str, Any]:
     """A replica as ARM shows it."""
     assert view.app is not None
-    place, wire = place.of(view.app), replica_wire(replica, revision.template)
-    base = f"{place.log_url(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}"
+    wire = replica_wire(replica, revision.template)
+    base = f"{place.log_url(view.app)}/revisions/{revision.name}/replicas/{replica.name}"
     containers, inits = (
-        [c | {"logStreamEndpoint": f"{base}/containers/{c['name']}/logstream"} for c in wire[kind]]
+        [_container(c, f"{base}/containers/{c['name']}") for c in wire[kind]]
         for kind in ("containers", "initContainers")
     )
     return {
-        "id": f"{place.app_id(view.app.name)}/revisions/{revision.name}/replicas/{replica.name}",
+        "id": f"{place.app_id(view.app)}/revisions/{revision.name}/replicas/{replica.name}",
         "name": replica.name,
         "type": "Microsoft.App/containerApps/revisions/replicas",
         "properties": {
@@ -153,34 +125,41 @@ def replica_resource(
     }
 
 
+def _container(wire: dict[str, Any], url: str) -> dict[str, Any]:
+    return wire | {"logStreamEndpoint": f"{url}/logstream", "execEndpoint": f"{url}/exec"}
+
+
 def label_history_resource(view: AppView, label: str, place: Place) -> dict[str, Any]:
     """The history of one label as ARM shows it."""
     assert view.app is not None
-    place = place.of(view.app)
     return {
-        "id": f"{place.app_id(view.app.name)}/labelHistories/{label}",
+        "id": f"{place.app_id(view.app)}/labelHistories/{label}",
         "name": label,
         "type": "Microsoft.App/containerApps/labelHistories",
         "properties": {"records": history_wire(view, label)},
     }
 
 
-def environment_resource(domain: str, place: Place) -> dict[str, Any]:
-    """The environment."""
-    profile = {"name": "Consumption", "workloadProfileType": "Consumption"}
+def environment_resource(environment: Environment, domain: str, place: Place) -> dict[str, Any]:
+    """An environment: every setting of it as it is in force, whatever was asked for."""
+    profile = {"name": _CONSUMPTION, "workloadProfileType": _CONSUMPTION}
     return {
-        "id": place.environment_id,
-        "name": place.environment,
+        "id": place.environment_id(environment),
+        "name": environment.name,
         "type": "Microsoft.App/managedEnvironments",
-        "location": LOCATION,
-        "tags": {},
+        "location": environment.location,
+        "tags": environment.tags,
         "properties": {
             "provisioningState": "Succeeded",
             "defaultDomain": domain,
             "staticIp": "127.0.0.1",
             "vnetConfiguration": None,
             "appLogsConfiguration": None,
-            "eventStreamEndpoint": f"{place.origin}{place.environment_id}/eventstream",
+            "zoneRedundant": False,
+            "peerAuthentication": {"mtls": {"enabled": False}},
+            "peerTrafficConfiguration": {"encryption": {"enabled": False}},
+            "publicNetworkAccess": "Enabled",
+            "eventStreamEndpoint": f"{place.origin}{place.environment_id(environment)}/eventstream",
             "workloadProfiles": [profile],
         },
     }
@@ -193,124 +172,19 @@ def provider_resource() -> dict[str, Any]:
         "namespace": "Microsoft.App",
         "registrationState": "Registered",
         "resourceTypes": [
-            {"resourceType": kind, "locations": [LOCATION], "apiVersions": ["2025-07-01"]}
+            {"resourceType": kind, "locations": [*LOCATIONS], "apiVersions": ["2025-07-01"]}
             for kind in kinds
         ],
     }
 
 
-def group_resource(place: Place) -> dict[str, Any]:
-    """A resource group; they are accepted as they come."""
+def group_resource(group: Group, place: Place) -> dict[str, Any]:
+    """A resource group."""
     return {
-        "id": place.group_id,
-        "name": place.group,
+        "id": place.group_id(group.name),
+        "name": group.name,
         "type": "Microsoft.Resources/resourceGroups",
-        "location": LOCATION,
-        "tags": {},
+        "location": group.location,
+        "tags": group.tags,
         "properties": {"provisioningState": "Succeeded"},
     }
-
-
-# --- bodies
-
-
-def properties_of(body: Any) -> dict[str, Any]:
-    """The `properties` of an ARM body. Raises Invalid."""
-    properties = body.get("properties") if isinstance(body, dict) else None
-    if properties is None and isinstance(body, dict):
-        return {}
-    if not isinstance(properties, dict):
-        raise all_of([Detail("InvalidRequestContent", "properties is no object")], "the request")
-    return properties
-
-
-def writable(properties: dict[str, Any]) -> dict[str, Any]:
-    """What of an app's properties is ours to act upon. Raises Invalid."""
-    kept = _without(properties, _PROPERTIES)
-    configuration = kept.get("configuration")
-    if isinstance(configuration, dict):
-        configuration = _without(configuration, _CONFIGURATION)
-        for name in ("secrets", "registries"):
-            if isinstance(configuration.get(name), list):
-                configuration[name] = [_filled(item) for item in configuration[name]]
-        if isinstance(configuration.get("ingress"), dict):
-            configuration["ingress"] = _ingress(configuration["ingress"])
-        kept["configuration"] = configuration
-    template = kept.get("template")
-    if isinstance(template, dict):
-        containers = template.get("containers")
-        if isinstance(containers, list):
-            template["containers"] = [
-                _without(c, _CONTAINER) if isinstance(c, dict) else c for c in containers
-            ]
-    return kept
-
-
-def internal_by_default(properties: dict[str, Any]) -> dict[str, Any]:
-    """With `external: false` where an ingress does not say: ACA's default (product.md §2)."""
-    configuration = properties.get("configuration")
-    ingress = configuration.get("ingress") if isinstance(configuration, dict) else None
-    if not isinstance(configuration, dict) or not isinstance(ingress, dict):
-        return properties
-    ingress = {"external": False, **ingress}
-    return {**properties, "configuration": {**configuration, "ingress": ingress}}
-
-
-def _filled(item: Any) -> Any:
-    """az writes "" for what was not given: keyVaultUrl, identity. A value may well be empty."""
-    if not isinstance(item, dict):
-        return item
-    return {k: v for k, v in item.items() if v != "" or k == "value"}
-
-
-def _ingress(ingress: dict[str, Any]) -> dict[str, Any]:
-    kept = _without(ingress, _INGRESS)
-    transport = kept.pop("transport", "auto")
-    if str(transport).lower() not in _TRANSPORTS:
-        raise Invalid(f"configuration.ingress.transport: {transport!r} is not served; use auto")
-    kept.pop("allowInsecure", None)  # plain HTTP is what this ingress speaks
-    if not kept.get("exposedPort"):
-        kept.pop("exposedPort", None)
-    if kept.get("targetPort") == 0:
-        kept.pop("targetPort")
-    if isinstance(kept.get("traffic"), list):
-        kept["traffic"] = _merged([_rule(rule) for rule in kept["traffic"]])
-    sticky = kept.get("stickySessions")
-    if isinstance(sticky, dict) and str(sticky.get("affinity", "none")).lower() == "none":
-        del kept["stickySessions"]
-    return kept
-
-
-def _merged(rules: list[Any]) -> list[Any]:
-    """`label add` of az may append a rule of weight 0 for a revision that has one (§6)."""
-    kept: list[Any] = []
-    for rule in rules:
-        if not isinstance(rule, dict):  # validation will say so
-            return rules
-        name = rule.get("revisionName")
-        first = next((k for k in kept if name and k.get("revisionName") == name), None)
-        if first is not None and rule.get("label") and str(rule.get("weight", 0)) == "0":
-            first["label"] = rule["label"]
-        else:
-            kept.append(rule)
-    return kept
-
-
-def _rule(rule: Any) -> Any:
-    """A traffic entry without the false and the nulls that az adds (arm-wire §4)."""
-    if not isinstance(rule, dict):
-        return rule
-    return {k: v for k, v in rule.items() if v is not None and (k, v) != ("latestRevision", False)}
-
-
-def _without(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Without the read-only names, and without what says nothing: null and empty lists."""
-    return {k: _pruned(v) for k, v in value.items() if k not in names and v is not None and v != []}
-
-
-def _pruned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _pruned(v) for k, v in value.items() if v is not None and v != []}
-    if isinstance(value, list):
-        return [_pruned(v) for v in value]
-    return value

@@ -1,0 +1,59 @@
+"""Managed environments: names that apps are made under; the server and its domain are one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from control.api.azure import accepted, shapes
+from control.api.azure.call import Call, listed
+from control.api.bodies import merge_patch
+from control.api.problems import body_of, decode, reply
+from control.places import Environment
+
+
+async def list_environments(call: Call) -> web.Response:
+    """Those of a resource group, or all."""
+    found = call.service.places.environments(call.names.get("group", ""))
+    return listed(call, found, lambda e: e.key, lambda e: _resource(call, e))
+
+
+async def get_environment(call: Call) -> web.Response:
+    return reply(_resource(call, call.find_environment()))
+
+
+async def put_environment(call: Call) -> web.Response:
+    """PUT replaces the tags. Always 200: to a 201, az would want an operation to wait for."""
+    body = await body_of(call.request)
+    accepted.check_environment(body)
+    given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
+    names = call.names
+    made = call.service.places.put_environment(
+        names["group"], names["environment"], given.location, given.tags or {}
+    )
+    return reply(_resource(call, made))
+
+
+async def patch_environment(call: Call) -> web.Response:
+    body = await body_of(call.request)
+    accepted.check_environment(body)
+    old = call.find_environment()
+    given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
+    made = call.service.places.put_environment(old.group, old.name, None, given.tags)
+    return reply(_resource(call, made))
+
+
+async def delete_environment(call: Call) -> web.Response:
+    names = call.names
+    is_gone = call.service.places.remove_environment(names["group"], names["environment"])
+    return web.Response(status=200 if is_gone else 204)
+
+
+async def list_nothing(call: Call) -> web.Response:
+    """What Azure's environments and groups may hold and turnout's never do."""
+    return reply({"value": []})
+
+
+def _resource(call: Call, environment: Environment) -> dict[str, Any]:
+    return shapes.environment_resource(environment, call.service.domain, call.place)

@@ -1,0 +1,62 @@
+"""Resource groups."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from control.api.azure import accepted, shapes
+from control.api.azure.call import Call, listed
+from control.api.bodies import merge_patch
+from control.api.problems import body_of, decode, reply
+from control.places import Group
+
+
+async def list_groups(call: Call) -> web.Response:
+    """All groups, or those with a tag: `az group list --tag`."""
+    wanted = call.filters("tagName", "tagValue")
+    groups = [group for group in call.service.places.groups() if _has_tag(group, wanted)]
+    return listed(call, groups, lambda g: g.key, lambda g: shapes.group_resource(g, call.place))
+
+
+def _has_tag(group: Group, wanted: dict[str, str]) -> bool:
+    tags = {name.lower(): value.lower() for name, value in group.tags.items()}
+    name = wanted.get("tagname")
+    if name is None:
+        return "tagvalue" not in wanted
+    return name in tags and wanted.get("tagvalue", tags[name]) == tags[name]
+
+
+async def get_group(call: Call) -> web.Response:
+    return reply(shapes.group_resource(call.find_group(), call.place))
+
+
+async def has_group(call: Call) -> web.Response:
+    """HEAD: `az group exists`."""
+    call.find_group()
+    return web.Response(status=204)
+
+
+async def put_group(call: Call) -> web.Response:
+    """PUT replaces the tags; a group stays where it is."""
+    body = await body_of(call.request)
+    accepted.check_group(body)
+    given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
+    group, is_new = call.service.places.put_group(
+        call.names["group"], given.location, given.tags or {}
+    )
+    return reply(shapes.group_resource(group, call.place), 201 if is_new else 200)
+
+
+async def patch_group(call: Call) -> web.Response:
+    body = await body_of(call.request)
+    accepted.check_group(body)
+    old = call.find_group()
+    given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
+    group, _ = call.service.places.put_group(old.name, None, given.tags)
+    return reply(shapes.group_resource(group, call.place))
+
+
+async def delete_group(call: Call) -> web.Response:
+    """The group with its apps and environments; their replicas drain and end afterwards."""
+    call.service.delete_group(call.names["group"])
+    return web.Response(status=200)

@@ -1,0 +1,65 @@
+"""Opening the store's file: how SQLite is to treat it, and its schema brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from router.config import BadSettings
+
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE apps (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE revisions (name TEXT PRIMARY KEY, app TEXT NOT NULL, doc BLOB NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE replicas (name TEXT PRIMARY KEY, app TEXT NOT NULL, doc BLOB NOT NULL)
+        WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE journal (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,
+        app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
+    CREATE INDEX journal_app ON journal (app, number);
+    """,
+    # What routers got last of each app, for apps that cannot be compiled after a restart.
+    "CREATE TABLE served (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;",
+    """
+    CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, doc BLOB NOT NULL,
+        PRIMARY KEY (kind, key)) WITHOUT ROWID;
+    """,
+)
+
+LOCK_S = 0.2
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """The file as a database of the present schema. Raises BadSettings and sqlite3.Error."""
+    try:
+        return _opened(path)
+    except sqlite3.OperationalError:
+        # A full disk has no room for the index of the log, which is a file of its own. Alone on
+        # the file SQLite keeps that in memory, so what is there can be read.
+        return _opened(path, is_alone=True)
+
+
+def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
+    # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
+    db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_S)
+    try:
+        if is_alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _prepare(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")  # acknowledged means it survives a power cut too
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
