@@ -66,7 +66,11 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._lock.close()
             is_locked = "locked" in str(error)
-            what = "close the program that uses it" if is_locked else "restore a backup"
+            what = (
+                "close the program that uses it"
+                if is_locked
+                else "bring a backup back with turnout restore FILE"
+            )
             raise BadSettings(f"state: {path} cannot be read ({error}); {what}") from None
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk

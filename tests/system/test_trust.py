@@ -144,7 +144,7 @@ def test_a_corrupted_database_is_an_error_at_the_start_that_says_what_to_do(stat
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "move it away and restore a copy" in done.stderr
+    assert "turnout restore FILE" in done.stderr
 
 
 # --- hammered
