@@ -111,7 +111,7 @@ def test_a_corrupted_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> No
     file = tmp_path / "control.db"
     file.write_bytes(b"this is no database" * 100)
 
-    with pytest.raises(BadSettings, match="restore a backup"):
+    with pytest.raises(BadSettings, match="turnout restore FILE"):
         Store(file)
 
 
