@@ -79,7 +79,10 @@ class Engine:
 
     def start(self) -> None:
         """Start it, or again; returns when it answers."""
+        mark = os.environ.get("TEST_MARK")  # of the test's own processes; an engine outlives them
         environment = {k: v for k, v in os.environ.items() if k != "TEST_MARK"}
+        folders = environment["PATH"].split(":")
+        environment["PATH"] = ":".join(folder for folder in folders if folder != mark)
         self._process = subprocess.Popen(
             self._command, env=environment, stdout=self._log, stderr=self._log,
             start_new_session=True,
