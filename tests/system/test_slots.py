@@ -169,7 +169,8 @@ async def test_tables_reach_the_others_while_a_slot_has_no_worker(state: Path) -
             file = state / "routes.toml"
             for origin in (second, third):
                 file.write_text(routes(origin.address))
-                await _asked_at(server, origin)
+                # A worker that is ended as it begins may take a connection along.
+                await _asked_at(server, origin, may_lose=True)
             assert await asyncio.to_thread(_is_ready, server)  # who is left routes by it
 
 
@@ -184,13 +185,13 @@ async def test_tables_reach_the_others_while_a_worker_is_stopped(state: Path) ->
         os.kill(stopped, signal.SIGCONT)
 
 
-async def _asked_at(server: Turnout, origin: Origin) -> None:
+async def _asked_at(server: Turnout, origin: Origin, *, may_lose: bool = False) -> None:
     """Ask until an answer came from `origin`."""
     async with asyncio.timeout(8):
         while not origin.heads:
             arrivals = Arrivals(server.port)
             await arrivals.for_seconds(0.1)
-            assert not arrivals.failures
+            assert may_lose or not arrivals.failures
 
 
 def _is_ready(server: Turnout) -> bool:
