@@ -65,9 +65,10 @@ async def test_an_answer_that_is_cut_is_lost() -> None:
 
 
 def test_a_kill_explains_only_what_was_in_flight_on_its_own_connections() -> None:
-    kill = Kill(at=10.0, client_ports={5000})
+    kill = Kill(at=10.0, gone_at=10.2, client_ports={5000})
 
     assert kill.explains(Loss(9.9, 10.1, 5000, ""))
+    assert kill.explains(Loss(10.1, 10.2, 5000, "")), "it had not gone yet"
     assert not kill.explains(Loss(9.9, 10.1, 5001, "")), "another worker's connection"
     assert not kill.explains(Loss(8.0, 9.0, 5000, "")), "lost before"
     assert not kill.explains(Loss(11.0, 12.0, 5000, "")), "asked afterwards"

@@ -25,7 +25,7 @@ from tests.support.abuse.innocents import Innocents, Traffic
 from tests.support.abuse.proxies import Router
 from tests.support.abuse.tally import Loss, Tally
 from tests.support.origin import Origin
-from tests.support.turnout import command_of, run
+from tests.support.turnout import command_of, is_alive, run
 
 _LIMITS = {
     "head_timeout_s": 5, "body_idle_timeout_s": 5, "response_timeout_s": 5, "write_timeout_s": 5,
@@ -45,11 +45,12 @@ class Kill:
     """A worker that was killed, and whose connections went with it."""
 
     at: float
+    gone_at: float  # a killed process closes its connections when a core is free for that
     client_ports: set[int]
 
     def explains(self, loss: Loss) -> bool:
         """Whether a request was in flight on one of its connections."""
-        is_in_flight = loss.sent_at <= self.at + _NEWS_S and self.at <= loss.lost_at
+        is_in_flight = loss.sent_at <= self.gone_at + _NEWS_S and self.at <= loss.lost_at
         return is_in_flight and loss.local_port in self.client_ports
 
 
@@ -99,6 +100,15 @@ class Outcome:
             default=0.0,
         )
 
+    def _amid(self, loss: Loss) -> str:
+        """What was going on when a request was lost."""
+        events = [(k.at, f"kill of {len(k.client_ports)} connections") for k in self.kills]
+        events += [(at, "upgrade begun") for at, _ in self.upgrades]
+        events += [(at, "upgrade over") for _, at in self.upgrades]
+        before = max((e for e in events if e[0] <= loss.lost_at), default=(0.0, "the start"))
+        took = loss.lost_at - loss.sent_at
+        return f"sent {loss.sent_at - before[0]:.2f} s after {before[1]}, lost {took:.2f} s later"
+
     def __str__(self) -> str:
         tally = self.tally
         waits = sorted(ms for _, ms in tally.waits_ms) or [0.0]
@@ -112,7 +122,7 @@ class Outcome:
             f"{len(self.kills)} kills, {len(self.upgrades)} upgrades, {self.reloads} reloads, "
             f"{self.rotations} rotations of the log",
             f"abuse: {', '.join(f'{name} {n:,}' for name, n in self.abuse.items())}",
-            *(f"lost: {loss.why}" for loss in self.lost[:10]),
+            *(f"lost: {loss.why}; {self._amid(loss)}" for loss in self.lost[:10]),
             *self.errors[:10],
         ))  # fmt: skip
 
@@ -150,9 +160,16 @@ class Operator:
         if len(workers := self.workers()) < 2:
             return
         os.kill(workers[-1], signal.SIGSTOP)  # else its connections are others when it dies
-        ports = meter.client_ports(workers[-1], self._router.port)
-        self._outcome.kills.append(Kill(time.monotonic(), ports))
+        while not meter.is_stopped(workers[-1]):
+            await asyncio.sleep(0)
+        # /proc/net/tcp is read in pieces, and a row may be passed over while others come and go.
+        looks = (meter.client_ports(workers[-1], self._router.port) for _ in range(3))
+        ports = set().union(*looks)
+        at = time.monotonic()
         os.kill(workers[-1], signal.SIGKILL)
+        while is_alive(workers[-1]):
+            await asyncio.sleep(0.005)
+        self._outcome.kills.append(Kill(at, time.monotonic(), ports))
 
     async def upgrade(self) -> None:
         began = time.monotonic()

@@ -21,6 +21,14 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process has stopped, or has ended; a signal takes a moment to arrive."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "TtZX"
+    except OSError:
+        return True
+
+
 def cpu_s(pid: int) -> float:
     """CPU time that the first thread of a process has had."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
