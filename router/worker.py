@@ -52,7 +52,7 @@ class Worker:
         self, slot: int, channel: socket.socket, listeners: Sequence[socket.socket]
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listeners = listeners
+        self._listeners = dict(enumerate(listeners))  # by slot
         self._accepts_on = {slot}  # slots: its own, and those it stands in for
         self._channel_socket = channel
         self._channel = Channel(self._on_message, self._on_supervisor_lost)
@@ -114,8 +114,17 @@ class Worker:
             for slot in slots - self._servers.keys():
                 self._spawn(self._listen(self._edge, slot))
 
+    def _let_go(self, slots: set[int]) -> None:
+        """Close our copies of the sockets of these slots.
+
+        A socket that nobody accepts on must not outlive its supervisor: the kernel would go on
+        giving it connections, and end them when the last copy is closed.
+        """
+        for slot in slots & self._listeners.keys():
+            self._listeners.pop(slot).close()
+
     async def _listen(self, edge: Edge, slot: int) -> None:
-        while True:
+        while slot in self._accepts_on:  # unless it was told otherwise meanwhile
             try:
                 # Closing a server closes its socket, and this one may be needed again.
                 listener = self._listeners[slot].dup()
@@ -127,14 +136,12 @@ class Worker:
                     raise  # it serves nobody: another worker may
                 log.warning("event=not_stood_in slot=%d reason=%r", slot, str(error))
                 await asyncio.sleep(_HEARTBEAT_S)
-                if slot in self._accepts_on:
-                    continue
-                return
-            break
-        if slot in self._accepts_on and slot not in self._servers:
-            self._servers[slot] = server
-        else:  # it was told otherwise meanwhile
-            server.close()
+                continue
+            if slot in self._accepts_on and slot not in self._servers:
+                self._servers[slot] = server
+            else:
+                server.close()
+            return
 
     async def _tick(self, edge: Edge) -> None:
         while True:
@@ -209,6 +216,7 @@ class Worker:
     # --- leaving
 
     def _on_supervisor_lost(self) -> None:
+        self._let_go(self._listeners.keys() - self._accepts_on)
         if self._edge is None:
             self._left.set()
             return
@@ -230,6 +238,7 @@ class Worker:
         moment: closed at once, they would meet requests that are on their way.
         """
         self._accept_on(set())
+        self._let_go(set(self._listeners))
         settings = edge.settings
         began = time.monotonic()
         for tunnel in edge.tunnels:
