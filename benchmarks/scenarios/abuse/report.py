@@ -9,7 +9,7 @@ from benchmarks.scenarios.abuse import SCENARIOS
 from benchmarks.scenarios.abuse.site import Row, Scenario, play
 
 _HEAD = ("proxy", "sent", "lost", "foreign", "wait ms", "peak MiB", "grown", "s", "verdict")
-_WIDTHS = (8, 6, 5, 9, 8, 9, 7, 5, 7)
+_WIDTHS = (8, 6, 5, 9, 8, 9, 7, 5, 9)
 
 
 def run(names: Sequence[str], proxies: Sequence[str]) -> int:
