@@ -128,6 +128,7 @@ def soak(seconds: float, seed: int) -> None:
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TEST_MARK"] = folder
+        os.environ["PATH"] += f":{folder}"  # a mark that replicas inherit
         run, ends_at, kills = Soak(Path(folder), seed), time.monotonic() + seconds, 0
         while time.monotonic() < ends_at:
             timer = run.kill_soon()
