@@ -39,6 +39,7 @@ log = logging.getLogger("turnout.router")
 
 _HEARTBEAT_S = 1.0
 _DRAIN_POLL_S = 0.02
+_ORPHAN_IDLE_S = 5.0  # for requests on their way on idle connections; nobody waits for an orphan
 _FAREWELL_S = 3.0  # for the last tunnels to hear that they have to end
 # A connection allocates about ten tracked objects; the default of 700 would collect every few
 # dozen requests, and nothing on the request path is left in a cycle.
@@ -221,7 +222,7 @@ class Worker:
             self._left.set()
             return
         settings = self._edge.settings
-        self._loop.call_later(settings.orphan_grace_s, self._start_draining)
+        self._loop.call_later(settings.orphan_grace_s, self._start_draining, _ORPHAN_IDLE_S)
 
     def _start_draining(self, idle_s: float = 0.0, tunnels_s: float = 0.0) -> None:
         edge = self._edge

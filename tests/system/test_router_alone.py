@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,31 @@ def test_a_counter_never_falls_when_a_worker_dies(routed: Routed) -> None:
     assert metric(router, name) == 20
     router.get("shop.localhost")
     assert metric(router, name) == 21
+
+
+def _refuses(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return False
+    return True
+
+
+def test_workers_without_a_supervisor_answer_what_is_on_its_way_as_they_leave(state: Path) -> None:
+    file = state / "routes.toml"
+    with a_replica("one") as v1, a_replica("two") as v2:
+        file.write_text(text(v1, v2))
+        flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        settings = {"state": state / "s", "workers": 1, "orphan_grace_s": 0.5}
+        router = Turnout("router", *flags, **settings).wait_ready()
+        with closing(HTTPConnection("127.0.0.1", router.port, timeout=10)) as client:
+            for is_alone in (False, True):
+                client.request("GET", "/", headers={"Host": "shop.localhost"})
+                answer = client.getresponse()
+                assert (answer.status, answer.read()) == (200, b"one")
+                assert (answer.getheader("Connection") == "close") is is_alone
+                if not is_alone:
+                    os.kill(router.process.pid, signal.SIGKILL)
+                    until(lambda: _refuses(router.port))  # nobody accepts any more
+        router.kill()
 
 
 def test_figures_of_a_dead_revision_go_although_workers_died_meanwhile(
