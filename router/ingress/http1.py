@@ -79,8 +79,8 @@ class ClientConnection(ClientTransport):
         self.transport = cast(asyncio.Transport, transport)
         edge = self.edge
         self._heads = HeadReader(edge.ingress_for(transport), edge.settings)
-        descriptor = transport.get_extra_info("socket").fileno()
-        refusal = edge.admit(self, self.peer, descriptor)
+        sock = transport.get_extra_info("socket")  # which nothing but a real network has
+        refusal = edge.admit(self, self.peer, sock.fileno() if sock is not None else -1)
         if refusal is not None and edge.turn_away(self):
             self._refuse(refusal)
         elif refusal is not None:
