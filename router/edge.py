@@ -37,7 +37,7 @@ _MAX_PEERS = 4096  # remembered; internal apps have few and steady ones
 
 
 class Edge:
-    """One worker's shared state. `table` is replaced by assignment and never changed."""
+    """One worker's shared state. `table` is replaced whole; its routes are never changed."""
 
     def __init__(self, settings: RouterSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings

@@ -41,7 +41,6 @@ class Handover:
     workers: list[OldWorker] = field(default_factory=list)
     retired: dict[str, Any] = field(default_factory=dict)  # as `Totals.report`
     restarts: int = 0
-    table_version: int = 0
 
 
 def is_rehearsal() -> bool:
@@ -82,7 +81,6 @@ def exec_with(handover: Handover) -> None:
         "workers": [[w.slot, w.pid, w.channel, w.unread.hex()] for w in handover.workers],
         "retired": handover.retired,
         "restarts": handover.restarts,
-        "table_version": handover.table_version,
     }
     memory = os.memfd_create("turnout-handover")
     with os.fdopen(os.dup(memory), "wb") as file:
