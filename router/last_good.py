@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from router.received import Received
-from router.state import open_private, write_durably
+from router.state import open_private, sync_folder, write_durably
 
 log = logging.getLogger("turnout.router")
 
@@ -66,11 +67,6 @@ class LastGood:
                 return False
         return True
 
-    def grows_too_long(self, delta: bytes) -> bool:
-        """Whether the whole table has to be kept instead of a delta."""
-        limit = max(_LEAST_LOG_BYTES, self._table_bytes)
-        return not self._is_whole or self._log_bytes + len(delta) > limit
-
     def keep(self, whole: bytes) -> None:
         """Replace the table, durably. Raises OSError."""
         self._is_whole = False
@@ -78,17 +74,25 @@ class LastGood:
         self._log.unlink(missing_ok=True)  # should it stay, its first line does not fit any more
         self._table_bytes, self._log_bytes, self._is_whole = len(whole), 0, True
 
-    def append(self, delta: bytes) -> None:
-        """Add a delta, durably. Raises OSError."""
+    def append(self, delta: Any) -> bool:
+        """Add a decoded delta, durably; False when the whole table has to be kept. Raises OSError.
+
+        It is written as we spell it: a control plane may spread its JSON over lines.
+        """
+        line = orjson.dumps(delta, option=orjson.OPT_APPEND_NEWLINE)
+        limit = max(_LEAST_LOG_BYTES, self._table_bytes)
+        if not self._is_whole or self._log_bytes + len(line) > limit:
+            return False
         self._is_whole = False  # until the line is complete, nothing may be appended behind it
         with open_private(self._log, "ab") as file:
-            file.write(delta + b"\n")
+            file.write(line)
             file.flush()
             os.fdatasync(file.fileno())
         if not self._log_bytes:
-            _sync_folder(self._log.parent)
-        self._log_bytes += len(delta) + 1
+            sync_folder(self._log.parent)
+        self._log_bytes += len(line)
         self._is_whole = True
+        return True
 
 
 def _take(received: Received, content: bytes) -> str:
@@ -96,11 +100,3 @@ def _take(received: Received, content: bytes) -> str:
         return received.take(orjson.loads(content))
     except orjson.JSONDecodeError as error:
         return f"it is not valid JSON: {error}"
-
-
-def _sync_folder(folder: Path) -> None:
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

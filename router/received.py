@@ -7,7 +7,7 @@ not taken, and the whole table is asked for. Pure.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -87,15 +87,19 @@ class Received:
         total = digest(domain.encode()) + sum(map(digest, bodies.values()))
         if wire.get("hash", content_hash(total)) != content_hash(total):
             return "the table is not the one that its hash names"
-        if domain != self.domain:  # every host is another one, so nothing is as it was
-            self._bodies, self._admission = {}, Admission()
-        changed = {k: body for k, body in bodies.items() if self._bodies.get(k) != body}
-        gone = dict.fromkeys(self._bodies.keys() - bodies.keys(), None)
+        is_moved = domain != self.domain  # every host is another one, so nothing is as it was
+        before = {} if is_moved else self._bodies
+        changed = {k: body for k, body in bodies.items() if before.get(k) != body}
+        gone = dict.fromkeys(before.keys() - bodies.keys(), None)
+        news = _all_news(changed | gone, domain)
+        kept = _all_news(dict(_named(wire.get("kept", ()), "kept")), domain)
+        # Nothing above has changed anything, and nothing below can fail.
+        if is_moved:
+            self._admission = Admission()
         self._begin(wire, domain, total)
         self._bodies, self._delta = bodies, None
-        self._admit(changed | gone, domain)
-        for name, body in _named(wire.get("kept", ()), "kept"):
-            app = _news(name, body, domain)
+        self._admit(news)
+        for name, app in kept.items():
             if name in self.refused and isinstance(app, App):
                 self._admission.keep(app)
         return ""
@@ -104,19 +108,25 @@ class Received:
         if wire["base"] != self.known:
             return "the changes begin from another table than the one that is here"
         changed = dict(_named(wire["changed"], "changed"))
-        gone = [name for name in wire["dropped"] if name in self._bodies]
+        if wrong := _nameless(changed, wire["changed"]):
+            return wrong
+        # Once each: a name that is dropped twice, or changed too, would be taken off twice.
+        dropped = (n for n in wire["dropped"] if n in self._bodies and n not in changed)
+        gone = dict.fromkeys(dropped, None)
         total = self._total + sum(map(digest, changed.values()))
         for name in (*changed, *gone):
             if name in self._bodies:
                 total -= digest(self._bodies[name])
         if content_hash(total) != wire["hash"]:
             return "the changes do not lead to the table that their hash names"
+        news = _all_news(changed | gone, self.domain)
+        # Nothing above has changed anything, and nothing below can fail.
         self._bodies.update(changed)
         for name in gone:
             del self._bodies[name]
         before = (self.epoch, self.version)
         self._begin(wire, self.domain, total)
-        routed = self._admit(changed | dict.fromkeys(gone, None), self.domain)
+        routed = self._admit(news)
         self._delta = Delta(
             *before,
             changed=tuple(app for app in routed.values() if app is not None),
@@ -128,9 +138,9 @@ class Received:
         self.domain, self._total = domain, total
         self.epoch, self.version = wire["epoch"], wire["version"]
 
-    def _admit(self, changed: Mapping[str, bytes | None], domain: str) -> dict[str, App | None]:
+    def _admit(self, news: Mapping[str, News]) -> dict[str, App | None]:
         known = dict(self.refused)
-        routed = self._admission.admit({n: _news(n, b, domain) for n, b in changed.items()})
+        routed = self._admission.admit(news)
         for name, why in self.refused.items():
             if known.get(name) != why:
                 log.error("event=app_refused app=%s reason=%r", name, why)
@@ -144,6 +154,10 @@ def _check_head(wire: Any) -> None:
         raise TypeError("version is not a number, or epoch not a text")
 
 
+def _all_news(bodies: Mapping[str, bytes | None], domain: str) -> dict[str, News]:
+    return {name: _news(name, body, domain) for name, body in bodies.items()}
+
+
 def _news(name: str, body: bytes | None, domain: str) -> News:
     if body is None:
         return None
@@ -151,6 +165,19 @@ def _news(name: str, body: bytes | None, domain: str) -> News:
     if isinstance(found, list):
         return "; ".join(map(str, found))
     return found if found.name == name else f"{found.name} appears twice"
+
+
+def _nameless(named: Mapping[str, bytes], apps: Sequence[Any]) -> str:
+    """What is wrong with changes that do not say which app they are about; empty if all do.
+
+    In a whole table such an app is refused by its place, but a place in a delta is nothing that a
+    later one could change or drop.
+    """
+    theirs = [app.get("name") if isinstance(app, dict) else None for app in apps]
+    for key, name in zip(named, theirs, strict=True):
+        if key != name:
+            return f"{key} has no name of its own; each app of a delta is named, and once"
+    return ""
 
 
 def _named(apps: Iterable[Any], key: str) -> Iterable[tuple[str, bytes]]:

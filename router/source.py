@@ -13,7 +13,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -139,8 +139,9 @@ class ControlSource:
                     log.warning("event=control_found")
                 failures = 0
                 if body is not None:
-                    yield self._take(body)
-                    await self._settle(body)
+                    wire = _decoded(body)
+                    yield self._take(wire)
+                    await self._settle(wire)
 
     async def _poll(
         self, session: aiohttp.ClientSession, router: str, reporter: Reporter
@@ -173,12 +174,10 @@ class ControlSource:
             response.raise_for_status()
             return await _read(response)
 
-    def _take(self, body: bytes) -> Snapshot | str:
+    def _take(self, wire: Any) -> Snapshot | str:
         """The table after an answer, or why it was refused whole."""
-        try:
-            wrong = self._received.take(orjson.loads(body))
-        except orjson.JSONDecodeError as error:
-            wrong = f"it is not valid JSON: {error}"
+        is_json = not isinstance(wire, orjson.JSONDecodeError)
+        wrong = self._received.take(wire) if is_json else f"it is not valid JSON: {wire}"
         if wrong:
             self._refusals += 1
             return f"the control plane's table was refused: {wrong}"
@@ -187,7 +186,7 @@ class ControlSource:
             gc.freeze()  # it stays: collections would look through 10,000 apps again and again
         return self._received.snapshot()
 
-    async def _settle(self, body: bytes) -> None:
+    async def _settle(self, wire: Any) -> None:
         """Keep what was taken before it is acknowledged; after a refusal, wait ever longer.
 
         The first refusal asks for the whole table at once: a delta may have missed its beginning.
@@ -197,10 +196,11 @@ class ControlSource:
             await asyncio.sleep(min(pause, _LONGEST_PAUSE_S) if self._refusals > 1 else 0)
             return
         try:
-            if self._last_good.grows_too_long(body) or not self._received.is_delta:
+            is_kept = self._received.is_delta and await asyncio.to_thread(
+                self._last_good.append, wire
+            )
+            if not is_kept:
                 await asyncio.to_thread(self._last_good.keep, self._received.whole())
-            else:
-                await asyncio.to_thread(self._last_good.append, body)
         except OSError as error:
             if self._is_saving:
                 log.error("event=table_not_saved reason=%r", str(error))
@@ -219,6 +219,14 @@ class ControlSource:
         except OSError as error:  # another name after the next start costs a lease and no more
             log.error("event=router_id_not_saved path=%s reason=%r", self._identity, str(error))
         return name
+
+
+def _decoded(body: bytes) -> Any:
+    """The JSON of an answer, or the error that it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

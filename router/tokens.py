@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from router.config import BadSettings
 from router.door import is_loopback
+from router.state import sync_folder
 
 log = logging.getLogger("turnout")
 
@@ -92,11 +93,7 @@ def make(state: Path) -> Path:
             os.link(beside, path)
     finally:
         os.unlink(beside)
-    directory = os.open(state, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_folder(state)
     return path
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from router.last_good import LastGood
+from router.received import Received
 from router.snapshot import Snapshot
 from router.source import ControlSource
-from tests.router.test_received import a_table, an_app
+from tests.router.test_received import a_delta, a_table, an_app
 
 WAIT_S = 10.0
 
@@ -129,3 +131,25 @@ async def test_a_router_begins_with_the_last_good_table(tmp_path: Path) -> None:
 
     assert [app.name for app in router.table.apps] == ["shop"]
     assert report["known"] == {"epoch": "e", "version": 3, "hash": a_table(an_app("shop"))["hash"]}
+
+
+async def test_a_delta_on_several_lines_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Its control plane, or a proxy before it, may spell JSON as it likes."""
+    received, new = Received(), an_app("shop", "v2")
+    table = a_table(an_app("shop"))
+    received.take(table)
+    delta = a_delta(received, new, then=[new])
+
+    def answer(report: dict[str, Any]) -> bytes | None:
+        version = report["known"].get("version", 0)
+        if version == 2:
+            return None
+        return orjson.dumps(delta if version else table, option=orjson.OPT_INDENT_2)
+
+    control = Control(answer)
+    async with following(control, tmp_path) as (_, refusals):
+        await control.until(lambda r: r["applied"] == 2)
+
+    again = LastGood(tmp_path / "router").load()
+    assert refusals == []
+    assert [r.name for app in again.snapshot().apps for r in app.revisions] == ["shop--v2"]
