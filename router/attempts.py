@@ -136,15 +136,16 @@ class Attempts(ABC):
             self._refuse(otherwise)
             return
         replica = self._next_replica()
+        if replica is not None and self.head.upgrade:
+            otherwise = errors.REPLICA_OVERLOADED
+            replica = self._with_tunnel_left(replica)
         if replica is None:
             self._refuse(otherwise)
             return
         if retry_for and failed is not None:
             failed.stats.retries[retry_for] += 1
             self.reason = "retry"
-        if self.head.upgrade and replica.tunnels >= self.edge.tunnel_limit:
-            self._refuse(errors.REPLICA_OVERLOADED)
-        elif replica.in_flight < replica.limit:
+        if replica.in_flight < replica.limit:
             self._use(replica)
         else:
             self._find_room(replica)
@@ -176,6 +177,18 @@ class Attempts(ABC):
                 return replica
         return None
 
+    def _with_tunnel_left(self, drawn: Replica) -> Replica | None:
+        """The replica that was drawn, or another of its revision if that has all its tunnels.
+
+        A full one counts as tried, so that neither the queue nor a retry leads to it. The split is
+        for the operator to say: what does not fit goes to no other revision, just as requests.
+        """
+        assert self.revision is not None
+        replicas, limit = self.revision.replicas, self.edge.tunnel_limit
+        full = [r for r in replicas if r.tunnels >= limit and r not in self._tried]
+        self._tried = (*self._tried, *full)
+        return less_loaded(replicas, self.edge.now, self._tried) if drawn in full else drawn
+
     # --- waiting for room
 
     def _find_room(self, full: Replica) -> None:
@@ -206,7 +219,9 @@ class Attempts(ABC):
             self.start()
         elif replica in self._tried:  # room for others; this one waits for another replica
             self._wait(replica.queue)
-        elif replica.ejected_until > self.edge.now:
+        elif replica.ejected_until > self.edge.now or (
+            self.head.upgrade and replica.tunnels >= self.edge.tunnel_limit
+        ):
             self._attempt(errors.NO_READY_REPLICA)
         else:
             self._use(replica)
@@ -284,7 +299,7 @@ class Attempts(ABC):
         assert connection is not None
         is_replayable = self.head.is_idempotent or not connection.has_sent
         if self.response is not None:
-            self._cut()
+            self._cut(errors.UPSTREAM_RESET)
         elif self._held is None or not is_replayable:
             self._refuse(errors.UPSTREAM_RESET)
         elif connection.used > 1:
@@ -338,5 +353,5 @@ class Attempts(ABC):
         """Answer in the replica's place."""
 
     @abstractmethod
-    def _cut(self) -> None:
+    def _cut(self, outcome: Outcome) -> None:
         """End an answer that has begun and cannot be completed."""

@@ -235,7 +235,7 @@ class Exchange(Attempts):
         """Say what went wrong, or cut the answer short if it has begun."""
         self._drop_upstream()
         if self.response is not None:
-            self._cut()
+            self._cut(outcome)
         else:
             self._refuse(outcome)
 
@@ -247,11 +247,11 @@ class Exchange(Attempts):
         if upstream is not None:
             upstream.close()
 
-    def _cut(self) -> None:
+    def _cut(self, outcome: Outcome) -> None:
         response = self.response
         assert response is not None
         assert self.route is not None
-        self.error = errors.UPSTREAM_RESET.code
+        self.error = outcome.code
         self.edge.stats.errors[self.route.app, self.error] += 1
         if self._out:
             self.client.write(self._out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from weakref import WeakSet
 
 log = logging.getLogger("turnout.router")
 
@@ -27,8 +28,9 @@ class Outbox:
         self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self._gathered = 0  # bytes
         self.turn = 0
-        # Closing transports that the last flush wrote nothing to.
-        self.unsent: set[asyncio.Transport] = set()
+        # Closing transports to which something was not written any more. Their protocols ask when
+        # they hear of the loss, which may be some flushes later; so they are kept as they live.
+        self.unsent: WeakSet[asyncio.Transport] = WeakSet()
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send bytes at the end of this turn, in order with all others."""
@@ -54,8 +56,6 @@ class Outbox:
         writes, self._writes = self._writes, []
         self._gathered = 0
         self.turn += 1
-        if self.unsent:
-            self.unsent = set()
         for transport, data in writes:
             if transport.is_closing():
                 self.unsent.add(transport)

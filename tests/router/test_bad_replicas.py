@@ -18,8 +18,8 @@ from router.websocket import FrameBoundary
 from tests.router.test_bad_clients import GET, MANY, QUICK, never_reads, quiet
 from tests.router.test_tunnel import SWITCHING, UPGRADE, Replica, frame, open_socket
 from tests.support.builders import a_revision, an_app, take
-from tests.support.edges import RunningEdge, eventually, in_front_of, running
-from tests.support.origin import OK, Connection, Origin
+from tests.support.edges import RunningEdge, eventually, in_front_of, running, settled
+from tests.support.origin import OK, Connection, Origin, Script
 
 POST = b"POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 3\r\n\r\nabc"
 
@@ -65,6 +65,23 @@ async def test_what_a_turn_gathers_is_bounded() -> None:
         outbox.write(transport, b"x" * 65536)
     assert outbox.turn - before >= 12  # the transport was told, and could say that it is full
     transport.abort()
+    theirs.close()
+
+
+async def test_what_was_not_sent_is_known_until_the_transport_has_gone() -> None:
+    """A second flush in the same turn must not make a request look sent: that is not retried."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    outbox = Outbox(loop)
+    outbox.write(transport, b"lost")
+    transport.abort()
+    outbox.flush()
+    outbox.flush()
+    assert transport in outbox.unsent
+    await settled()
+    del transport
+    assert not outbox.unsent
     theirs.close()
 
 
@@ -222,6 +239,59 @@ async def test_websockets_leave_room_for_requests() -> None:
         sockets[0].close()
         await eventually(lambda: len(edge.edge.tunnels) == 1)
         await open_socket(edge)
+
+
+def switches_or_waits(gate: Gate) -> Script:
+    async def both(c: Connection) -> None:
+        if b"Upgrade" in await c.head():
+            await c.send(SWITCHING)
+            await c.reader.read()
+        else:
+            await gate.is_open.wait()
+            await c.send(OK)
+
+    return both
+
+
+async def test_a_replica_with_all_its_tunnels_sends_nobody_away_while_another_has_room() -> None:
+    script = switches_or_waits(Gate())
+    limits = {"max_tunnels_per_replica": 1, "workers": 1}
+    async with Origin(script) as a, Origin(script) as b, in_front_of(a, b, **limits) as edge:
+        await open_socket(edge)
+        (other,) = [r for r in edge.edge.registry if not r.tunnels]
+        other.in_flight += 5  # so that the full one is the less loaded
+        await open_socket(edge)
+        other.in_flight -= 5
+        assert [r.tunnels for r in edge.edge.registry] == [1, 1]
+
+        third = await edge.client()
+        await third.send(UPGRADE)
+        head, _ = await third.response()
+        assert b"X-Turnout-Error: ReplicaOverloaded\r\n" in head
+
+
+async def test_a_tunnel_that_waits_for_room_goes_to_no_replica_that_has_all_it_may_have() -> None:
+    gates = Gate(), Gate()
+    limits = {"max_in_flight_per_replica": 1, "max_tunnels_per_replica": 1, "workers": 1}
+    async with (
+        Origin(switches_or_waits(gates[0])) as one,
+        Origin(switches_or_waits(gates[1])) as two,
+        in_front_of(one, two, **limits) as edge,
+    ):
+        await open_socket(edge)
+        for _ in range(2):
+            await (await edge.client()).send(GET)
+        await eventually(lambda: [r.in_flight for r in edge.edge.registry if r.tunnels] == [2])
+        waiting = await edge.client()
+        await waiting.send(UPGRADE)
+        await eventually(lambda: edge.edge.registry.queued())
+        (full,) = [r for r in edge.edge.registry if r.tunnels]
+        first, last = gates if full.id == one.address else gates[::-1]
+        first.is_open.set()
+        await eventually(lambda: full.in_flight == 1)
+        last.is_open.set()
+        head, _ = await waiting.response()
+        assert head.startswith(b"HTTP/1.1 101 ")
 
 
 async def test_the_end_of_a_client_before_the_101_reaches_the_replica() -> None:
@@ -444,3 +514,39 @@ async def test_an_address_that_no_resolver_takes_is_a_refused_connection() -> No
         head, _ = await client.get()
         assert b"X-Turnout-Error: UpstreamConnectFailed\r\n" in head
         assert edge.edge.registry.connections() == {}
+
+
+# --- answers that are cut
+
+
+@pytest.mark.parametrize(
+    ("rest", "code"),
+    [
+        (b"zz\r\n", "UpstreamProtocolError"),
+        (b"", "UpstreamTimeout"),
+        (None, "UpstreamReset"),
+    ],
+)
+async def test_an_answer_that_is_cut_is_counted_by_its_reason(
+    rest: bytes | None, code: str
+) -> None:
+    begun = asyncio.Event()
+
+    async def begins(c: Connection) -> None:
+        await c.head()
+        await c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+        await begun.wait()
+        if rest is None:
+            c.reset()
+        else:
+            await c.send(rest)
+            await c.reader.read()
+
+    quick = {"tick_s": 0.01, "response_idle_s": 0.2}
+    async with Origin(begins) as origin, in_front_of(origin, **quick) as edge:
+        client = await edge.client()
+        await client.send(GET)
+        await client.reader.readuntil(b"ok\r\n")
+        begun.set()
+        assert b"0\r\n\r\n" not in await client.rest()
+        assert dict(edge.edge.stats.errors) == {("shop", code): 1}
