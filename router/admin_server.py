@@ -29,6 +29,7 @@ _IDLE_S = 75.0  # between two requests; above the interval of most scrapers
 _STALLED_S = 60.0  # without a byte of an answer taken
 _BACKLOG = 1024
 _NO_ROOM_S = 0.1  # until the next accept, when there are no descriptors left
+_QUIET_S = 10.0  # without a failed accept, after which the next one is news
 
 
 class Connection(asyncio.Protocol):
@@ -110,6 +111,7 @@ class AdminServer:
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._by_inner: dict[object, Connection] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._refused_at = -_QUIET_S  # when an accept failed last
 
         @web.middleware
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -165,7 +167,7 @@ class AdminServer:
             try:
                 sock, _ = await loop.sock_accept(self.listener)
             except OSError as error:
-                log.error("event=admin_accept_failed reason=%r", str(error))
+                self._say_once(error, loop.time())
                 self._make_room()
                 await asyncio.sleep(_NO_ROOM_S)
                 continue
@@ -177,6 +179,12 @@ class AdminServer:
             self._open[task] = connection
             self._by_inner[connection.inner] = connection
             task.add_done_callback(self._gone)
+
+    def _say_once(self, error: OSError, now: float) -> None:
+        """Log a failed accept, and not the ones that follow it: they come ten times a second."""
+        if now - self._refused_at > _QUIET_S:
+            log.error("event=admin_accept_failed reason=%r", str(error))
+        self._refused_at = now
 
     def _new_inner(self) -> asyncio.Protocol:
         assert self._runner.server is not None

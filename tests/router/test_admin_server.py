@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from control.certificates import Authority
@@ -212,3 +216,30 @@ async def test_an_empty_body_needs_no_type_and_a_full_one_does(tmp_path: Path) -
             request = lines(*fields, *more, start=b"POST / HTTP/1.1", body=body)
             answer = await ask(await connect(), request)
             assert answer.startswith(b"HTTP/1.1 " + status), (more, body, answer)
+
+
+async def test_a_port_without_descriptors_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each accept that fails makes room by ending the client that was silent longest."""
+    async with serving() as connect:
+        silent = [await connect() for _ in range(3)]
+        for streams in silent:
+            assert b"hello" in await ask(streams)
+        waiting = [socket.socket() for _ in range(6)]
+        probe = socket.socket()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (probe.fileno(), hard))
+        probe.close()
+        filling = []
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    filling.append(socket.socket())
+            port = silent[0][1].get_extra_info("peername")[1]
+            for sock in waiting:
+                sock.connect(("127.0.0.1", port))
+            assert [await closed(streams) for streams in silent] == [True] * 3
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for sock in (*filling, *waiting):
+                sock.close()
+    assert caplog.text.count("event=admin_accept_failed") == 1
