@@ -7,36 +7,19 @@ from pathlib import Path
 
 from control import targets
 from router.config import BadSettings, setting
-from router.settings import check_log_level, split_address
+from router.settings import AdminSettings, check_log_level, split_address
 
 _STATE = Path(".turnout")
 RUNTIMES = ("docker", "endpoint", "process")
 
 
 @dataclass(frozen=True, slots=True)
-class ControlSettings:
+class ControlSettings(AdminSettings):
     """The control plane's settings; documented in config/README.md, which is made from them."""
 
     admin: str = setting("127.0.0.1:8081", "HOST:PORT of the API and the admin endpoints.")
     domain: str = setting("localhost", "Domain of the apps' hosts.")
     state: Path = setting(_STATE, "Directory of everything that survives a restart.")
-    token_file: str = setting(
-        "",
-        "File of NAME ROLE TOKEN lines, role read, write or router; without one the first start"
-        " writes a token to STATE/token. Needed once the admin port leaves loopback.",
-    )
-    admin_hosts: tuple[str, ...] = setting(
-        (),
-        "Names, beside loopback's and its own address, by which the admin port is reached; requests"
-        " for any other host get 421.",
-    )
-    admin_connections: int = setting(
-        512, "Open connections to the admin port; then the one silent longest is closed."
-    )
-    admin_silence_s: float = setting(
-        15.0, "Seconds a connection to the admin port may take to send a first request."
-    )
-    protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
     sync: str = setting("", "unix:PATH on which a router on this host follows; empty for none.")
     router_admin: str = setting(
         "", "unix:PATH of that router's admin endpoints, shown on the admin port too."

@@ -15,7 +15,30 @@ _STATE = Path(".turnout")
 
 
 @dataclass(frozen=True, slots=True)
-class RouterSettings:
+class AdminSettings:
+    """Who may do what at an admin port, the router's or the control plane's."""
+
+    token_file: str = setting(
+        "",
+        "File of NAME ROLE TOKEN lines, role read, write or router; without one the first start"
+        " writes a token to STATE/token. Needed once the admin port leaves loopback.",
+    )
+    admin_hosts: tuple[str, ...] = setting(
+        (),
+        "Names, beside loopback's and its own address, by which the admin port is reached; requests"
+        " for any other host get 421.",
+    )
+    admin_connections: int = setting(
+        512, "Open connections to the admin port; then the one silent longest is closed."
+    )
+    admin_silence_s: float = setting(
+        15.0, "Seconds a connection to the admin port may take to send a first request."
+    )
+    protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings(AdminSettings):
     """The router's settings; documented in config/README.md, which is made from them."""
 
     listen: str = setting("0.0.0.0:8080", "HOST:PORT of the ingress; port 0 takes a free one.")
@@ -38,28 +61,11 @@ class RouterSettings:
     docker_resync_s: float = setting(
         15.0, "Seconds between two looks at all containers, should an event be lost."
     )
-    token_file: str = setting(
-        "",
-        "File of NAME ROLE TOKEN lines, role read, write or router; without one the first start"
-        " writes a token to STATE/token. Needed once the admin port leaves loopback.",
-    )
     token: str = setting(
         "",
         "Token for the control plane, best of the role router; by default one of token_file, or the"
         " one in STATE/token if the control plane is on this host.",
     )
-    admin_hosts: tuple[str, ...] = setting(
-        (),
-        "Names, beside loopback's and its own address, by which the admin port is reached; requests"
-        " for any other host get 421.",
-    )
-    admin_connections: int = setting(
-        512, "Open connections to the admin port; then the one silent longest is closed."
-    )
-    admin_silence_s: float = setting(
-        15.0, "Seconds a connection to the admin port may take to send a first request."
-    )
-    protect_metrics: bool = setting(False, "Ask for a token on /metrics and /readyz too.")
     trusted_proxies: tuple[str, ...] = setting(
         (), "Networks (CIDR) whose X-Forwarded-* are believed; others' are replaced."
     )

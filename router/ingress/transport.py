@@ -6,26 +6,24 @@ that we made: the client has the time it needs as long as it takes bytes at all.
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from router.ingress.unsent import reset, unsent_bytes
+from router.pausable import Pausable
 
 if TYPE_CHECKING:
     from router.edge import Edge
 
 
-class ClientTransport(asyncio.Protocol):
+class ClientTransport(Pausable):
     """What the protocols of the ingress have in common."""
 
     __slots__ = (
         # per process
         "edge",
         # per connection
-        "transport",
         "deadline",
         "is_blocked",
-        "_pauses",
         "_has_ended",
         "_is_closing",
         "_unsent",
@@ -33,11 +31,10 @@ class ClientTransport(asyncio.Protocol):
     )
 
     def __init__(self, edge: Edge) -> None:
+        super().__init__()
         self.edge = edge
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.deadline = edge.now + edge.settings.head_timeout_s
         self.is_blocked = False  # the client reads slower than we write
-        self._pauses = 0  # why the socket is not read: bits, as several reasons can hold
         self._has_ended = False  # the client has closed its direction
         self._is_closing = False
         self._unsent = 0  # bytes that the client had not taken when that was last looked at
@@ -124,13 +121,3 @@ class ClientTransport(asyncio.Protocol):
         elif edge.now - self._moved_at >= edge.settings.write_timeout_s:
             reset(self.transport)
         self.deadline = edge.now + edge.settings.linger_s
-
-    def _pause(self, why: int) -> None:
-        if not self._pauses and not self.transport.is_closing():
-            self.transport.pause_reading()
-        self._pauses |= why
-
-    def _resume(self, why: int) -> None:
-        was, self._pauses = self._pauses, self._pauses & ~why
-        if was and not self._pauses and not self.transport.is_closing():
-            self.transport.resume_reading()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from router.chunked import ChunkedDecoder, FramingError
+from router.pausable import Pausable
 from router.response_head import (
     CHUNKED,
     LENGTH,
@@ -36,19 +37,17 @@ _CLIENT = 1  # the client takes no more
 _TURN = 2  # this turn's work is done, and more has been received
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Pausable):
     """Carries one exchange at a time."""
 
     __slots__ = (
         # per connection
         "edge",
         "replica",
-        "transport",
         "used",
         "idle_since",
         "is_blocked",
         "_is_counted",
-        "_pauses",
         # per exchange
         "exchange",
         "_turn",
@@ -64,14 +63,13 @@ class UpstreamConnection(asyncio.Protocol):
     )
 
     def __init__(self, edge: Edge, replica: Replica) -> None:
+        super().__init__()
         self.edge = edge
         self.replica = replica
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.used = 0  # requests sent on it
         self.idle_since = 0.0
         self.is_blocked = False  # the replica reads slower than it is sent to
         self._is_counted = False
-        self._pauses = 0
         self.exchange: Exchange | None = None
         self._turn = 0  # of the outbox, in which the request's head was written
         self._is_head = False
@@ -211,16 +209,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self.exchange is not None:
             self._resume(_TURN)
             self._read(data)
-
-    def _pause(self, why: int) -> None:
-        if not self._pauses and not self.transport.is_closing():
-            self.transport.pause_reading()
-        self._pauses |= why
-
-    def _resume(self, why: int) -> None:
-        was, self._pauses = self._pauses, self._pauses & ~why
-        if was and not self._pauses and not self.transport.is_closing():
-            self.transport.resume_reading()
 
     # --- reading a response
 
