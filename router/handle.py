@@ -131,6 +131,7 @@ class WorkerHandle:
     async def adopt(self, old: OldWorker) -> None:
         """Go on with a process that the supervisor before us, in this process, has started."""
         self._process = _Adopted(old.pid)
+        self.stats = old.stats
         await self._talk(socket.socket(fileno=old.channel), old.unread)
 
     async def _talk(self, sock: socket.socket, unread: bytes = b"") -> Channel:
@@ -147,7 +148,8 @@ class WorkerHandle:
         """What another supervisor needs to go on with the process; None when it has ended."""
         if self._channel is None or self.ended.is_set():
             return None
-        return OldWorker(self.slot, self.pid, os.dup(self._socket.fileno()), self._channel.unread)
+        channel = os.dup(self._socket.fileno())
+        return OldWorker(self.slot, self.pid, channel, self._channel.unread, self.stats)
 
     def has_died(self, *, is_steady: bool) -> None:
         """Count its death; one that served steadily before is the first in a row again."""

@@ -30,6 +30,7 @@ class OldWorker:
     pid: int
     channel: int  # descriptor
     unread: bytes  # of the channel, received but not complete
+    stats: dict[str, Any] | None = None  # what it reported last, as it may never report again
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ def exec_with(handover: Handover) -> None:
     wire = {
         "listeners": handover.listeners,
         "admin": handover.admin,
-        "workers": [[w.slot, w.pid, w.channel, w.unread.hex()] for w in handover.workers],
+        "workers": [[w.slot, w.pid, w.channel, w.unread.hex(), w.stats] for w in handover.workers],
         "retired": handover.retired,
         "restarts": handover.restarts,
     }
@@ -103,7 +104,10 @@ def received() -> Handover | None:
         wire = orjson.loads(file.read())
     for one in (wire["admin"], *wire["listeners"], *(w[2] for w in wire["workers"])):
         os.set_inheritable(one, False)
-    wire["workers"] = [OldWorker(s, p, c, bytes.fromhex(u)) for s, p, c, u in wire["workers"]]
+    # Code before us may not have given the last figures.
+    wire["workers"] = [
+        OldWorker(s, p, c, bytes.fromhex(u), *f) for s, p, c, u, *f in wire["workers"]
+    ]
     return Handover(**wire)
 
 

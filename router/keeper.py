@@ -10,6 +10,7 @@ from typing import Protocol
 
 from router import standins
 from router.handle import WorkerHandle
+from router.handover import OldWorker
 from router.serving import CannotServe
 from router.settings import RouterSettings
 from router.snapshot import Snapshot
@@ -139,6 +140,20 @@ class Keeper:
                     await worker.all_told()
             except TimeoutError:
                 worker.kill()
+
+    def hand_over(self) -> list[OldWorker]:
+        """What the next supervisor needs of all workers; what one that has ended had counted stays.
+
+        Its keeper may not have come to retiring it, and will not any more.
+        """
+        given = []
+        for worker in self.everyone:
+            old = worker.hand_over()
+            if old is None:
+                self._owner.retire(worker)
+            else:
+                given.append(old)
+        return given
 
     def look(self) -> None:
         """Have the slots whose workers do not accept stood in for, and the others no more."""

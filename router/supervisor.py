@@ -162,12 +162,11 @@ class Supervisor:
         admin_fd = handover.give(admin.listener)
         await admin.close()
         await self._keeper.all_told()
-        workers = (worker.hand_over() for worker in self._keeper.everyone)
         handover.exec_with(
             Handover(
                 listeners=[handover.give(w.listener) for w in self._workers],
                 admin=admin_fd,
-                workers=[worker for worker in workers if worker is not None],
+                workers=self._keeper.hand_over(),
                 retired=self._retired.report(),
                 restarts=self._keeper.restarts,
             )

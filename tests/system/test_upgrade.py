@@ -135,6 +135,30 @@ async def test_a_worker_that_was_not_reading_at_an_upgrade_hears_the_new_code(
             assert b"Traceback" not in server.stderr
 
 
+async def test_a_worker_that_ends_while_an_upgrade_waits_for_it_takes_no_counts_along(
+    state: Path, file: Path
+) -> None:
+    async with Origin() as origin:
+        file.write_text(routes(origin.address))
+        starting = router(file, state, worker_silence_s=60)
+        with await asyncio.to_thread(starting.__enter__) as server:
+            for _ in range(40):  # of which each worker answers some
+                assert (await asyncio.to_thread(server.get, "shop.localhost"))[0] == 200
+            await asyncio.to_thread(until, lambda: requests(server) == 40)
+            stopped = children(server.process.pid)[0]
+            os.kill(stopped, signal.SIGSTOP)
+            server.stderr = b""
+            file.write_text(many_routes(origin.address))
+            await asyncio.to_thread(server.read_until, b"event=table_taken.*apps=401 ")
+            server.stderr = b""
+            server.process.send_signal(signal.SIGUSR2)
+            await asyncio.to_thread(server.read_until, b"event=upgrade_waits slot=0\n")
+            os.kill(stopped, signal.SIGKILL)  # as the supervisor does when it waited long enough
+            await asyncio.to_thread(server.read_until, b"^ready ")
+            assert requests(server) == 40
+            assert b"Traceback" not in server.stderr
+
+
 async def test_code_that_does_not_start_is_refused_and_the_old_serves_on(
     installed: Path, state: Path, file: Path
 ) -> None:
