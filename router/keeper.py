@@ -54,6 +54,7 @@ class Keeper:
         self._on_change = on_change
         self._handed_over: set[int] = set()  # slots that others accept for
         self._has_served = False
+        self._is_handing_over = False
 
     @property
     def everyone(self) -> list[WorkerHandle]:
@@ -74,6 +75,8 @@ class Keeper:
                     f"no worker starts (the last one ended with {code}); see what it wrote above"
                 )
             await asyncio.sleep(standins.pause_s(worker.deaths))
+            if self._is_handing_over:
+                return  # the next supervisor starts one; ours might be handed over half told
 
     async def _run(self, worker: WorkerHandle) -> int | str:
         """Run a worker to its end; returns its exit code, or why it could not be started."""
@@ -130,8 +133,9 @@ class Keeper:
         """Wait until every worker's socket has all that the worker was told.
 
         Half a message would make it deaf to the next supervisor. One that reads nothing for as
-        long as it may be silent is ended.
+        long as it may be silent is ended, and none is started any more.
         """
+        self._is_handing_over = True
         for worker in self.everyone:
             if not worker.is_told:
                 log.info("event=upgrade_waits slot=%d", worker.slot)

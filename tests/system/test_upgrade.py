@@ -156,6 +156,8 @@ async def test_a_worker_that_ends_while_an_upgrade_waits_for_it_takes_no_counts_
             os.kill(stopped, signal.SIGKILL)  # as the supervisor does when it waited long enough
             await asyncio.to_thread(server.read_until, b"^ready ")
             assert requests(server) == 40
+            # None was started in its place that the new code cannot talk to.
+            await asyncio.to_thread(until, lambda: len(children(server.process.pid)) == 2)
             assert b"Traceback" not in server.stderr
 
 

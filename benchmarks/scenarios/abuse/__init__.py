@@ -5,7 +5,7 @@ whose every answer is checked; turnout and nginx, each started afresh. A module 
 of harm is done by.
 """
 
-from benchmarks.scenarios.abuse import answers, deadlines, ends, memory, turns
+from benchmarks.scenarios.abuse import answers, deadlines, ends, memory, queues, turns
 from benchmarks.scenarios.abuse.site import SCENARIOS
 
-__all__ = ["SCENARIOS", "answers", "deadlines", "ends", "memory", "turns"]
+__all__ = ["SCENARIOS", "answers", "deadlines", "ends", "memory", "queues", "turns"]

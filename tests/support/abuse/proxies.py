@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -132,11 +132,19 @@ class Router(Proxy):
     name = "turnout"
     workers_wanted = 1
 
+    def __init__(self, apps: Apps, **settings: object) -> None:
+        super().__init__(apps, **settings)
+        self._routes: dict[str, str] = {}  # by app
+
+    def _write_routes(self) -> Path:
+        file = self.folder / "routes.toml"
+        file.write_text('domain = "localhost"\n' + "".join(self._routes.values()))
+        return file
+
     async def start(self) -> None:
-        routes = self.folder / "routes.toml"
-        routes.write_text(
-            'domain = "localhost"\n' + "".join(_app(*app) for app in self.apps.items())
-        )
+        for name, address in self.apps.items():
+            self._routes[name] = _app(name, "v1", (address,))
+        routes = self._write_routes()
         where = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "state": self.folder / "state"}
         settings = {"workers": self.workers_wanted, **where, **self.settings}
         if self.settings.get("access_log"):
@@ -147,6 +155,18 @@ class Router(Proxy):
         facts = dict(word.split("=", 1) for word in line.split()[1:])
         self.port = int(facts["ingress"].rpartition(":")[2])
         self.admin = facts["admin"]
+
+    async def route(self, app: str, revision: str, *addresses: str) -> None:
+        """Have one revision with these replicas serve an app, and none else."""
+        self._routes[app] = _app(app, revision, addresses)
+        self._write_routes()
+        await self.reload()
+
+    async def until_metric(self, name: str, value: float) -> None:
+        """Wait until the sum of a metric's series is that."""
+        async with asyncio.timeout(_START_S):
+            while await self.metric(name) != value:
+                await asyncio.sleep(0.02)
 
     async def reload(self) -> None:
         before = await self.metric("turnout_table_version")
@@ -167,10 +187,10 @@ class Router(Proxy):
         return sum(float(x.rpartition(" ")[2]) for x in series)
 
 
-def _app(name: str, address: str) -> str:
+def _app(name: str, revision: str, addresses: Sequence[str]) -> str:
     return (
-        f'[[app]]\nname = "{name}"\nmode = "multiple"\n[[app.revision]]\nname = "{name}--v1"\n'
-        f'weight = 100\nendpoints = ["{address}"]\n'
+        f'[[app]]\nname = "{name}"\nmode = "multiple"\n[[app.revision]]\n'
+        f'name = "{name}--{revision}"\nweight = 100\nendpoints = {list(addresses)}\n'
     )
 
 

@@ -215,6 +215,11 @@ class Held:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def tokens(self) -> list[bytes]:
+        """Those of the requests that wait."""
+        return list(self._waiting)
+
     def forget(self) -> None:
         """Begin anew."""
         self._waiting.clear()
