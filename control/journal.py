@@ -84,6 +84,8 @@ def state_of(view: AppView) -> dict[str, Any] | None:
         "configuration": configuration,
         "serving": app.candidate or app.serving,
         "is_stopped": app.is_stopped,
+        "resource_group": app.resource_group,  # these two for an app whose record gets lost
+        "environment": app.environment,
     }
 
 

@@ -6,6 +6,7 @@ A command is synchronous from reading the view to the commit, so two callers nev
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from control import commands, journal, rollback
 from control.draft import Command, Draft
 from control.errors import Invalid, NotFound
 from control.journal import Record
-from control.places import Places
+from control.places import Places, refuse_dry_run
 from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
@@ -24,6 +25,7 @@ from control.turn import Turn
 from router.snapshot import Fault
 
 _DRAFTS = 3  # of a transaction in turns, before it is made in one go
+_NOTHING = AppView(None)
 _NEWEST = 1 << 62  # above every record's number
 BodyOf = Callable[[AppView], AppBody]
 
@@ -177,9 +179,13 @@ class Service:
     def delete(self, name: str) -> None:
         """Delete an app; its replicas drain and end. Works on one that cannot be read, too."""
         if name.lower() in self._store.unreadable:
-            self._store.discard(name.lower())
+            self._discard(name.lower())
             return
         self._one(Change(name, None))
+
+    def _discard(self, name: str) -> None:
+        refuse_dry_run()
+        self._store.discard(name, journal.record(name, _NOTHING, _NOTHING, time.time()))
 
     def delete_group(self, name: str) -> None:
         """Delete a resource group with its apps and environments."""
@@ -187,6 +193,9 @@ class Service:
         apps = self.places.apps_in(name)
         if apps:
             self.transact([Change(app.name, None) for app in apps])
+        refuse_dry_run()
+        for app in self.places.unreadable_in(name):
+            self._discard(app)
         self.places.remove_group(name)
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
