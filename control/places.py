@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from control.dry_run import Previewed
+from control.dry_run import refuse_dry_run
 from control.errors import Conflict, Invalid, NotFound, StoreUnavailable
-from control.journal import CALLER
 from control.resources import App, AppView
 from control.schema import AppBody
 from control.store import Store
+from control.workspaces import KIND, Workspaces
 
 LOCATION = "local"
 _GROUP_NAME = re.compile(r"[\w.()-]{0,89}[\w()-]", re.ASCII)
@@ -48,6 +48,7 @@ class Environment:
     name: str
     location: str = LOCATION
     tags: dict[str, str] = field(default_factory=dict)
+    workspace: str = ""  # the id of the one it names for its logs
 
     @property
     def key(self) -> str:
@@ -59,6 +60,7 @@ class Places:
 
     def __init__(self, store: Store, group: str, environment: str) -> None:
         self._store = store
+        self.workspaces = Workspaces(store)
         self._home = Group(group)
         self._shared = Environment(self._home.key, environment)
         self._groups = {self._home.key: self._home} | store.documents(
@@ -231,9 +233,14 @@ class Places:
         return group, old is None
 
     def put_environment(
-        self, group: str, name: str, location: str | None, tags: dict[str, str] | None
+        self,
+        group: str,
+        name: str,
+        location: str | None,
+        tags: dict[str, str] | None,
+        workspace: str | None = None,
     ) -> Environment:
-        """Create an environment in a group that exists, or replace its tags."""
+        """Create an environment in a group that exists, or replace its tags and workspace."""
         home = self.group(group)
         if _ENVIRONMENT_NAME.fullmatch(name) is None:
             raise Invalid(
@@ -248,7 +255,11 @@ class Places:
                 f"{environment.location}; its location cannot be changed to {location}",
                 code="InvalidResourceLocation",
             )
-        environment = replace(environment, tags=environment.tags if tags is None else tags)
+        environment = replace(
+            environment,
+            tags=environment.tags if tags is None else tags,
+            workspace=environment.workspace if workspace is None else workspace,
+        )
         self._write("environment", environment.key, environment)
         return environment
 
@@ -276,6 +287,7 @@ class Places:
         """Forget a group and its environments, once its apps are gone."""
         group = self.group(name)
         gone = [("environment", e.key) for e in self.environments(group.key)]
+        gone += [(KIND, w.key) for w in self.workspaces.all(group.key)]
         self._remove([*gone, ("group", group.key)])
 
     def remove_environment(self, group: str, name: str) -> bool:
@@ -318,15 +330,11 @@ class Places:
         refuse_dry_run()
         self._store.put_documents([(kind, key, None) for kind, key in gone])
         for kind, key in gone:
-            known: dict[str, Any] = self._groups if kind == "group" else self._environments
-            known.pop(key, None)
-
-
-def refuse_dry_run() -> None:
-    """End a dry run before anything is written: no app would change."""
-    caller = CALLER.get()
-    if caller is not None and caller.is_dry_run:
-        raise Previewed({})
+            if kind == KIND:
+                self.workspaces.forget(key)
+            else:
+                known: dict[str, Any] = self._groups if kind == "group" else self._environments
+                known.pop(key, None)
 
 
 def _in_use(environment: Environment, apps: list[str]) -> Conflict:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from control import commands, journal, rollback
 from control.draft import Command, Draft
+from control.dry_run import refuse_dry_run
 from control.errors import Invalid, NotFound
 from control.journal import Record
-from control.places import Places, refuse_dry_run
+from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes

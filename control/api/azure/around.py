@@ -41,20 +41,16 @@ async def subscription(call: Call) -> web.Response:
 
 
 async def provider(call: Call) -> web.Response:
-    return reply(shapes.provider_resource())
+    return reply(shapes.provider_resource("Microsoft.App", "containerApps", "managedEnvironments"))
 
 
 async def log_provider(call: Call) -> web.Response:
-    """Registered, because az ends in a traceback when it cannot register it itself.
-
-    The workspace that az then asks for is refused with a sentence.
-    """
-    name = "Microsoft.OperationalInsights"
-    return reply({"namespace": name, "registrationState": "Registered", "resourceTypes": []})
+    """The provider of the workspaces that az makes before environments."""
+    return reply(shapes.provider_resource("Microsoft.OperationalInsights", "workspaces"))
 
 
 async def list_resources(call: Call) -> web.Response:
-    """Apps and environments, those that a `$filter` leaves."""
+    """Apps, environments and workspaces, those that a `$filter` leaves."""
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
@@ -64,6 +60,7 @@ async def list_resources(call: Call) -> web.Response:
         shapes.environment_resource(environment, domain, call.place)
         for environment in places.environments()
     ]
+    found += [shapes.workspace_resource(w, call.place) for w in places.workspaces.all()]
     kept = ("id", "name", "type", "location", "tags")
     fitting = sorted((r for r in found if _fits(r, wanted)), key=_id_of)
     return listed(call, fitting, _id_of, lambda r: {k: r[k] for k in kept})
