@@ -249,10 +249,10 @@ class Service:
         """Take a secret away. Raises Invalid while something needs it."""
         return self._change(app, lambda view, now: commands.remove_secret(view, name, now))
 
-    def set_fault(self, app: str, revision: str, fault: Fault) -> AppView:
-        """Let a fault act on a revision for a while."""
+    def set_fault(self, app: str, revision: str, fault: Fault, ends_at: float) -> AppView:
+        """Let a fault act on a revision until a steady moment."""
         return self._change(
-            app, lambda view, now: commands.set_fault(view, revision.lower(), fault, now)
+            app, lambda view, now: commands.set_fault(view, revision.lower(), fault, ends_at, now)
         )
 
     def clear_fault(self, app: str, revision: str) -> AppView:
