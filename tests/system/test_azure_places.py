@@ -323,6 +323,8 @@ def test_a_template_is_refused_with_what_to_do_instead(control: Turnout) -> None
     path = f"{group_path('rg')}/providers/Microsoft.Resources/deployments/d/validate"
     status, answer = control.call("POST", path, {})
     assert (status, "--yaml FILE" in answer["error"]["message"]) == (404, True)
+    tried = control.must("POST", path.replace("validate", "whatIf"), {})  # az reads no refusal
+    assert (tried["status"], tried["error"]["message"]) == ("Failed", answer["error"]["message"])
 
 
 async def test_exec_is_refused_with_a_sentence_that_az_prints(control: Turnout) -> None:

@@ -13,6 +13,10 @@ from control.api.problems import reply
 # Shown to clients that did not ask for a certain subscription or tenant; any is accepted.
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "99999999-8888-7777-6666-555555555555"
+NO_TEMPLATES = (
+    "templates are not evaluated here; deploy with az containerapp create --yaml FILE, "
+    "or with turnout apply -f FILE"
+)
 
 
 def _subscription(name: str) -> dict[str, Any]:
@@ -47,6 +51,12 @@ async def provider(call: Call) -> web.Response:
 async def log_provider(call: Call) -> web.Response:
     """The provider of the workspaces that az makes before environments."""
     return reply(shapes.provider_resource("Microsoft.OperationalInsights", "workspaces"))
+
+
+async def refuse_what_if(_: Call) -> web.Response:
+    """As a result that failed: az ends in a traceback when the request itself is refused."""
+    error = {"code": "TemplatesNotOffered", "message": NO_TEMPLATES}
+    return reply({"status": "Failed", "error": error})
 
 
 async def list_resources(call: Call) -> web.Response:

@@ -41,10 +41,7 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
 def _nothing(request: web.Request, segments: list[str]) -> str:
     lower = [segment.lower() for segment in segments]
     if "deployments" in lower:
-        return (
-            "templates are not evaluated here; deploy with az containerapp create --yaml FILE, "
-            "or with turnout apply -f FILE"
-        )
+        return around.NO_TEMPLATES
     if "certificates" in lower or "managedcertificates" in lower:
         return "environments have no certificates here; leave the host name's binding Disabled"
     return f"there is nothing at {request.path} for {request.method}"
@@ -102,6 +99,8 @@ _ROUTES = [
     _route("PUT", _WORKSPACE, workspaces.put_workspace),
     _route("DELETE", _WORKSPACE, workspaces.delete_workspace),
     _route("POST", _WORKSPACE + "/sharedkeys", workspaces.get_keys),
+    _route("POST", "RG/providers/microsoft.resources/deployments/{deployment}/whatif",
+           around.refuse_what_if),
     _route("GET", "S/resourcegroups", groups.list_groups),
     _route("GET", "RG", groups.get_group),
     _route("HEAD", "RG", groups.has_group),
