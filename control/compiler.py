@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from control import traffic
+from control.commands import faults
 from control.resources import AppView
 from router import snapshot
 
@@ -23,7 +24,7 @@ def compile_app(view: AppView) -> snapshot.App | None:
                 endpoints=tuple(
                     snapshot.Endpoint(replica=r.name, address=r.address) for r in view.ready(name)
                 ),
-                fault=snapshot.Fault(**app.faults[name]) if name in app.faults else None,
+                fault=faults.sent(app.faults[name]) if name in app.faults else None,
             )
             for name in sorted(shares)
         )

@@ -49,6 +49,13 @@ class Previewed(Exception):
         self.apps = apps
 
 
+def refuse_dry_run() -> None:
+    """End a dry run before anything is written: no app would change."""
+    caller = journal.CALLER.get()
+    if caller is not None and caller.is_dry_run:
+        raise Previewed({})
+
+
 def preview(old: AppView, new: AppView, domain: str, now: float) -> Preview:
     """What becomes of `old` when a command turned it into `new`."""
     end = _settled(new, now)

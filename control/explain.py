@@ -6,9 +6,11 @@ Pure. It compiles the apps in question with the router's compiler, so it cannot 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
+from control.commands.faults import sent
 from control.compiler import compile_app
 from control.errors import Invalid
 from control.resources import AppView
@@ -90,12 +92,13 @@ def _revision(
 ) -> dict[str, Any]:
     replicas = view.of(name)
     ready = sum(r.is_ready for r in replicas)
+    fault = view.app.faults.get(name) if view.app is not None else None
     return {
         "name": name,
         "weight": weight,
         "chance": round(chances.get(name, 0.0), 4),
         "why": _why(name, weight, ready, chances),
-        "fault": view.app.faults.get(name) if view.app is not None else None,
+        "fault": asdict(sent(fault)) if fault is not None else None,
         "replicas": [
             {
                 "name": r.name,

@@ -84,6 +84,8 @@ def state_of(view: AppView) -> dict[str, Any] | None:
         "configuration": configuration,
         "serving": app.candidate or app.serving,
         "is_stopped": app.is_stopped,
+        "resource_group": app.resource_group,  # these two for an app whose record gets lost
+        "environment": app.environment,
     }
 
 
@@ -154,7 +156,8 @@ def _faults(old: App, new: App) -> Iterator[str]:
     for name in sorted(old.faults.keys() | new.faults.keys()):
         was, now = old.faults.get(name), new.faults.get(name)
         if was != now:
-            text = ", ".join(f"{key} {value:g}" for key, value in now.items()) if now else "none"
+            said = {k: v for k, v in (now or {}).items() if k not in ("until", "ends_at")}
+            text = ", ".join(f"{key} {value:g}" for key, value in said.items()) or "none"
             yield f"fault of revision {name}: {text}"
 
 

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from control.dry_run import Previewed
+from control.dry_run import refuse_dry_run
 from control.errors import Conflict, Invalid, NotFound, StoreUnavailable
-from control.journal import CALLER
 from control.resources import App, AppView
 from control.schema import AppBody
 from control.store import Store
+from control.workspaces import KIND, Workspaces
 
 LOCATION = "local"
 _GROUP_NAME = re.compile(r"[\w.()-]{0,89}[\w()-]", re.ASCII)
@@ -48,6 +48,7 @@ class Environment:
     name: str
     location: str = LOCATION
     tags: dict[str, str] = field(default_factory=dict)
+    workspace: str = ""  # the id of the one it names for its logs
 
     @property
     def key(self) -> str:
@@ -59,6 +60,7 @@ class Places:
 
     def __init__(self, store: Store, group: str, environment: str) -> None:
         self._store = store
+        self.workspaces = Workspaces(store)
         self._home = Group(group)
         self._shared = Environment(self._home.key, environment)
         self._groups = {self._home.key: self._home} | store.documents(
@@ -103,7 +105,7 @@ class Places:
 
     def group_of(self, app: App) -> Group:
         """The group that an app lives in."""
-        return self._groups[app.resource_group or self._home.key]
+        return self._groups[self._key(app.resource_group)]
 
     def environments(self, group: str = "") -> list[Environment]:
         """All environments, or those of a group, by name."""
@@ -133,6 +135,24 @@ class Places:
     def apps_in(self, group: str) -> list[App]:
         """The apps that live in a group, by name."""
         return [app for app in self._apps() if self.group_of(app).key == group.lower()]
+
+    def holds_unreadable(self, group: str, app: str) -> bool:
+        """Whether an app with a record that cannot be read is in a group, or may be."""
+        found = self._store.unreadable.get(app)
+        if found is None:
+            return False
+        return found.resource_group is None or self._key(found.resource_group) == group.lower()
+
+    def unreadable_in(self, group: str) -> list[str]:
+        """The apps that are in a group and have a record that cannot be read, by name."""
+        return sorted(
+            name
+            for name, found in self._store.unreadable.items()
+            if found.resource_group is not None and self._key(found.resource_group) == group.lower()
+        )
+
+    def _key(self, resource_group: str) -> str:
+        return resource_group or self._home.key
 
     def _apps(self) -> Iterator[App]:
         for name in self._store.names():
@@ -213,9 +233,14 @@ class Places:
         return group, old is None
 
     def put_environment(
-        self, group: str, name: str, location: str | None, tags: dict[str, str] | None
+        self,
+        group: str,
+        name: str,
+        location: str | None,
+        tags: dict[str, str] | None,
+        workspace: str | None = None,
     ) -> Environment:
-        """Create an environment in a group that exists, or replace its tags."""
+        """Create an environment in a group that exists, or replace its tags and workspace."""
         home = self.group(group)
         if _ENVIRONMENT_NAME.fullmatch(name) is None:
             raise Invalid(
@@ -230,7 +255,11 @@ class Places:
                 f"{environment.location}; its location cannot be changed to {location}",
                 code="InvalidResourceLocation",
             )
-        environment = replace(environment, tags=environment.tags if tags is None else tags)
+        environment = replace(
+            environment,
+            tags=environment.tags if tags is None else tags,
+            workspace=environment.workspace if workspace is None else workspace,
+        )
         self._write("environment", environment.key, environment)
         return environment
 
@@ -242,9 +271,15 @@ class Places:
                 f"resource group {group.name} is where the native API's apps live; "
                 "it cannot be deleted, but each app in it can"
             )
+        lost = [n for n, u in self._store.unreadable.items() if u.resource_group is None]
+        if lost:
+            raise Conflict(
+                f"resource group {group.name} may have these apps in it, whose records cannot be "
+                f"read (quarantined); delete them first: {', '.join(sorted(lost))}"
+            )
+        own = {app.name for app in self.apps_in(group.key)} | {*self.unreadable_in(group.key)}
         for environment in self.environments(group.key):
-            apps = self._running_in(environment)
-            foreign = [app for app in apps if app.resource_group != group.key]
+            foreign = [name for name in self._running_in(environment) if name not in own]
             if foreign:
                 raise _in_use(environment, foreign)
 
@@ -252,6 +287,7 @@ class Places:
         """Forget a group and its environments, once its apps are gone."""
         group = self.group(name)
         gone = [("environment", e.key) for e in self.environments(group.key)]
+        gone += [(KIND, w.key) for w in self.workspaces.all(group.key)]
         self._remove([*gone, ("group", group.key)])
 
     def remove_environment(self, group: str, name: str) -> bool:
@@ -271,11 +307,16 @@ class Places:
         self._remove([("environment", environment.key)])
         return True
 
-    def _running_in(self, environment: Environment) -> list[App]:
-        return [app for app in self._apps() if self.environment_of(app).key == environment.key]
+    def _running_in(self, environment: Environment) -> list[str]:
+        names = [app.name for app in self._apps() if self.environment_of(app) == environment]
+        for name, found in self._store.unreadable.items():
+            key = found.environment
+            if key is None or (key or self._shared.key) == environment.key:
+                names.append(name)
+        return sorted(names)
 
     def _write(self, kind: str, key: str, value: Group | Environment) -> None:
-        _refuse_dry_run()
+        refuse_dry_run()
         self._store.put_documents([(kind, key, asdict(value))])
         self._know(key, value)
 
@@ -286,23 +327,20 @@ class Places:
             self._environments[key] = value
 
     def _remove(self, gone: list[tuple[str, str]]) -> None:
-        _refuse_dry_run()
+        refuse_dry_run()
         self._store.put_documents([(kind, key, None) for kind, key in gone])
         for kind, key in gone:
-            known: dict[str, Any] = self._groups if kind == "group" else self._environments
-            known.pop(key, None)
+            if kind == KIND:
+                self.workspaces.forget(key)
+            else:
+                known: dict[str, Any] = self._groups if kind == "group" else self._environments
+                known.pop(key, None)
 
 
-def _refuse_dry_run() -> None:
-    """End a dry run before anything is written: no app would change."""
-    caller = CALLER.get()
-    if caller is not None and caller.is_dry_run:
-        raise Previewed({})
-
-
-def _in_use(environment: Environment, apps: list[App]) -> Conflict:
-    names = ", ".join(app.name for app in apps)
-    return Conflict(f"environment {environment.name} has apps; delete them first: {names}")
+def _in_use(environment: Environment, apps: list[str]) -> Conflict:
+    return Conflict(
+        f"environment {environment.name} has apps; delete them first: {', '.join(apps)}"
+    )
 
 
 def _same(one: str, other: str) -> bool:

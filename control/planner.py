@@ -65,8 +65,8 @@ def plan(
             _judge(result, name, now.steady, limits)
         _switch(result, now.wall)
         settled = labels.settle(restore(result.view, now.wall), now.wall)
-        result.view, fault_ends_at = expire(purge(settled), now.wall)
-        result.wake(now.steady + fault_ends_at - now.wall)
+        result.view, fault_ends_at = expire(purge(settled), now.steady)
+        result.wake(fault_ends_at)
         for revision in result.view.revisions.values():
             _scale(result, revision, now, new_name)
     _leave(result, now.steady)

@@ -16,7 +16,7 @@ from functools import partial
 from control import traffic
 from control.alarms import Alarms
 from control.clock import Clock, boot_id
-from control.commands import SUFFIX_ALPHABET
+from control.commands import SUFFIX_ALPHABET, faults
 from control.errors import ControlError
 from control.lifecycle import Failure, after_start
 from control.lives import Lives
@@ -279,13 +279,15 @@ class Reconciler:
 
     def _take_moments(self) -> None:
         """Steady moments that were recorded before, by the clock of this boot."""
-        boot, now = boot_id(), self._clock.now().steady
+        boot, now = boot_id(), self._clock.now()
         is_same_boot = boot != "" and self._store.meta(_BOOT) == boot
         most_s = self._settings.max_backoff_s
-        writes = [
-            Write(name, view, after_start(view, now, is_same_boot=is_same_boot, most_s=most_s))
-            for name, view in self._store.every()
-        ]
+
+        def taken(view: AppView) -> AppView:
+            view = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
+            return faults.after_start(view, now, is_same_boot=is_same_boot)
+
+        writes = [Write(name, view, taken(view)) for name, view in self._store.every()]
         try:
             self._store.write_all(writes)
             if not is_same_boot:

@@ -6,11 +6,13 @@ A command is synchronous from reading the view to the commit, so two callers nev
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback
 from control.draft import Command, Draft
+from control.dry_run import refuse_dry_run
 from control.errors import Invalid, NotFound
 from control.journal import Record
 from control.places import Places
@@ -24,6 +26,7 @@ from control.turn import Turn
 from router.snapshot import Fault
 
 _DRAFTS = 3  # of a transaction in turns, before it is made in one go
+_NOTHING = AppView(None)
 _NEWEST = 1 << 62  # above every record's number
 BodyOf = Callable[[AppView], AppBody]
 
@@ -177,9 +180,13 @@ class Service:
     def delete(self, name: str) -> None:
         """Delete an app; its replicas drain and end. Works on one that cannot be read, too."""
         if name.lower() in self._store.unreadable:
-            self._store.discard(name.lower())
+            self._discard(name.lower())
             return
         self._one(Change(name, None))
+
+    def _discard(self, name: str) -> None:
+        refuse_dry_run()
+        self._store.discard(name, journal.record(name, _NOTHING, _NOTHING, time.time()))
 
     def delete_group(self, name: str) -> None:
         """Delete a resource group with its apps and environments."""
@@ -187,6 +194,9 @@ class Service:
         apps = self.places.apps_in(name)
         if apps:
             self.transact([Change(app.name, None) for app in apps])
+        refuse_dry_run()
+        for app in self.places.unreadable_in(name):
+            self._discard(app)
         self.places.remove_group(name)
 
     def set_mode(self, app: str, mode: str, target_label: str = "") -> AppView:
@@ -239,10 +249,10 @@ class Service:
         """Take a secret away. Raises Invalid while something needs it."""
         return self._change(app, lambda view, now: commands.remove_secret(view, name, now))
 
-    def set_fault(self, app: str, revision: str, fault: Fault) -> AppView:
-        """Let a fault act on a revision for a while."""
+    def set_fault(self, app: str, revision: str, fault: Fault, ends_at: float) -> AppView:
+        """Let a fault act on a revision until a steady moment."""
         return self._change(
-            app, lambda view, now: commands.set_fault(view, revision.lower(), fault, now)
+            app, lambda view, now: commands.set_fault(view, revision.lower(), fault, ends_at, now)
         )
 
     def clear_fault(self, app: str, revision: str) -> AppView:

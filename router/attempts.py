@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from random import random
-from time import perf_counter, time
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from router import errors
@@ -115,7 +115,7 @@ class Attempts(ABC):
 
     def _suffer(self, fault: FaultRoute) -> None:
         """An injected fault: some requests are answered with an error, some wait first."""
-        if time() >= fault.until:
+        if monotonic() >= fault.ends_at:
             self._attempt(errors.NO_READY_REPLICA)
         elif random() * 100 < fault.abort_percent:
             self._refuse(fault.outcome)

@@ -30,7 +30,8 @@ class Endpoint:
 class Fault:
     """What is done to a part of a revision's requests on purpose, until a moment of Unix time.
 
-    Percentages are of its requests; an abort comes before a delay.
+    With `seconds` the moment only names it: it acts for so long from when a worker hears of it,
+    or until it is taken away. Percentages are of the requests; an abort comes before a delay.
     """
 
     until: float
@@ -38,6 +39,7 @@ class Fault:
     delay_percent: float = 0.0
     abort_status: int = 503
     abort_percent: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

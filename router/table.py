@@ -20,12 +20,16 @@ from router.stats import RevisionStats, WorkerStats
 
 
 class FaultRoute:
-    """A fault, ready to act; it ends by itself, whether or not a newer table comes."""
+    """A fault, ready to act; it ends by itself, whether or not a newer table comes.
 
-    __slots__ = ("abort_percent", "delay_percent", "delay_s", "outcome", "until")
+    Its end is reckoned once, by the steady clock: the wall clock may jump.
+    """
+
+    __slots__ = ("abort_percent", "delay_percent", "delay_s", "ends_at", "outcome", "spec")
 
     def __init__(self, fault: Fault) -> None:
-        self.until = fault.until
+        self.spec = fault
+        self.ends_at = time.monotonic() + (fault.seconds or fault.until - time.time())
         self.delay_s = fault.delay_ms / 1000
         self.delay_percent = fault.delay_percent
         self.abort_percent = fault.abort_percent
@@ -40,14 +44,19 @@ class RevisionRoute:
     __slots__ = ("app", "fault", "name", "replicas", "stats", "weight")
 
     def __init__(
-        self, app: str, revision: Revision, replicas: tuple[Replica, ...], stats: RevisionStats
+        self,
+        app: str,
+        revision: Revision,
+        replicas: tuple[Replica, ...],
+        stats: RevisionStats,
+        fault: FaultRoute | None,
     ) -> None:
         self.app = app
         self.name = revision.name
         self.weight = revision.weight
         self.replicas = replicas
         self.stats = stats
-        self.fault = FaultRoute(revision.fault) if revision.fault is not None else None
+        self.fault = fault
 
     def __repr__(self) -> str:
         return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"
@@ -180,6 +189,7 @@ class Compiler:
     def __init__(self, registry: ReplicaRegistry, stats: WorkerStats) -> None:
         self._registry = registry
         self._stats = stats
+        self._faults: dict[str, FaultRoute] = {}  # by revision: what acts goes on over new routes
 
     def app(self, spec: App, domain: str) -> AppRoutes:
         """The routes of one app."""
@@ -207,7 +217,16 @@ class Compiler:
         stats.left_at = 0.0
         routes.replicas.update(replicas)
         routes.stats.add(stats)
-        return RevisionRoute(spec.name, revision, replicas, stats)
+        return RevisionRoute(spec.name, revision, replicas, stats, self._fault(revision))
+
+    def _fault(self, revision: Revision) -> FaultRoute | None:
+        if revision.fault is None:
+            self._faults.pop(revision.name, None)
+            return None
+        known = self._faults.get(revision.name)
+        if known is None or known.spec != revision.fault:
+            known = self._faults[revision.name] = FaultRoute(revision.fault)
+        return known
 
     def table(
         self,
@@ -250,6 +269,10 @@ class Compiler:
             self._registry.depart(replica)
         for stats in old.stats - (new.stats if new else set()):
             stats.left_at = time.monotonic()
+        kept = {revision.name for revision in new.spec.revisions} if new else set()
+        for revision in old.spec.revisions:
+            if revision.name not in kept:
+                self._faults.pop(revision.name, None)
         self._registry.forget_departed()
 
 

@@ -65,6 +65,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
 MAX_DELAY_MS = 60_000  # of an injected fault
+MAX_FAULT_S = 86400.0
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -83,6 +84,7 @@ class _Fault(_Model):
     delay_percent: Percent = 0.0
     abort_status: Annotated[int, Field(ge=400, le=599)] = 503
     abort_percent: Percent = 0.0
+    seconds: Annotated[float, Field(ge=0, le=MAX_FAULT_S)] = 0.0
 
 
 class _Revision(_Model):

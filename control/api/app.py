@@ -30,8 +30,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.get("/healthz", admin.healthz),
         web.get("/readyz", admin.readyz),
         web.get("/table", admin.table),
-        web.get("/openapi.json", openapi.get_document),
-        web.get("/docs", openapi.get_page),
+        *openapi.routes(),
         *(endpoint.route for endpoint in ENDPOINTS),
         web.route("*", _ARM, azure.dispatch),
     ]
@@ -55,8 +54,8 @@ def build(
     middlewares: list[Middleware] = []
     tokens = tokens_of(settings)
     if not is_local and (signs_in or not settings.admin.startswith("unix:")):
-        open_paths, forms = (signin.PATHS, signin.FORMS) if signs_in else ((), ())
-        middlewares = [guard(settings, tokens, open_paths, forms)]
+        paths, forms = (signin.PATHS, signin.FORMS) if signs_in else ((), ())
+        middlewares = [guard(settings, tokens, (*openapi.PATHS, *paths), forms)]
     app = web.Application(
         middlewares=[*middlewares, render_problems],
         client_max_size=settings.max_body_bytes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from aiohttp import web
@@ -11,11 +10,10 @@ from pydantic import Field, model_validator
 from control.api.keys import SERVICE
 from control.api.problems import body_of, decode, reply
 from control.api.wire import revision_wire
+from control.clock import SystemClock
 from control.model import Model
 from router.snapshot import Fault
-from router.validate import MAX_DELAY_MS, Percent
-
-_MOST_S = 86400.0
+from router.validate import MAX_DELAY_MS, MAX_FAULT_S, Percent
 
 
 class FaultBody(Model):
@@ -25,7 +23,7 @@ class FaultBody(Model):
     delay_percent: Percent = 100.0
     abort_status: Annotated[int, Field(ge=400, le=599)] = 503
     abort_percent: Percent = 0.0
-    seconds: Annotated[float, Field(gt=0, le=_MOST_S)] = 300.0
+    seconds: Annotated[float, Field(gt=0, le=MAX_FAULT_S)] = 300.0
 
     @model_validator(mode="after")
     def _does_something(self) -> FaultBody:
@@ -37,15 +35,17 @@ class FaultBody(Model):
 async def set_fault(request: web.Request) -> web.Response:
     """PUT …/fault: some requests are delayed or refused, until the seconds are over."""
     body, match = decode(FaultBody, await body_of(request)), request.match_info
+    now = SystemClock().now()
     fault = Fault(
-        time.time() + body.seconds,
+        now.wall + body.seconds,
         body.delay_ms,
         body.delay_percent if body.delay_ms else 0.0,
         body.abort_status,
         body.abort_percent,
+        body.seconds,
     )
     service = request.app[SERVICE]
-    view = service.set_fault(match["app"], match["revision"], fault)
+    view = service.set_fault(match["app"], match["revision"], fault, now.steady + body.seconds)
     return reply(revision_wire(view, view.revisions[match["revision"].lower()], service.domain))
 
 

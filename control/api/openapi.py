@@ -19,6 +19,9 @@ from control.api.problems import reply
 from control.api.routes import ENDPOINTS, Endpoint
 from router import __version__
 
+PATHS = ("/openapi.json", "/docs")
+"""Open without a token, which a browser cannot send: they say nothing of what is here."""
+
 _REF = "#/components/schemas/{model}"
 _TEXT, _NUMBER, _BOOL = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 _MUTATING = ("PUT", "PATCH", "POST", "DELETE")
@@ -171,7 +174,21 @@ async def get_document(_: web.Request) -> web.Response:
 
 async def get_page(_: web.Request) -> web.Response:
     """GET /docs: the document for a person, without anything from elsewhere."""
-    return web.Response(text=_page(), content_type="text/html")
+    return web.Response(text=_page(), content_type="text/html", headers=_NOTHING_ELSE)
+
+
+def routes() -> list[web.RouteDef]:
+    document_path, page_path = PATHS
+    return [web.get(document_path, get_document), web.get(page_path, get_page)]
+
+
+_NOTHING_ELSE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+}
+_HOW = """Every operation asks for a token. The first start of a server has written one to
+<code>STATE/token</code>:<pre>curl -H "Authorization: Bearer $(cat .turnout/token)" \
+     http://127.0.0.1:8081/v1/apps</pre>"""
 
 
 _STYLE = """body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -191,7 +208,8 @@ def _page() -> str:
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>turnout API</title>"
-        f"<style>{_STYLE}</style><h1>turnout {__version__}</h1><p>{escape(__doc__ or '')}</p>"
+        f"<style>{_STYLE}</style><h1>turnout {__version__}</h1>"
+        f"<p>{escape(__doc__ or '')}</p><p>{_HOW}</p>"
         f"<p><a href='/openapi.json'>openapi.json</a></p><h2>Operations</h2>{operations}"
         f"<h2>Models</h2>{models}</html>"
     )

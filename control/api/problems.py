@@ -150,6 +150,6 @@ def _path(location: tuple[str | int, ...]) -> str:
 def _sentence(error: Any) -> str:
     where = _path(error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{where} is not known; remove it or mend its spelling"
+        return f"{where} is not known here; leave it out, or mend its spelling"
     message = error["msg"].removeprefix("Value error, ")
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

@@ -39,7 +39,6 @@ def delete_app(
 ) -> None:
     """Delete an app and all its revisions."""
     api = Api(server)
-    api.get("apps", app)
     if not yes and not typer.confirm(f"Delete {app} and all its revisions?"):
         raise typer.Exit(1)
     api.call("DELETE", ("apps", app))

@@ -29,7 +29,7 @@ class StateFile:
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             return f"{self._path} was replaced while it is in use; start the control plane again"
         if os.pread(self._fd, len(_MAGIC), 0) not in (_MAGIC, b""):
-            return f"{self._path} is damaged; restore a backup (turnout restore)"
+            return f"{self._path} is damaged; bring a backup back: turnout restore FILE"
         return ""
 
     def close(self) -> None:

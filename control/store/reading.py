@@ -24,6 +24,8 @@ class Unreadable:
 
     why: str
     replicas: dict[str, Replica] = field(default_factory=dict)
+    resource_group: str | None = None  # the app's own, if any record still tells
+    environment: str | None = None
 
 
 def read_views(
@@ -45,14 +47,28 @@ def read_views(
         wrong |= dict.fromkeys((*views, *served), damage)
     unreadable: dict[str, Unreadable] = {}
     for owner, why in wrong.items():
-        view = views.pop(owner, None)
-        unreadable[owner] = Unreadable(why, view.replicas if view is not None else {})
+        unreadable[owner] = unread(db, owner, views.pop(owner, AppView(None)), why)
     return views, unreadable, damage
+
+
+def unread(db: sqlite3.Connection, name: str, view: AppView, why: str) -> Unreadable:
+    """What is known of an app that cannot be used; where it lives, the journal says as well."""
+    if view.app is not None:
+        return Unreadable(why, view.replicas, view.app.resource_group, view.app.environment)
+    try:
+        row = db.execute(
+            "SELECT doc FROM journal WHERE app = ? ORDER BY number DESC LIMIT 1", (name,)
+        ).fetchone()
+        state = orjson.loads(row[0])["state"]
+        group, environment = str(state["resource_group"]), str(state["environment"])
+    except (sqlite3.Error, ValueError, TypeError, KeyError):
+        return Unreadable(why, view.replicas)
+    return Unreadable(why, view.replicas, group, environment)
 
 
 def damaged(error: sqlite3.Error) -> str:
     """What is wrong with a file that SQLite cannot read."""
-    return f"it is damaged ({error}); restore a backup (turnout restore)"
+    return f"it is damaged ({error}); bring a backup back: turnout restore FILE"
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:

@@ -26,7 +26,7 @@ from control.journal import Record
 from control.resources import AppView
 from control.store.file import StateFile
 from control.store.opening import LOCK_S, open_database
-from control.store.reading import Unreadable, damaged, read_views
+from control.store.reading import damaged, read_views, unread
 from control.store.retention import Kept, victims
 from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
@@ -83,7 +83,7 @@ class Store:
                 domains.follow(self.owners, name, _NOTHING, view)
             except (TypeError, KeyError, AttributeError) as error:
                 why = f"the record of app {name} cannot be used ({error!r})"
-                self.unreadable[name] = Unreadable(why, self._views.pop(name).replicas)
+                self.unreadable[name] = unread(self._db, name, self._views.pop(name), why)
         for name, found in self.unreadable.items():
             log.error("event=quarantined app=%s reason=%r", name, found.why)
             self.owners.claim(name, self._hosts_served(name))
@@ -118,7 +118,7 @@ class Store:
         if found is not None:
             raise Conflict(
                 f"app {app} is quarantined and served as it was: {found.why}; "
-                "restore a backup (turnout restore), or delete the app",
+                "bring a backup back (turnout restore FILE), or delete the app",
                 code="AppQuarantined",
             )
 
@@ -222,10 +222,11 @@ class Store:
         for watcher in self._watchers:
             watcher(name)
 
-    def discard(self, name: str) -> None:
+    def discard(self, name: str, record: Record) -> None:
         """Delete an app with a record that cannot be read; its replicas are left to drain."""
         found = self.unreadable[name]
         with self._transaction() as db:
+            write_record(db, record)
             db.execute("DELETE FROM apps WHERE name = ?", (name,))
             db.execute("DELETE FROM revisions WHERE app = ?", (name,))
             for (replica,) in db.execute("SELECT name FROM replicas WHERE app = ?", (name,)):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from control.clock import Moment
+from control.commands import faults, set_fault
 from control.lifecycle import after_start
 from control.resources import AppView, Provisioning, Replica, ReplicaState, replace
+from router.snapshot import Fault
 from tests.control.support import LIMITS, World
 
 HOUR = 3600.0
@@ -54,6 +59,21 @@ class TestJumps:
         world.now += 2
         assert len(world.plan(can_stop=False, has_left=True).stops) == 1
 
+    def test_a_fault_keeps_its_length(self, jump: float) -> None:
+        world = World()
+        world.deploy(suffix="v1")
+        world.settle()
+        fault = Fault(until=world.now + 40, abort_percent=1, seconds=40)
+        world.view = set_fault(world.view, "shop--v1", fault, world.now + 40, world.now)
+        world.wall_is_off = jump
+
+        world.now += 39
+        assert world.plan().wake_at == world.now + 1
+        assert world.app.faults
+        world.now += 1
+        world.plan()
+        assert not world.app.faults
+
 
 def test_when_an_attempt_began_is_nothing_that_callers_see_change() -> None:
     world = World()
@@ -95,3 +115,36 @@ def test_moments_of_an_earlier_control_plane(
     assert taken == (
         revision.attempt_since, replica.ready_at, replica.drain_since, replica.start_again_at
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("is_same_boot", "kept", "left"),
+    [
+        (True, {"until": 0.0, "ends_at": 1040.0, "seconds": 60.0}, 40),  # whatever the wall says
+        (True, {"until": 0.0, "ends_at": 9e9, "seconds": 60.0}, 60),  # set back
+        (False, {"until": 5050.0, "ends_at": 9e9, "seconds": 60.0}, 50),  # all that is known
+        (False, {"until": 9e9, "ends_at": 9e9, "seconds": 60.0}, 60),
+        (False, {"until": 4000.0, "ends_at": 9e9, "seconds": 60.0}, -1000),  # over
+        (True, {"until": 5050.0}, 50),  # of an earlier version
+    ],
+)
+def test_a_fault_of_an_earlier_control_plane(
+    is_same_boot: bool, kept: dict[str, float], left: float
+) -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    view = AppView(replace(world.app, faults={"shop--v1": kept}), {}, {})
+
+    after = faults.after_start(view, Moment(1000.0, 5000.0), is_same_boot=is_same_boot)
+    assert after.app is not None
+    assert after.app.faults["shop--v1"]["ends_at"] == 1000 + left
+
+
+@pytest.mark.parametrize("bad", [5, {"shop--v1": 5}, {"shop--v1": {"until": "tomorrow"}}])
+def test_a_damaged_fault_is_left_to_its_own_app(bad: Any) -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    view = AppView(replace(world.app, faults=bad), {}, {})
+    after = faults.after_start(view, Moment(1000.0, 5000.0), is_same_boot=True)
+    assert after.app is not None
+    assert after.app.faults == bad

@@ -414,8 +414,8 @@ def test_a_fault_ends_by_itself_and_with_its_revision() -> None:
     world.deploy(suffix="v2", image="process:")
     world.settle()
     for revision, until in (("shop--v1", world.now + 10), ("shop--v2", world.now + 99)):
-        fault = Fault(until=until, abort_percent=1)
-        world.view = commands.set_fault(world.view, revision, fault, world.now)
+        fault = Fault(until=0, abort_percent=1)
+        world.view = commands.set_fault(world.view, revision, fault, until, world.now)
     plan = world.plan()
     assert set(world.app.faults) == {"shop--v1", "shop--v2"}
     assert plan.wake_at == world.now + 10

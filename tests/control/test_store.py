@@ -236,7 +236,7 @@ def test_of_a_damaged_file_every_app_is_served_as_it_was(store: Store, file: Pat
     damaged = Store(file)
     publisher = Publisher(damaged, "localhost", lease_s=60)
     publisher.put({name: found.why for name, found in damaged.unreadable.items()})
-    assert "restore a backup" in damaged.trouble
+    assert "turnout restore FILE" in damaged.trouble
     (app,) = orjson.loads(publisher.snapshot())["apps"]
     assert [r["name"] for r in app["revisions"]] == ["shop--v1", "shop--v2"]
     with pytest.raises(StoreUnavailable, match="damaged"):

@@ -77,8 +77,8 @@ def test_the_end_of_a_fault_is_recorded() -> None:
     world = World()
     world.deploy(suffix="v1")
     acted(world)
-    fault = Fault(until=world.now + 10, abort_percent=1)
-    world.view = commands.set_fault(world.view, "shop--v1", fault, world.now)
+    fault = Fault(until=0, abort_percent=1)
+    world.view = commands.set_fault(world.view, "shop--v1", fault, world.now + 10, world.now)
     world.now += 10
     assert acted(world) == ["fault of revision shop--v1: none"]
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from router import errors
 from router.errors import Outcome
-from router.table import Route
+from router.snapshot import Fault
+from router.table import Compiler, FaultRoute, Route
 from tests.support.builders import a_revision, an_app, an_edge, take
 
 SHOP = an_app(
@@ -117,3 +121,36 @@ async def test_a_replica_that_left_is_reported_while_it_is_busy() -> None:
     edge.registry.forget_departed()
     assert edge.registry.departed() == {}
     assert [r.port for r in edge.registry] == [1]
+
+
+async def test_the_end_of_a_fault_is_reckoned_once_and_by_the_steady_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edge = an_edge()
+    compiler = Compiler(edge.registry, edge.stats)
+
+    def compiled(fault: Fault | None, *endpoints: str) -> FaultRoute | None:
+        revision = replace(
+            a_revision("v1", 100, endpoints=endpoints or ["127.0.0.1:1"]), fault=fault
+        )
+        route = compiler.app(an_app(revision), "localhost").hosts[b"shop--v1.localhost"]
+        assert route.fixed is not None
+        return route.fixed.fault
+
+    def left(fault: Fault) -> float:
+        route = compiled(fault)
+        assert route is not None
+        return route.ends_at - time.monotonic()
+
+    moment = Fault(until=time.time() + 60, abort_percent=1.0)  # as a routes file may name it
+    acting = compiled(moment)
+    assert left(moment) == pytest.approx(60, abs=30)
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + 3600)
+    assert compiled(moment, "127.0.0.1:2") is acting
+    assert left(moment) == pytest.approx(60, abs=30)
+
+    span = Fault(until=wall() + 300, abort_percent=1.0, seconds=300)
+    assert left(span) == pytest.approx(300, abs=30)
+    assert compiled(None) is None
+    assert left(moment) < 0  # named again

@@ -247,13 +247,84 @@ def test_requests_to_the_wrong_group_leave_the_app_serving(state: Path) -> None:
         assert server.get("shop.localhost")[0] == 200
 
 
-def test_a_log_analytics_workspace_is_refused_with_what_to_do_instead(control: Turnout) -> None:
+def test_an_environment_is_made_with_the_workspace_that_az_makes_for_it(
+    control: Turnout, client: ContainerAppsAPIClient
+) -> None:
+    control.must("PUT", group_path("rg"), {"location": "westeurope"})
+    kinds = control.must("GET", f"{S}/providers/Microsoft.OperationalInsights")["resourceTypes"]
+    assert [(k["resourceType"], "West Europe" in k["locations"]) for k in kinds] == [
+        ("workspaces", True)
+    ]
+    listed = f"{group_path('rg')}/providers/Microsoft.OperationalInsights/workspaces"
+    path = f"{listed}/workspace-rg1x2Y"
+    made = control.must("PUT", path, {"location": "westeurope", "properties": {}})
+    key = control.must("POST", f"{path}/sharedKeys")["primarySharedKey"]
+    assert key
+    customer = made["properties"]["customerId"]
+    logs = {
+        "destination": "log-analytics",
+        "logAnalyticsConfiguration": {"customerId": customer, "sharedKey": key},
+    }
+    environments = client.managed_environments
+    body = {"location": "westeurope", "properties": {"appLogsConfiguration": logs}}
+    environments.begin_create_or_update("rg", "env", body)
+    environments.begin_update("rg", "env", {"tags": {"a": "b"}})
+    kept = environments.get("rg", "env").app_logs_configuration
+    assert kept.destination == "log-analytics"
+    assert kept.log_analytics_configuration.customer_id == customer
+    again = control.must("GET", path)
+    assert again["properties"]["customerId"] == customer
+    assert [w["name"] for w in control.must("GET", listed)["value"]] == ["workspace-rg1x2Y"]
+
+    resources = control.must("GET", f"{group_path('rg')}/resources")["value"]
+    assert [r["name"] for r in resources] == ["env", "workspace-rg1x2Y"]
+    none = {"properties": {"appLogsConfiguration": {"destination": None}}}
+    control.must("PATCH", environment_path("rg", "env"), none)
+    assert control.must("GET", environment_path("rg", "env"))["properties"][
+        "appLogsConfiguration"
+    ] is None  # fmt: skip
+    assert control.call("DELETE", group_path("rg"))[0] == 200
+    assert control.must("GET", f"{S}/providers/Microsoft.OperationalInsights/workspaces") == {
+        "value": []
+    }
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [
+        {"destination": "log-analytics", "logAnalyticsConfiguration": {"customerId": "else"}},
+        {"destination": "log-analytics"},
+        {"destination": "none", "logAnalyticsConfiguration": {"customerId": "else"}},
+        {"logAnalyticsConfiguration": {"customerId": "else"}},
+    ],
+)
+def test_a_workspace_of_somewhere_else_is_refused_with_what_to_do(
+    control: Turnout, logs: dict[str, Any]
+) -> None:
     control.must("PUT", group_path("rg"), {"location": "local"})
-    provider = control.must("GET", f"{S}/providers/Microsoft.OperationalInsights")
-    assert provider["registrationState"] == "Registered"
-    workspace = f"{group_path('rg')}/providers/Microsoft.OperationalInsights/workspaces/w"
-    status, answer = control.call("PUT", workspace, {"location": "local"})
-    assert (status, "--logs-destination none" in answer["error"]["message"]) == (404, True)
+    body = {"location": "local", "properties": {"appLogsConfiguration": logs}}
+    status, answer = control.call("PUT", environment_path("rg", "env"), body)
+    assert (status, "--logs-destination none" in answer["error"]["message"]) == (400, True)
+    assert control.call("GET", environment_path("rg", "env"))[0] == 404
+
+
+def test_a_workspaces_settings_are_refused_by_path(control: Turnout) -> None:
+    control.must("PUT", group_path("rg"), {"location": "local"})
+    path = f"{group_path('rg')}/providers/Microsoft.OperationalInsights/workspaces/w123"
+    asked = {"location": "local", "properties": {"retentionInDays": 730}}
+    status, answer = control.call("PUT", path, asked)
+    assert (status, answer["error"]["details"][0]["target"]) == (400, "properties.retentionInDays")
+    assert control.call("GET", path)[0] == 404
+    assert control.call("DELETE", path)[0] == 204
+
+
+def test_a_template_is_refused_with_what_to_do_instead(control: Turnout) -> None:
+    control.must("PUT", group_path("rg"), {"location": "local"})
+    path = f"{group_path('rg')}/providers/Microsoft.Resources/deployments/d/validate"
+    status, answer = control.call("POST", path, {})
+    assert (status, "--yaml FILE" in answer["error"]["message"]) == (404, True)
+    tried = control.must("POST", path.replace("validate", "whatIf"), {})  # az reads no refusal
+    assert (tried["status"], tried["error"]["message"]) == ("Failed", answer["error"]["message"])
 
 
 async def test_exec_is_refused_with_a_sentence_that_az_prints(control: Turnout) -> None:

@@ -57,11 +57,21 @@ def control(state: Path) -> Iterator[Turnout]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/apps", "/v1/journal", "/table", "/openapi.json", "/docs", "/subscriptions", "/x"]
+    "path", ["/v1/apps", "/v1/journal", "/table", "/v1/docs", "/docs/", "/subscriptions", "/x"]
 )
 def test_nothing_is_read_without_a_token_on_loopback_either(control: Turnout, path: str) -> None:
     assert ask(control, "GET", path) == 401
     assert ask(control, "GET", path, Authorization="Bearer wrong") == 401
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+def test_a_browser_reads_about_the_api_and_another_sites_page_does_not(
+    control: Turnout, path: str
+) -> None:
+    assert ask(control, "GET", path, Sec_Fetch_Site="none") == 200
+    assert ask(control, "GET", path, Sec_Fetch_Site="cross-site") == 403
+    assert ask(control, "GET", path, Origin="http://localhost:3000") == 403
+    assert ask(control, "GET", path, Host="rebound.example") == 421
 
 
 def test_health_and_metrics_are_open_unless_they_are_protected(

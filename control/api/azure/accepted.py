@@ -6,7 +6,7 @@ dropped here. What is left is acted upon, or refused by its path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -42,9 +42,13 @@ _TRANSPORTS = ("auto", "http")
 _REFUSED = "the request was not accepted"
 _CONSUMPTION = "consumption"
 
+_LOGS = "properties.applogsconfiguration"
+_LOG_ID = f"{_LOGS}.loganalyticsconfiguration.customerid"
+_LOG_KEY = f"{_LOGS}.loganalyticsconfiguration.sharedkey"  # it opens nothing, so it is not kept
+
 # What an environment is anyway: az and terraform spell these out. Anything else is refused.
 _ENVIRONMENT: dict[str, tuple[str, ...]] = {
-    "properties.applogsconfiguration.destination": ("none",),
+    f"{_LOGS}.destination": ("none", "log-analytics"),
     "properties.peerauthentication.mtls.enabled": ("false",),
     "properties.peertrafficconfiguration.encryption.enabled": ("false",),
     "properties.publicnetworkaccess": ("enabled",),
@@ -58,6 +62,15 @@ _ENVIRONMENT_SHOWN = (
     "kedaConfiguration", "daprConfiguration", "privateEndpointConnections",
     "privateLinkDefaultDomain",
 )  # fmt: skip
+
+
+_WORKSPACE: dict[str, tuple[str, ...]] = {
+    "properties.retentionindays": ("30",),
+    "properties.sku.name": ("pergb2018",),
+    "properties.publicnetworkaccessforingestion": ("enabled",),
+    "properties.publicnetworkaccessforquery": ("enabled",),
+}
+_WORKSPACE_SHOWN = ("provisioningState", "customerId", "createdDate", "modifiedDate")
 
 
 class Beside(Model):
@@ -88,12 +101,43 @@ def check_group(body: Any) -> None:
 def check_environment(body: Any) -> None:
     """Raises Invalid for what an environment cannot be here."""
     wanted = _without(properties_of(body), frozenset(_ENVIRONMENT_SHOWN))
-    unlike = [
-        (path, value)
-        for path, value in _leaves(wanted, "properties")
-        if str(value).lower() not in _ENVIRONMENT.get(path.lower(), ())
-    ]
-    _refuse([*_unknown(body), *unlike])
+    _refuse([*_unknown(body), *_unlike(wanted, _ENVIRONMENT, (_LOG_ID, _LOG_KEY))])
+
+
+def check_workspace(body: Any) -> None:
+    """Raises Invalid for what a Log Analytics workspace cannot be here."""
+    wanted = _without(properties_of(body), frozenset(_WORKSPACE_SHOWN))
+    _refuse([*_unknown(body), *_unlike(wanted, _WORKSPACE)])
+
+
+def _unlike(
+    properties: dict[str, Any], offered: dict[str, tuple[str, ...]], any_value: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    for path, value in _leaves(properties, "properties"):
+        lower = path.lower()
+        if lower not in any_value and str(value).lower() not in offered.get(lower, ()):
+            yield path, value
+
+
+def workspace_of(body: Any, ids: Iterable[str]) -> str | None:
+    """Which of the workspaces of those ids an environment's body names for its logs.
+
+    Empty for none at all, None where it says nothing of logs. Raises Invalid.
+    """
+    properties = properties_of(body)
+    logs = properties.get("appLogsConfiguration", {"says": "nothing"}) or {}
+    destination = str(logs.get("destination") or "none").lower()
+    named = (logs.get("logAnalyticsConfiguration") or {}).get("customerId")
+    if named is None and destination == "none":
+        return "" if not logs or "destination" in logs else None
+    if destination == "log-analytics" and str(named).lower() in ids:
+        return str(named).lower()
+    path = "properties.appLogsConfiguration.logAnalyticsConfiguration.customerId"
+    message = (
+        f"{path}: {named!r} is not the id of a workspace that was made here, and logs are sent "
+        "nowhere else; use az containerapp env create --logs-destination none"
+    )
+    raise all_of([Detail("InvalidParameterValue", message, path)], _REFUSED)
 
 
 def check_app(body: Any) -> None:

@@ -93,10 +93,11 @@ def _accepted(call: Call, view: AppView, status: int) -> web.Response:
 
 async def delete_app(call: Call) -> web.Response:
     """204 for an app that is not in this group, wherever else one of that name may be."""
-    try:
-        call.find_app()
-    except NotFound:
-        return web.Response(status=204)
+    if not call.holds_unreadable():
+        try:
+            call.find_app()
+        except NotFound:
+            return web.Response(status=204)
     call.service.delete(call.app)
     headers = operation_headers(call, Operation("delete", call.app), with_result=True)
     return web.Response(status=202, headers=headers)

@@ -13,6 +13,10 @@ from control.api.problems import reply
 # Shown to clients that did not ask for a certain subscription or tenant; any is accepted.
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "99999999-8888-7777-6666-555555555555"
+NO_TEMPLATES = (
+    "templates are not evaluated here; deploy with az containerapp create --yaml FILE, "
+    "or with turnout apply -f FILE"
+)
 
 
 def _subscription(name: str) -> dict[str, Any]:
@@ -41,20 +45,22 @@ async def subscription(call: Call) -> web.Response:
 
 
 async def provider(call: Call) -> web.Response:
-    return reply(shapes.provider_resource())
+    return reply(shapes.provider_resource("Microsoft.App", "containerApps", "managedEnvironments"))
 
 
 async def log_provider(call: Call) -> web.Response:
-    """Registered, because az ends in a traceback when it cannot register it itself.
+    """The provider of the workspaces that az makes before environments."""
+    return reply(shapes.provider_resource("Microsoft.OperationalInsights", "workspaces"))
 
-    The workspace that az then asks for is refused with a sentence.
-    """
-    name = "Microsoft.OperationalInsights"
-    return reply({"namespace": name, "registrationState": "Registered", "resourceTypes": []})
+
+async def refuse_what_if(_: Call) -> web.Response:
+    """As a result that failed: az ends in a traceback when the request itself is refused."""
+    error = {"code": "TemplatesNotOffered", "message": NO_TEMPLATES}
+    return reply({"status": "Failed", "error": error})
 
 
 async def list_resources(call: Call) -> web.Response:
-    """Apps and environments, those that a `$filter` leaves."""
+    """Apps, environments and workspaces, those that a `$filter` leaves."""
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
@@ -64,6 +70,7 @@ async def list_resources(call: Call) -> web.Response:
         shapes.environment_resource(environment, domain, call.place)
         for environment in places.environments()
     ]
+    found += [shapes.workspace_resource(w, call.place) for w in places.workspaces.all()]
     kept = ("id", "name", "type", "location", "tags")
     fitting = sorted((r for r in found if _fits(r, wanted)), key=_id_of)
     return listed(call, fitting, _id_of, lambda r: {k: r[k] for k in kept})

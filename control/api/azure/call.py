@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -49,17 +48,22 @@ class Call:
     def find_app(self) -> AppView:
         """The app in the path, in its own group and no other. Raises NotFound.
 
-        Raises Conflict for an app whose record cannot be read, as its group is not known.
+        Raises Conflict for an app whose record cannot be read.
         """
         group = self.find_group()
-        with contextlib.suppress(NotFound):
-            view = self.service.app(self.app)
-            if view.app is not None and self.service.places.group_of(view.app) == group:
-                return view
+        if self.holds_unreadable():
+            return self.service.app(self.app)  # raises
+        view = self.service.peek(self.app)
+        if view.app is not None and self.service.places.group_of(view.app) == group:
+            return view
         raise NotFound(
             f"The Resource 'Microsoft.App/containerApps/{self.names['app']}' "
             f"under resource group '{group.name}' was not found."
         )
+
+    def holds_unreadable(self) -> bool:
+        """Whether the app in the path is in its group, with a record that cannot be read."""
+        return self.service.places.holds_unreadable(self.find_group().key, self.app)
 
     def find_environment(self) -> Environment:
         """The environment in the path; to be changed, in its own group. Raises NotFound."""

@@ -30,8 +30,9 @@ async def put_environment(call: Call) -> web.Response:
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
     names = call.names
     made = call.service.places.put_environment(
-        names["group"], names["environment"], given.location, given.tags or {}
-    )
+        names["group"], names["environment"], given.location, given.tags or {},
+        _workspace(call, body) or "",
+    )  # fmt: skip
     return reply(_resource(call, made))
 
 
@@ -40,8 +41,14 @@ async def patch_environment(call: Call) -> web.Response:
     accepted.check_environment(body)
     old = call.find_environment()
     given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
-    made = call.service.places.put_environment(old.group, old.name, None, given.tags)
+    workspace = _workspace(call, body)
+    made = call.service.places.put_environment(old.group, old.name, None, given.tags, workspace)
     return reply(_resource(call, made))
+
+
+def _workspace(call: Call, body: Any) -> str | None:
+    known = call.service.places.workspaces.all()
+    return accepted.workspace_of(body, [workspace.customer_id for workspace in known])
 
 
 async def delete_environment(call: Call) -> web.Response:

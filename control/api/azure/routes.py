@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from control.api.azure import apps, around, environments, groups, logs, revisions
+from control.api.azure import apps, around, environments, groups, logs, revisions, workspaces
 from control.api.azure.call import Call, Handler
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
@@ -40,11 +40,8 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
 
 def _nothing(request: web.Request, segments: list[str]) -> str:
     lower = [segment.lower() for segment in segments]
-    if "microsoft.operationalinsights" in lower:
-        return (
-            "there is no Log Analytics here; make the environment first, with "
-            "az containerapp env create --logs-destination none"
-        )
+    if "deployments" in lower:
+        return around.NO_TEMPLATES
     if "certificates" in lower or "managedcertificates" in lower:
         return "environments have no certificates here; leave the host name's binding Disabled"
     return f"there is nothing at {request.path} for {request.method}"
@@ -84,6 +81,8 @@ _APP = "RG/P/containerapps/{app}"
 _REVISION = _APP + "/revisions/{revision}"
 _ENVIRONMENTS = "P/managedenvironments"
 _ENVIRONMENT = "RG/P/managedenvironments/{environment}"
+_WORKSPACES = "providers/microsoft.operationalinsights/workspaces"
+_WORKSPACE = f"RG/{_WORKSPACES}/{{workspace}}"
 _LOGGED = "RG/containerapps/{app}"  # without a provider: it is not ARM that serves logs
 _ROUTES = [
     _route("GET", "/subscriptions", around.list_subscriptions),
@@ -94,6 +93,14 @@ _ROUTES = [
     _route("GET", "S/P", around.provider),
     _route("POST", "S/P/register", around.provider),
     _route("GET", "S/providers/microsoft.operationalinsights", around.log_provider),
+    _route("GET", f"S/{_WORKSPACES}", workspaces.list_workspaces),
+    _route("GET", f"RG/{_WORKSPACES}", workspaces.list_workspaces),
+    _route("GET", _WORKSPACE, workspaces.get_workspace),
+    _route("PUT", _WORKSPACE, workspaces.put_workspace),
+    _route("DELETE", _WORKSPACE, workspaces.delete_workspace),
+    _route("POST", _WORKSPACE + "/sharedkeys", workspaces.get_keys),
+    _route("POST", "RG/providers/microsoft.resources/deployments/{deployment}/whatif",
+           around.refuse_what_if),
     _route("GET", "S/resourcegroups", groups.list_groups),
     _route("GET", "RG", groups.get_group),
     _route("HEAD", "RG", groups.has_group),

@@ -8,11 +8,13 @@ from control.api.azure.locations import LOCATIONS
 from control.api.wire import app_wire, history_wire, moment, replica_wire, revision_wire
 from control.places import Environment, Group, Places
 from control.resources import App, AppView, Replica, Revision
+from control.workspaces import Workspace
 
 PROVIDER = "/providers/Microsoft.App"
 _CONSUMPTION = "Consumption"
 # Shown although nothing was said of them: az reads some of these without asking (arm-wire §3).
-_UNSET: dict[str, Any] = {"registries": [], "dapr": None, "identitySettings": []}
+# Not `dapr`: az's `dapr disable` fails on a null and makes one that is absent.
+_UNSET: dict[str, Any] = {"registries": [], "identitySettings": []}
 _UNSET_INGRESS = dict.fromkeys(
     ["additionalPortMappings", "clientCertificateMode", "corsPolicy", "ipSecurityRestrictions",
      "stickySessions"]
@@ -154,7 +156,7 @@ def environment_resource(environment: Environment, domain: str, place: Place) ->
             "defaultDomain": domain,
             "staticIp": "127.0.0.1",
             "vnetConfiguration": None,
-            "appLogsConfiguration": None,
+            "appLogsConfiguration": _logs(environment),
             "zoneRedundant": False,
             "peerAuthentication": {"mtls": {"enabled": False}},
             "peerTrafficConfiguration": {"encryption": {"enabled": False}},
@@ -165,11 +167,18 @@ def environment_resource(environment: Environment, domain: str, place: Place) ->
     }
 
 
-def provider_resource() -> dict[str, Any]:
-    """The resource provider, which az asks before everything else."""
-    kinds = ("containerApps", "managedEnvironments")
+def _logs(environment: Environment) -> dict[str, Any] | None:
+    """az takes an environment without logs for one without a destination."""
+    if not environment.workspace:
+        return None
+    workspace = {"customerId": environment.workspace, "sharedKey": None}
+    return {"destination": "log-analytics", "logAnalyticsConfiguration": workspace}
+
+
+def provider_resource(namespace: str, *kinds: str) -> dict[str, Any]:
+    """A resource provider, which az asks before everything else."""
     return {
-        "namespace": "Microsoft.App",
+        "namespace": namespace,
         "registrationState": "Registered",
         "resourceTypes": [
             {"resourceType": kind, "locations": [*LOCATIONS], "apiVersions": ["2025-07-01"]}
@@ -187,4 +196,24 @@ def group_resource(group: Group, place: Place) -> dict[str, Any]:
         "location": group.location,
         "tags": group.tags,
         "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+def workspace_resource(workspace: Workspace, place: Place) -> dict[str, Any]:
+    """A Log Analytics workspace."""
+    group = place.group_id(place.places.group(workspace.group).name)
+    return {
+        "id": f"{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace.name}",
+        "name": workspace.name,
+        "type": "Microsoft.OperationalInsights/workspaces",
+        "location": workspace.location,
+        "tags": workspace.tags,
+        "properties": {
+            "provisioningState": "Succeeded",
+            "customerId": workspace.customer_id,
+            "sku": {"name": "PerGB2018"},
+            "retentionInDays": 30,
+            "publicNetworkAccessForIngestion": "Enabled",
+            "publicNetworkAccessForQuery": "Enabled",
+        },
     }

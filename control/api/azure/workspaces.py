@@ -1,0 +1,48 @@
+"""Log Analytics workspaces, as az makes one on its way to an environment."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from control.api.azure import accepted, shapes
+from control.api.azure.call import Call, listed
+from control.api.problems import body_of, decode, reply
+from control.places import LOCATION
+from control.workspaces import Workspace
+
+
+async def list_workspaces(call: Call) -> web.Response:
+    """Those of a resource group, or all."""
+    found = call.service.places.workspaces.all(call.names.get("group", ""))
+    return listed(call, found, lambda w: w.key, lambda w: shapes.workspace_resource(w, call.place))
+
+
+async def get_workspace(call: Call) -> web.Response:
+    return reply(shapes.workspace_resource(_found(call), call.place))
+
+
+async def put_workspace(call: Call) -> web.Response:
+    """PUT replaces the tags. Always 200: there is nothing to wait for."""
+    body = await body_of(call.request)
+    accepted.check_workspace(body)
+    given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
+    made = call.service.places.workspaces.put(
+        call.find_group().key, call.names["workspace"], given.location or LOCATION, given.tags or {}
+    )
+    return reply(shapes.workspace_resource(made, call.place))
+
+
+async def delete_workspace(call: Call) -> web.Response:
+    names = call.names
+    is_gone = call.service.places.workspaces.remove(names["group"], names["workspace"])
+    return web.Response(status=200 if is_gone else 204)
+
+
+async def get_keys(call: Call) -> web.Response:
+    """az hands the key on to the environment and wants one that is not empty; it opens nothing."""
+    _found(call)
+    return reply({"primarySharedKey": "none", "secondarySharedKey": "none"})
+
+
+def _found(call: Call) -> Workspace:
+    return call.service.places.workspaces.get(call.names["group"], call.names["workspace"])
