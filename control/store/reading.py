@@ -6,6 +6,7 @@ and with what is known of its replicas. Of a damaged file, apps are served as th
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 import orjson
 
 from control.resources import AppView, Replica, app_from, replica_from, revision_from
+
+log = logging.getLogger("turnout.control")
 
 R = TypeVar("R")
 
@@ -53,6 +56,15 @@ def read_views(
 def damaged(error: sqlite3.Error) -> str:
     """What is wrong with a file that SQLite cannot read."""
     return f"it is damaged ({error}); restore a backup (turnout restore)"
+
+
+def hosts_of(name: str, served: bytes) -> list[str]:
+    """The custom domains in what routers got last of an app; none if that cannot be read."""
+    try:
+        return [str(host) for host in orjson.loads(served)["hosts"]]
+    except (ValueError, TypeError, KeyError) as error:
+        log.error("event=served_unreadable app=%s reason=%r", name, str(error))
+        return []
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:
