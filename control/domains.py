@@ -5,7 +5,7 @@ The rules are the router's, so what is accepted here is never refused there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from control.errors import Invalid
 from control.resources import AppView
@@ -35,32 +35,40 @@ def follow(owners: Owners, name: str, old: AppView, new: AppView) -> None:
 def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppView]]) -> None:
     """Whether all changed apps can have their domains, each given as (old, new) by name.
 
-    Together, so that two apps can exchange a domain. Raises Invalid, which names the owner. What
-    an app had before is not asked about again.
+    Together, so that two apps can exchange a domain. Raises Invalid, which names the owner. A
+    conflict that stood before is not the change's fault and does not keep the app from changing.
     """
+    standing: dict[str, set[str]] = {}
     for name, (old, _) in changes.items():
         if old.app is not None:
-            owners.release(name, claimed(old))
-    given: dict[str, tuple[str, ...]] = {}
+            standing[name] = {*owners.conflicts(name, claimed(old))}
+    for name in standing:
+        owners.release(name, claimed(changes[name][0]))
+    given: list[tuple[str, tuple[str, ...]]] = []
     try:
-        for name, (old, new) in changes.items():
-            if new.app is None:
-                continue
-            hosts = claimed(new)
-            _check_one(owners, domain, name, set(hosts) - set(claimed(old)))
+        for name, hosts in _kept_first(domain, changes):
+            if new := {*owners.conflicts(name, hosts)} - standing.get(name, set()):
+                raise Invalid(f"{min(new)}; remove it there first, or choose another")
             owners.claim(name, hosts)
-            given[name] = hosts
+            given.append((name, hosts))
     finally:
-        for name, hosts in given.items():
+        for name, hosts in given:
             owners.release(name, hosts)
-        for name, (old, _) in changes.items():
-            if old.app is not None:
-                owners.claim(name, claimed(old))
+        for name in standing:
+            owners.claim(name, claimed(changes[name][0]))
 
 
-def _check_one(owners: Owners, domain: str, name: str, added: set[str]) -> None:
-    for host in sorted(added):
-        if wrong := host_problem(host, domain):
-            raise Invalid(f"custom domain {wrong}")
-    if rival := owners.conflict(name, sorted(added)):
-        raise Invalid(f"{rival}; remove it there first, or choose another")
+def _kept_first(
+    domain: str, changes: Mapping[str, tuple[AppView, AppView]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What apps keep, then all they want: whoever asks for a kept host hears who has it."""
+    wanted = {name: claimed(new) for name, (_, new) in changes.items() if new.app is not None}
+    for name, hosts in wanted.items():
+        old, _ = changes[name]
+        if old.app is not None:
+            yield name, tuple(host for host in hosts if host in claimed(old))
+    for name, hosts in wanted.items():
+        for host in sorted({*hosts} - {*claimed(changes[name][0])}):
+            if wrong := host_problem(host, domain):
+                raise Invalid(f"custom domain {wrong}")
+        yield name, hosts

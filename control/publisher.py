@@ -131,16 +131,20 @@ class Publisher:
         return compiled if isinstance(found, App) else "; ".join(map(str, found))
 
     def put(self, news: Mapping[str, News]) -> bool:
-        """Take compiled apps; a bad one keeps its last good version. True for a new version."""
+        """Take compiled apps; a bad one keeps its last good version. True for a new version.
+
+        The first news are of every app there is.
+        """
+        # Before anything is taken: from there to the new table nothing may fail, for what was
+        # taken is not told again.
+        self._reserve(self.version + 1)
         known = dict(self.refused)
-        changed = self._admission.admit(news)
-        changed |= self._kept(news)
+        changed = self._admission.admit(news) if self.is_published else self._begin(news)
         for name, why in self.refused.items():
             if known.get(name) != why:
                 log.error("event=quarantined app=%s reason=%r", name, why)
         if not changed and self.is_published:  # the first is published though it be empty
             return False
-        self._reserve(self.version + 1)
         self._table.change(changed)
         self._unserved.update(changed)
         for name, app in changed.items():
@@ -151,15 +155,26 @@ class Publisher:
         event.set()
         return True
 
-    def _kept(self, news: Mapping[str, News]) -> dict[str, App | None]:
-        """What was served last, for bad apps that this run has no good version of."""
-        found: dict[str, App | None] = {}
-        for name in news:
-            if name in self.refused and name in self._served and name not in self._admission.apps:
-                app = check_app(orjson.loads(self._served[name]), self._domain)
-                if isinstance(app, App) and self._admission.keep(app):
-                    found[name] = app
-        return found
+    def _begin(self, news: Mapping[str, News]) -> Mapping[str, App | None]:
+        """The first table, of what is good and of what was served last of the rest."""
+        gone = dict.fromkeys(self._served.keys() - news.keys())
+        self._admission.admit(news)
+        if self.refused:  # whoever was served with a host goes first then, in whatever order
+            self._admission = Admission()
+            for name in sorted(self._served.keys() & news.keys()):
+                if (app := self._served_last(name)) is not None:
+                    self._admission.keep(app)
+            self._admission.admit(news)
+        return gone | self._admission.apps
+
+    def _served_last(self, name: str) -> App | None:
+        """What is kept of an app; None if routers would not take it, or nobody can read it."""
+        try:
+            found = check_app(orjson.loads(self._served[name]), self._domain)
+        except ValueError as error:
+            log.error("event=served_unreadable app=%s reason=%r", name, str(error))
+            return None
+        return found if isinstance(found, App) and found.name == name else None
 
     def keep_served(self, most: int = _KEPT_AT_ONCE) -> None:
         """Keep what is served of some apps whose last version is not kept yet.

@@ -37,6 +37,7 @@ _SUFFIX_LENGTH = 5  # of a replica's name
 _BOOT = "boot"  # which one steady moments in the store count from
 _RETRY_S = 1.0  # after the store failed
 _PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
+_ACT_AGAIN_S = 10.0  # after an action failed in a way that nobody thought of
 _KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
 _S = ReplicaState
 
@@ -203,9 +204,15 @@ class Reconciler:
         task.add_done_callback(lambda t: self._acted(replica, t))
 
     def _acted(self, replica: Replica, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is None:
+            self._acted_on(replica)
+            return
+        log.error("event=action_failed replica=%s", replica.name, exc_info=task.exception())
+        # The next plan asks for the same: busy for a while, or it is done at once and for ever.
+        task.get_loop().call_later(_ACT_AGAIN_S, self._acted_on, replica)
+
+    def _acted_on(self, replica: Replica) -> None:
         self._busy.pop(replica.name, None)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("event=action_failed replica=%s", replica.name, exc_info=task.exception())
         self._on_change(replica.app)
 
     async def _start(self, replica: Replica) -> None:
@@ -217,6 +224,11 @@ class Reconciler:
             started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
         except StartFailed as error:
             self.lives.fail(replica.name, _S.BACKOFF, Failure(error.reason, str(error)))
+            return
+        except Exception as error:  # whatever it is: a failure that waits longer each time
+            log.exception("event=start_failed replica=%s", replica.name)
+            failure = Failure("StartError", f"It cannot be started: {error!r}.")
+            self.lives.fail(replica.name, _S.BACKOFF, failure)
             return
         self.lives.move(
             replica.name,

@@ -37,16 +37,19 @@ class Owners:
 
     def conflict(self, app: str, hosts: Iterable[str]) -> str:
         """Why an app cannot have these hosts, with the name of the owner; empty when it can."""
+        return next(self.conflicts(app, hosts), "")
+
+    def conflicts(self, app: str, hosts: Iterable[str]) -> Iterator[str]:
+        """Each reason why an app cannot have these hosts."""
         owner = self._of.get(app, app)
         if owner != app:
-            return f"the name {app} is a custom domain of app {owner}"
+            yield f"the name {app} is a custom domain of app {owner}"
         for host in hosts:
             owner = self._rival(app, host)
             if owner == host:
-                return f"custom domain {host} is the name of app {owner}"
-            if owner:
-                return f"custom domain {host} already belongs to app {owner}"
-        return ""
+                yield f"custom domain {host} is the name of app {owner}"
+            elif owner:
+                yield f"custom domain {host} already belongs to app {owner}"
 
     def claim(self, app: str, hosts: Iterable[str]) -> None:
         """Give an app its name and hosts; `conflict` has been asked."""

@@ -101,6 +101,25 @@ class Launch:
 IMAGE = "template.containers[0].image"
 
 
+def check_words(template: Template) -> None:
+    """Raises Invalid for a command or argument that no program can be given.
+
+    Only when it is deployed: a record that has one can still be read.
+    """
+    for kind, programs in (
+        ("containers", template.containers),
+        ("initContainers", template.init_containers),
+    ):
+        for n, program in enumerate(programs):
+            for key, words in (("command", program.command), ("args", program.args)):
+                for at, word in enumerate(words):
+                    if "\0" in word:
+                        raise Invalid(
+                            f"template.{kind}[{n}].{key}[{at}]: {word!r} holds a NUL character, "
+                            "which no program can be given; remove it"
+                        )
+
+
 def check_is_one_program(template: Template) -> None:
     """Raises Invalid for what only containers can have."""
     kind = template.runtime

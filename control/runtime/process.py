@@ -31,6 +31,7 @@ from control.runtime.base import (
     StartFailed,
     Survivor,
     check_is_one_program,
+    check_words,
 )
 from control.runtime.marks import Census, Marked
 from control.runtime.output import MAX_BYTES, Outputs
@@ -79,6 +80,7 @@ class ProcessRuntime:
     def check(self, template: Template) -> None:
         """A command, or the demo. Raises Invalid."""
         check_is_one_program(template)
+        check_words(template)
         main = template.containers[0]
         if main.image == "process:" and not main.command:
             raise Invalid("template.containers[0].command: process: needs the command to run")

@@ -12,15 +12,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from control.folder import prepare
 from control.store.opening import MIGRATIONS
 from router.config import BadSettings
+from router.state import open_private
 
 DATABASE = "control.db"
 _TABLES = {"meta", "apps", "revisions", "replicas"}
-_BESIDE = ("-wal", "-shm")  # of SQLite's, next to the file they belong to
+# SQLite's own, next to the file they belong to. It reads what it finds there into whatever file
+# has that name by now.
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 def backup(state: Path, file: Path) -> None:
@@ -32,6 +36,8 @@ def backup(state: Path, file: Path) -> None:
         raise BadSettings(f"{file} is the state itself; name another file")
     beside = file.with_name(file.name + ".new")
     _copy(source, beside)
+    for end in _BESIDE:
+        file.with_name(file.name + end).unlink(missing_ok=True)
     beside.replace(file)
     _sync(file.parent)
 
@@ -43,7 +49,7 @@ def restore(state: Path, file: Path) -> Path | None:
     """
     if not file.is_file():
         raise BadSettings(f"there is no file {file}")
-    state.mkdir(parents=True, exist_ok=True)
+    prepare(state)
     target = state / DATABASE
     with _locked(state):
         new = target.with_name(f"{DATABASE}.restoring")
@@ -56,7 +62,7 @@ def restore(state: Path, file: Path) -> Path | None:
 
 @contextmanager
 def _locked(state: Path) -> Iterator[None]:
-    with (state / f"{DATABASE}.lock").open("w") as lock:
+    with open_private(state / f"{DATABASE}.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -103,22 +109,27 @@ def _check(db: sqlite3.Connection, source: Path) -> None:
 
 def _set_aside(target: Path) -> Path | None:
     """A second name for the present state, complete under it; None when there is none yet."""
-    if not target.exists():
-        return None
     replaced = target.with_name(f"{DATABASE}.replaced-{time.time_ns()}")
-    try:
-        with closing(sqlite3.connect(target, isolation_level=None)) as db:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all into the file, none beside it
-            db.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error:  # it is damaged, so this is why somebody restores: keep it as it is
-        pass
-    replaced.hardlink_to(target)
-    for end in _BESIDE:  # a log that stayed would be read into the new file
+    is_there = target.exists()
+    if is_there:
+        _gather(target)
+        replaced.hardlink_to(target)
+    for end in _BESIDE:  # also of a file that somebody deleted
         beside = target.with_name(target.name + end)
         if beside.exists():
             beside.rename(replaced.with_name(replaced.name + end))
     _sync(target.parent)
-    return replaced
+    return replaced if is_there else None
+
+
+def _gather(target: Path) -> None:
+    """All of a state into its one file, unless it is damaged: then it is kept as it is."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(target, isolation_level=None)) as db,
+    ):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("PRAGMA journal_mode = DELETE")
 
 
 def _sync(folder: Path) -> None:

@@ -42,6 +42,17 @@ def open_database(path: Path) -> sqlite3.Connection:
         return _opened(path, is_alone=True)
 
 
+def unreadable_state(path: Path, error: sqlite3.DatabaseError) -> BadSettings:
+    """What to say of a file that the control plane cannot start with."""
+    is_locked = "locked" in str(error)
+    what = (
+        "close the program that uses it"
+        if is_locked
+        else "bring a backup back with turnout restore FILE"
+    )
+    return BadSettings(f"state: {path} cannot be read ({error}); {what}")
+
+
 def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
     # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
     db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_S)

@@ -6,6 +6,7 @@ and with what is known of its replicas. Of a damaged file, apps are served as th
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 import orjson
 
 from control.resources import AppView, Replica, app_from, replica_from, revision_from
+
+log = logging.getLogger("turnout.control")
 
 R = TypeVar("R")
 
@@ -69,6 +72,15 @@ def unread(db: sqlite3.Connection, name: str, view: AppView, why: str) -> Unread
 def damaged(error: sqlite3.Error) -> str:
     """What is wrong with a file that SQLite cannot read."""
     return f"it is damaged ({error}); bring a backup back: turnout restore FILE"
+
+
+def hosts_of(name: str, served: bytes) -> list[str]:
+    """The custom domains in what routers got last of an app; none if that cannot be read."""
+    try:
+        return [str(host) for host in orjson.loads(served)["hosts"]]
+    except (ValueError, TypeError, KeyError) as error:
+        log.error("event=served_unreadable app=%s reason=%r", name, str(error))
+        return []
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:

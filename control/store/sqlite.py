@@ -25,8 +25,8 @@ from control.folder import prepare
 from control.journal import Record
 from control.resources import AppView
 from control.store.file import StateFile
-from control.store.opening import LOCK_S, open_database
-from control.store.reading import damaged, read_views, unread
+from control.store.opening import LOCK_S, open_database, unreadable_state
+from control.store.reading import damaged, hosts_of, read_views, unread
 from control.store.retention import Kept, victims
 from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
@@ -55,23 +55,20 @@ class Store:
             raise BadSettings(
                 f"state: another control plane uses {path.parent}; stop it or give another --state"
             ) from None
-        path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         try:
-            self._db = open_database(path)
-            self._file = StateFile(path)
-            self._views, self.unreadable, self._damage = read_views(self._db)
-        except BadSettings:
-            self._lock.close()
-            raise
+            self._open(path)
         except sqlite3.DatabaseError as error:
             self._lock.close()
-            is_locked = "locked" in str(error)
-            what = (
-                "close the program that uses it"
-                if is_locked
-                else "bring a backup back with turnout restore FILE"
-            )
-            raise BadSettings(f"state: {path} cannot be read ({error}); {what}") from None
+            raise unreadable_state(path, error) from None
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(self, path: Path) -> None:
+        path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
+        self._db = open_database(path)
+        self._file = StateFile(path)
+        self._views, self.unreadable, self._damage = read_views(self._db)
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
@@ -240,7 +237,7 @@ class Store:
     def _hosts_served(self, name: str) -> list[str]:
         """The custom domains of an app whose record does not say them."""
         row = self._db.execute("SELECT doc FROM served WHERE name = ?", (name,)).fetchone()
-        return list(orjson.loads(row[0])["hosts"]) if row else []
+        return hosts_of(name, row[0]) if row else []
 
     def served(self) -> dict[str, bytes]:
         """What was kept by `put_served`."""

@@ -77,14 +77,19 @@ def test_a_restore_brings_the_copy_back_and_keeps_what_it_replaced(
     assert names(tmp_path / "other") == ["blog", "shop"]
 
 
-def test_a_log_beside_the_replaced_state_is_not_read_into_the_new_one(
-    state: Path, copy: Path
-) -> None:
+def as_killed(state: Path) -> dict[Path, bytes]:
+    """What a control plane that is killed after one more app leaves; here it is closed."""
     store = Store(state / DATABASE)
     add(store, "late")
     files = {p: p.read_bytes() for p in state.iterdir() if p.name.startswith(DATABASE)}
     store.close()
-    for path, content in files.items():  # as a control plane that was killed leaves them
+    return files
+
+
+def test_a_log_beside_the_replaced_state_is_not_read_into_the_new_one(
+    state: Path, copy: Path
+) -> None:
+    for path, content in as_killed(state).items():
         path.write_bytes(content)
     assert (state / f"{DATABASE}-wal").stat().st_size > 0
 
@@ -93,6 +98,44 @@ def test_a_log_beside_the_replaced_state_is_not_read_into_the_new_one(
     assert replaced is not None
     restore(state, replaced)
     assert names(state) == ["blog", "late", "shop"]
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_a_restore_reads_nothing_that_a_deleted_state_left_beside(
+    state: Path, copy: Path, end: str
+) -> None:
+    left = state / f"{DATABASE}{end}"
+    for path, content in as_killed(state).items():
+        path.write_bytes(content)
+    if not left.exists():
+        left.write_bytes(b"of the state that was")
+    content = left.read_bytes()
+    (state / DATABASE).unlink()  # "it is damaged, away with it"
+
+    restore(state, copy)
+    assert not left.exists() or left.read_bytes() != content
+    assert [p.read_bytes() for p in state.glob(f"*replaced*{end}")] == [content]
+    assert names(state) == ["shop"]
+
+
+def test_a_backup_over_a_file_drops_the_log_of_what_was_there(
+    state: Path, copy: Path, tmp_path: Path
+) -> None:
+    for path, content in as_killed(state).items():  # a copy of the files with their log
+        (tmp_path / path.name).write_bytes(content)
+    restore(state, copy)
+    backup(state, tmp_path / DATABASE)
+
+    restore(tmp_path / "other", tmp_path / DATABASE)
+    assert names(tmp_path / "other") == ["shop"]
+
+
+def test_a_restore_into_a_new_directory_makes_it_private(copy: Path, tmp_path: Path) -> None:
+    restore(tmp_path / "new" / "state", copy)
+    made = [tmp_path / "new", tmp_path / "new" / "state"]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o700}
+    files = list((tmp_path / "new" / "state").iterdir())
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 def test_it_is_refused_while_a_control_plane_runs(state: Path, copy: Path) -> None:

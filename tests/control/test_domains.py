@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from control.domains import check, claimed, follow
 from control.errors import Invalid
+from control.resources import AppView
+from control.schema import AppBody
 from control.service import Change, Service
 from control.store import Store
-from tests.control.support import a_service
-from tests.support.builders import a_body
+from router.admission import Admission
+from router.domains import Owners
+from router.snapshot import App
+from tests.control.support import World, a_service
+from tests.support.builders import a_body, an_app
 
 ENDPOINT = "endpoint:127.0.0.1:9"
 
@@ -28,9 +35,13 @@ def put(service: Service, name: str, *hosts: str) -> None:
 
 
 def a_change(name: str, *hosts: str) -> Change:
-    ingress = {"customDomains": [{"name": host} for host in hosts]}
-    body = a_body(image=ENDPOINT, mode="single", ingress=ingress)
+    body = a_body_with(*hosts)
     return Change(name, lambda _: body)
+
+
+def a_body_with(*hosts: str) -> AppBody:
+    ingress = {"customDomains": [{"name": host} for host in hosts]}
+    return a_body(image=ENDPOINT, mode="single", ingress=ingress)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,70 @@ def test_a_transaction_gives_a_domain_to_one_app_only(service: Service) -> None:
     with pytest.raises(Invalid, match="app blog"):
         service.transact(changes)
     put(service, "able", "a.example.com")  # nothing of it was kept
+
+
+def test_a_transaction_does_not_take_a_domain_from_an_app_that_keeps_it(service: Service) -> None:
+    put(service, "blog")
+    put(service, "shop", "shop.example.com")
+
+    keeping = a_body_with("shop.example.com").model_copy(update={"tags": {"new": "yes"}})
+    changes = [a_change("blog", "shop.example.com"), Change("shop", lambda _: keeping)]
+    for order in (changes, changes[::-1]):
+        with pytest.raises(Invalid, match="belongs to app shop"):
+            service.transact(order)
+    put(service, "shop")
+    put(service, "blog", "shop.example.com")
+
+
+def test_an_app_whose_domain_another_took_before_can_still_be_changed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "control.db")
+    service = a_service(store)
+    put(service, "blog", "a.example.com")
+    put(service, "shop")
+    stolen = World("shop")
+    stolen.deploy(a_body_with("a.example.com"))
+    store.write("shop", store.view("shop"), stolen.view)  # as a release that did not ask kept it
+
+    put(service, "blog", "a.example.com", "b.example.com")
+    put(service, "shop", "a.example.com", "c.example.com")
+    assert claimed(store.view("shop")) == ("a.example.com", "c.example.com")
+    with pytest.raises(Invalid, match="app blog"):
+        put(service, "shop", "a.example.com", "b.example.com")
+    store.close()
+
+
+NAMES = ["a", "b", "c", "x"]
+HOSTS = ["h.ex.com", "g.ex.com", "*.ex.com", "a---l.ex.com", "a--s.ex.com", "b---l.ex.com"]
+HOSTS += ["b--s.ex.com", "x", "c", "*.h.ex.com", "a---l.h.ex.com"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_accepted_is_never_refused_at_admission(seed: int) -> None:
+    chance = random.Random(seed)
+    owners, admission = Owners(), Admission()
+    views = dict.fromkeys(NAMES, AppView(None))
+    for _ in range(30):
+        changed = {}
+        for name in chance.sample(NAMES, chance.choice([1, 1, 2, 3])):
+            world = World(name)
+            if chance.random() > 0.2:
+                world.deploy(a_body_with(*chance.sample(HOSTS, chance.randint(0, 2))))
+            changed[name] = (views[name], world.view)
+        try:
+            check(owners, "localhost", changed)
+        except Invalid:
+            continue
+        for name, (old, new) in changed.items():
+            follow(owners, name, old, new)
+            views[name] = new
+        admission.admit({name: an_app_of(views[name]) for name in changed})
+        anew = Admission()
+        anew.admit({name: an_app_of(view) for name, view in views.items()})
+        assert (admission.refused, anew.refused) == ({}, {})
+
+
+def an_app_of(view: AppView) -> App | None:
+    return an_app(name=view.app.name, hosts=claimed(view)) if view.app is not None else None
 
 
 def test_a_rollback_does_not_take_a_domain_that_another_app_has_by_now(service: Service) -> None:

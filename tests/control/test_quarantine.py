@@ -13,8 +13,9 @@ import pytest
 from control.errors import Conflict
 from control.publisher import Publisher
 from control.quarantine import Quarantine
-from control.resources import AppView
+from control.resources import AppView, replace
 from control.store import Store
+from router.config import BadSettings
 from tests.control.support import World, a_service
 
 STORES: list[Store] = []
@@ -116,3 +117,70 @@ def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> N
     store.write("shop", store.view("shop"), AppView(None))
     store.close()
     assert an_open_store(file).unreadable == {}
+
+
+def a_publisher(store: Store) -> Publisher:
+    """One that has begun: with everything there is in the store."""
+    publisher = Publisher(store, "localhost", lease_s=60)
+    unreadable = {name: found.why for name, found in store.unreadable.items()}
+    publisher.put({n: publisher.compile(n, view) for n, view in store.every()} | unreadable)
+    return publisher
+
+
+@pytest.mark.parametrize("doc", [b"no JSON", b"[]", b'{"name": "blog"}'])
+def test_what_was_served_of_a_bad_app_can_be_bad_too(file: Path, doc: bytes) -> None:
+    poison(file, "served", "shop", doc)
+    poison(file, "apps", "shop", b"no JSON either")
+
+    store = an_open_store(file)
+    publisher = a_publisher(store)
+    assert set(table(publisher)) == {"blog"}
+    assert set(publisher.refused) == {"shop"}
+    changed = a_world("blog")
+    changed.deploy(suffix="v2")
+    changed.settle()
+    assert publisher.publish([("blog", changed.view)])
+    assert len(table(publisher)["blog"]) == 2
+
+
+def test_the_app_that_was_served_with_a_host_keeps_it_over_a_restart(file: Path) -> None:
+    store = an_open_store(file)
+    shop = a_world("shop")
+    shop.deploy(suffix="v1", ingress={"customDomains": [{"name": "www.example.com"}]})
+    shop.settle()
+    store.write("shop", store.view("shop"), shop.view)
+    a_publisher(store).keep_served()
+    blog = a_world("blog")
+    blog.deploy(suffix="v1", ingress={"customDomains": [{"name": "www.example.com"}]})
+    store.write("blog", store.view("blog"), blog.view)  # first by name, and late
+
+    again = a_publisher(store)
+    assert set(again.refused) == {"blog"}
+    hosts = {a["name"]: a["hosts"] for a in orjson.loads(again.snapshot())["apps"]}
+    assert hosts == {"blog": [], "shop": ["www.example.com"]}
+
+
+def test_an_app_that_was_deleted_before_that_was_kept_is_not_served(file: Path) -> None:
+    store = an_open_store(file)
+    for name in ("shop", "blog"):
+        store.write(name, store.view(name), AppView(None))
+    bad = a_world("able")
+    bad.view.app = replace(bad.app, faults={"able--v1": {"unheard": "of"}})
+    store.write("able", store.view("able"), bad.view)
+
+    publisher = a_publisher(store)
+    assert table(publisher) == {}
+    publisher.keep_served()
+    assert store.served() == {}
+
+
+def test_a_start_that_fails_leaves_the_state_to_the_next(file: Path) -> None:
+    with sqlite3.connect(file) as db:
+        db.execute("ALTER TABLE meta RENAME TO kept")
+    for _ in range(2):
+        with pytest.raises(BadSettings, match="cannot be read"):
+            Store(file)
+    with sqlite3.connect(file) as db:
+        db.execute("ALTER TABLE kept RENAME TO meta")
+    db.close()
+    assert an_open_store(file).names() == ["blog", "shop"]

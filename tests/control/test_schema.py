@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,10 @@ import pytest
 from control.api.bodies import merge_patch
 from control.api.problems import decode
 from control.errors import Invalid
+from control.runtime.docker import DockerRuntime
+from control.runtime.process import ProcessRuntime
 from control.schema import AppBody, TrafficRule
+from control.settings import ControlSettings
 from control.template import Probe
 
 
@@ -110,3 +115,15 @@ def test_a_container_has_one_probe_of_each_type() -> None:
 )
 def test_merge_patches_follow_the_rfc(target: Any, patch: Any, result: Any) -> None:
     assert merge_patch(target, patch) == result
+
+
+@pytest.mark.parametrize("field", ["command", "args"])
+def test_a_word_that_no_program_can_be_given_is_refused(field: str, tmp_path: Path) -> None:
+    bad = {"name": "bad", "image": "process:", "command": ["sh"], field: ["fine", "sleep\0"]}
+    process = ProcessRuntime(tmp_path, "one", lambda *_: None)
+    with pytest.raises(Invalid, match=rf"template.containers\[0\].{field}\[1\]: .*NUL"):
+        process.check(decode(AppBody, body(containers=[bad])).template)
+
+    docker = DockerRuntime(ControlSettings(), "one", lambda *_: None, lambda: asyncio.sleep(0))
+    with pytest.raises(Invalid, match=rf"template.initContainers\[0\].{field}\[1\]: .*NUL"):
+        docker.check(decode(AppBody, body(initContainers=[bad])).template)

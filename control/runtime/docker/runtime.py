@@ -20,7 +20,16 @@ from aiodocker.containers import DockerContainer
 
 from control.errors import Invalid
 from control.resources import Replica
-from control.runtime.base import IMAGE, Exit, Launch, OnExit, Started, StartFailed, Survivor
+from control.runtime.base import (
+    IMAGE,
+    Exit,
+    Launch,
+    OnExit,
+    Started,
+    StartFailed,
+    Survivor,
+    check_words,
+)
 from control.runtime.docker import images, listening, spec
 from control.settings import ControlSettings
 from control.template import InitContainer, Template
@@ -67,6 +76,7 @@ class DockerRuntime:
 
     def check(self, template: Template) -> None:
         """There is an engine, and paths of the host are allowed. Raises Invalid."""
+        check_words(template)
         if self._is_absent:
             raise Invalid(
                 f"{IMAGE}: {template.containers[0].image!r} is run as a container, and there is no "

@@ -1,0 +1,131 @@
+"""The loop goes on whatever an action, the disk or an engine does, and does nothing too often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control.clock import SystemClock
+from control.metrics import ControlCounters
+from control.publisher import Publisher
+from control.reconciler import Reconciler
+from control.resources import Replica, ReplicaState
+from control.runtime import Launch, Started
+from control.runtime.endpoint import EndpointRuntime
+from control.service import Service
+from control.settings import ControlSettings
+from control.store import Store
+from control.targets import Targets
+from tests.control.support import a_service
+from tests.support.builders import a_body
+
+
+class Calls(EndpointRuntime):
+    """Counts what it is asked for, and fails at what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(Targets(["127.0.0.0/8"]))
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.failing: set[tuple[str, str]] = set()
+
+    def _count(self, what: str, app: str) -> None:
+        self.calls[what, app] += 1
+        if (what, app) in self.failing:
+            raise ValueError("nobody thought of that")
+
+    async def start(self, launch: Launch) -> Started:
+        self._count("start", launch.replica.app)
+        return await super().start(launch)
+
+    async def stop(self, replica: Replica, grace_s: float) -> None:
+        self._count("stop", replica.app)
+
+
+class Loop:
+    """A reconciler that runs on a store, with one runtime."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.store = Store(folder / "control.db")
+        self.service: Service = a_service(self.store)
+        self.runtime = Calls()
+        given = ControlSettings(state=folder, tick_s=0.01, **settings)
+        self.publisher = Publisher(self.store, "localhost", lease_s=60)
+        self.reconciler = Reconciler(
+            given, self.store, self.publisher, ControlCounters(), SystemClock()
+        )
+        self.reconciler.use({"endpoint": self.runtime})
+
+    def replicas(self, app: str) -> list[Replica]:
+        return list(self.store.view(app).replicas.values())
+
+    async def turns(self) -> None:
+        """Until the loop has done all for one more app, from its start to its end."""
+        name = f"other{len(self.store.names())}"
+        self.service.put(name, BODY)
+        await until(lambda: any(r.state is ReplicaState.STARTING for r in self.replicas(name)))
+        self.service.delete(name)
+        await until(lambda: not self.replicas(name))
+
+
+BODY = a_body(suffix="v1", image="endpoint:127.0.0.1:9")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(loop: Loop) -> AsyncIterator[asyncio.Task[None]]:
+    await loop.reconciler.recover()
+    task = asyncio.create_task(loop.reconciler.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await loop.reconciler.close(stop_replicas=False)
+        loop.store.close()
+
+
+async def test_a_start_that_fails_unexpectedly_is_a_failure_that_waits(tmp_path: Path) -> None:
+    loop = Loop(tmp_path, restart_backoff_s=3600.0, max_backoff_s=3600.0)
+    loop.runtime.failing.add(("start", "shop"))
+    async with running(loop):
+        loop.service.put("shop", BODY)
+        await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
+        for _ in range(5):
+            await loop.turns()
+
+        (replica,) = loop.replicas("shop")
+        assert replica.state is ReplicaState.BACKOFF
+        assert "nobody thought of that" in replica.message
+        assert loop.runtime.calls["start", "shop"] == 2
+
+
+@pytest.mark.parametrize("is_restart", [True, False])
+async def test_an_end_that_fails_unexpectedly_is_not_tried_at_once_for_ever(
+    tmp_path: Path, is_restart: bool
+) -> None:
+    loop = Loop(tmp_path)
+    loop.runtime.failing.add(("stop", "shop"))
+    async with running(loop):
+        loop.service.put("shop", BODY)
+        await until(lambda: any(r.state is ReplicaState.STARTING for r in loop.replicas("shop")))
+        (replica,) = loop.replicas("shop")
+        if is_restart:
+            loop.reconciler.lives.move(replica.name, "shop", ReplicaState.RESTARTING)
+        else:
+            loop.service.delete("shop")
+        for _ in range(5):
+            await loop.turns()
+
+        assert 1 <= loop.runtime.calls["stop", "shop"] < 5  # without a pause one each turn
+        assert [r.name for r in loop.replicas("shop")] == [replica.name]
