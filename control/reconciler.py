@@ -21,7 +21,7 @@ from control.errors import ControlError
 from control.lifecycle import Failure, after_start
 from control.lives import Lives
 from control.metrics import ControlCounters
-from control.planner import Limits, plan
+from control.planner import Limits, Plan, plan
 from control.publisher import Publisher
 from control.quarantine import Quarantine
 from control.resources import AppView, Replica, ReplicaState, Revision
@@ -90,9 +90,15 @@ class Reconciler:
         while True:
             started = time.perf_counter()
             turn = Turn()
+            planned: dict[str, Plan] = {}
             for name in self._due():
-                self._reconcile(name)
-                await turn.over()
+                if (result := self._reconcile(name)) is not None:
+                    planned[name] = result
+                if turn.is_over:
+                    self._carry_out(planned)
+                    planned = {}
+                    await turn.over()
+            self._carry_out(planned)
             self._counters.observe_reconcile(time.perf_counter() - started)
             await self._publish()
             await self._sleep()
@@ -137,27 +143,37 @@ class Reconciler:
         if self._dirty:
             self._wake.set()
 
-    def _reconcile(self, name: str) -> None:
-        """One app; whatever is wrong with it is its own affair."""
+    def _reconcile(self, name: str) -> Plan | None:
+        """Plan one app and record that; whatever is wrong with it is its own affair."""
         try:
-            self._carry_on(name)
+            result = self._plan(name)
         except Exception as error:
             self.quarantine.failed(name, error)
             self._alarms.put(name, self._clock.now().steady + _PLAN_AGAIN_S)
-        else:
-            self.quarantine.planned(name)
+            return None
+        self.quarantine.planned(name)
+        return result
 
-    def _carry_on(self, name: str) -> None:
+    def _plan(self, name: str) -> Plan | None:
         view, now = self._store.view(name), self._clock.now()
         result = plan(view, now, self._limits, self._publisher.can_stop, self._new_replica_name)
         if not self.lives.record(name, view, result.view, result.record):
             self._alarms.put(name, now.steady + _RETRY_S)
-            return
+            return None
         self._alarms.put(name, result.wake_at)
         if _is_moving(result.view):
             self._moving.add(name)
         else:
             self._moving.discard(name)
+        return result
+
+    def _carry_out(self, planned: Mapping[str, Plan]) -> None:
+        """Write the plans of many apps in one transaction, then do what they say."""
+        self._store.keep(planned)
+        for result in planned.values():
+            self._act_on(result)
+
+    def _act_on(self, result: Plan) -> None:
         for replica in result.starts:
             self._act(replica, self._start(replica))
         for replica in result.ends:

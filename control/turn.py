@@ -14,8 +14,13 @@ class Turn:
     def __init__(self) -> None:
         self._ends_at = time.monotonic() + _TURN_S
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the turn has been long enough."""
+        return time.monotonic() > self._ends_at
+
     async def over(self) -> None:
         """Let others go first once the turn has been long enough."""
-        if time.monotonic() > self._ends_at:
+        if self.is_over:
             await asyncio.sleep(0)
             self._ends_at = time.monotonic() + _TURN_S

@@ -2,11 +2,13 @@
 
 Every write is one transaction and is compared and set: it names the view it was made from and
 fails if that is not the present one. All reads are from memory, which changes only after the
-commit; so what a reader sees is on disk, and a crash at any line loses nothing acknowledged.
+commit; so what a reader sees is on disk, and a crash at any line loses nothing acknowledged. Only
+what was observed of replicas is seen some moments earlier: it is written many apps at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import secrets
@@ -72,6 +74,7 @@ class Store:
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
+        self._writes_soon = False
         self._pruned_to = 0  # number of the record that the next turn goes on behind
         self._watchers: list[Callable[[str], None]] = []
         self.owners = Owners()  # of names and custom domains
@@ -91,6 +94,8 @@ class Store:
         if self._lock.closed:
             return
         self.settle()
+        while self._unwritten and not self.trouble:
+            self.settle()
         self._db.close()
         self._file.close()
         self._lock.close()
@@ -146,35 +151,56 @@ class Store:
     def observe(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
         """Replace an app's view by what was seen of it and what follows from that.
 
-        It holds from now on: a state that cannot be written is written when it can be again. What
-        a crash loses of it is seen again after the next start. Raises Conflict.
+        It holds from now on, and is written with all else that is observed in this turn of the
+        loop; a state that cannot be written is written when it can be again. What a crash loses
+        of it is observed again after the next start. Raises Conflict.
         """
-        write = Write(name, old, new, record)
-        if not self.trouble:
-            try:
-                self.write_all([write])
-            except StoreUnavailable as error:
-                log.error("event=state_not_written reason=%r", error.message)
-            else:
-                return
-        if not self._changed([write]):
+        if not self._changed([Write(name, old, new, record)]):
             return
         self._unwritten.setdefault(name, old)
         if record is not None:
             self._unwritten_records.append(record)
         self._show(name, new)
+        self._write_soon()
         self._tell(name)
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Write at once what was observed of some apps: something is about to follow from it."""
+        waiting = [name for name in names if name in self._unwritten]
+        if waiting and not self.trouble:
+            self._write_observed(waiting)
+
     def settle(self) -> None:
-        """After a write failed: try again, with what is only in memory. Else look at the file."""
-        if not self.trouble and not self._unwritten:
+        """Write some of what is only in memory. When there is nothing, look at the file."""
+        if self.trouble or self._unwritten:
+            self._write_observed(list(self._unwritten)[:_SETTLED_AT_ONCE])
+        else:
             self.trouble = _unwritable(self._file.wrong())
+
+    def _write_soon(self) -> None:
+        if self._writes_soon or self.trouble:
             return
-        names = list(self._unwritten)[:_SETTLED_AT_ONCE]
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # then nothing else will be observed in this turn
+            self.settle()
+            return
+        self._writes_soon = True
+        loop.call_soon(self._write_now)
+
+    def _write_now(self) -> None:
+        self._writes_soon = False
+        if self._unwritten and not self._lock.closed:
+            self.settle()
+        if self._unwritten:
+            self._write_soon()
+
+    def _write_observed(self, names: Sequence[str]) -> None:
         records = list(self._unwritten_records)
         try:
             with self._transaction() as db:
-                put_meta(db, "settled", str(len(names)))  # a write, also when nothing waits
+                if self.trouble:
+                    put_meta(db, "settled", str(len(names)))  # a write, also when nothing waits
                 for name in names:
                     write_view(db, self._unwritten[name], Write(name, _NOTHING, self.view(name)))
                 for record in records:
@@ -212,7 +238,9 @@ class Store:
         self.trouble = trouble
         # Whoever holds a lock is waited for once; after that the loop has other things to do.
         self._db.execute(f"PRAGMA busy_timeout = {0 if trouble else int(LOCK_S * 1000)}")
-        if not trouble:
+        if trouble:
+            log.error("event=state_not_written reason=%r", trouble)
+        else:
             log.info("event=state_written_again")
 
     def _tell(self, name: str) -> None:
