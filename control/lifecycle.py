@@ -82,18 +82,24 @@ def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float)
     def past(moment: float) -> float:
         return min(moment, now) if is_same_boot or not moment else now
 
+    def timed(revision: Revision) -> Revision:
+        since = past(revision.attempt_since)
+        is_same = since == revision.attempt_since
+        return revision if is_same else replace(revision, attempt_since=since)
+
     def taken(replica: Replica) -> Replica:
         latest = now + most_s if is_same_boot else now
-        return replace(
+        found = replace(
             replica,
             ready_at=past(replica.ready_at),
             drain_since=past(replica.drain_since),
             start_again_at=min(replica.start_again_at, latest),
         )
+        return replica if found == replica else found
 
     return AppView(
         view.app,
-        {n: replace(r, attempt_since=past(r.attempt_since)) for n, r in view.revisions.items()},
+        {n: timed(r) for n, r in view.revisions.items()},
         {n: taken(r) for n, r in view.replicas.items()},
     )
 

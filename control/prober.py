@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from control.asker import Asker, Done, Inquiry, Kept, split
 from control.resources import Replica
 from control.targets import Targets
-from control.template import Probe, TcpSocket, Template
+from control.template import Probe, Template
 from control.wheel import Wheel
 
 _MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
@@ -43,11 +43,26 @@ class Verdict(StrEnum):
 OnVerdict = Callable[[str, Verdict, str], None]  # replica, verdict, what was seen
 OnFailure = Callable[[str, str], None]  # replica, probe type; for the metric
 
-# The port of a probe is the replica's own, whatever the template says.
-_TCP = Probe(type="Startup", tcp_socket=TcpSocket(port=1))
 
-# contract §7, "Defaults when ingress is on": delay, period, timeout, failures
-_DEFAULTS = {"Startup": (1, 1, 3, 240), "Readiness": (3, 5, 5, 48), "Liveness": (0, 10, 1, 3)}
+def _default(kind: str, delay_s: int, period_s: int, timeout_s: int, failures: int) -> Probe:
+    return Probe.model_validate(
+        {
+            "type": kind,
+            "tcpSocket": {"port": 1},  # the replica's own is asked, whatever stands here
+            "initialDelaySeconds": delay_s,
+            "periodSeconds": period_s,
+            "timeoutSeconds": timeout_s,
+            "failureThreshold": failures,
+        }
+    )
+
+
+# contract §7, "Defaults when ingress is on"
+_DEFAULTS = (
+    _default("Startup", 1, 1, 3, 240),
+    _default("Readiness", 3, 5, 5, 48),
+    _default("Liveness", 0, 10, 1, 3),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +79,8 @@ def probes_of(template: Template, *, has_ingress: bool) -> list[Probes]:
     by_type: list[dict[str, Probe]] = [{p.type: p for p in c.probes} for c in template.containers]
     main, *others = by_type
     if has_ingress:
-        for kind, (delay, period, timeout, failures) in _DEFAULTS.items():
-            main.setdefault(
-                kind,
-                _TCP.model_copy(
-                    update={
-                        "type": kind,
-                        "initial_delay_seconds": delay,
-                        "period_seconds": period,
-                        "timeout_seconds": timeout,
-                        "failure_threshold": failures,
-                    }
-                ),
-            )
+        for probe in _DEFAULTS:
+            main.setdefault(probe.type, probe)
     return [
         Probes(found.get("Startup"), found.get("Readiness"), found.get("Liveness"))
         for found in (main, *others)

@@ -27,7 +27,7 @@ from control.quarantine import Quarantine
 from control.resources import AppView, Replica, ReplicaState, Revision
 from control.runtime import Launch, Runtime, StartFailed, Survivor
 from control.settings import ControlSettings
-from control.store import Store, Write
+from control.store import Store
 from control.turn import Turn
 from router.hosts import revision_host
 
@@ -67,6 +67,7 @@ class Reconciler:
         self._dirty: set[str] = set()
         self._draining: set[str] = set()  # apps with replicas that routers may still use
         self._keep_served_at = 0.0
+        self._new_boot = ""  # whose steady moments are not all written yet
         self._unpublished: set[str] = set()
         self._alarms = Alarms()
         self._moving: set[str] = set()  # apps of which a tick may find something to do
@@ -123,6 +124,8 @@ class Reconciler:
 
     def _look_at_the_store(self) -> None:
         self._store.settle()
+        if self._new_boot and self._store.is_settled:
+            self._record_boot()
         now = self._clock.now().steady
         if now > self._keep_served_at:
             self._keep_served_at = now + _KEEP_SERVED_S
@@ -306,23 +309,26 @@ class Reconciler:
         self._unpublished.clear()
 
     def _take_moments(self) -> None:
-        """Steady moments that were recorded before, by the clock of this boot."""
+        """Steady moments that were recorded before, by the clock of this boot.
+
+        The boot is recorded once all of them are (`_look_at_the_store`): until then another start
+        takes them anew.
+        """
         boot, now = boot_id(), self._clock.now()
         is_same_boot = boot != "" and self._store.meta(_BOOT) == boot
         most_s = self._settings.max_backoff_s
+        for name, view in self._store.every():
+            taken = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
+            taken = faults.after_start(taken, now, is_same_boot=is_same_boot)
+            self.lives.record(name, view, taken)
+        self._new_boot = "" if is_same_boot else boot
 
-        def taken(view: AppView) -> AppView:
-            view = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
-            return faults.after_start(view, now, is_same_boot=is_same_boot)
-
-        writes = [Write(name, view, taken(view)) for name, view in self._store.every()]
+    def _record_boot(self) -> None:
         try:
-            self._store.write_all(writes)
-            if not is_same_boot:
-                self._store.put_meta(_BOOT, boot)
-        except ControlError:  # a full disk, for example: they hold in memory
-            for write in writes:
-                self.lives.record(write.name, self._store.view(write.name), write.new)
+            self._store.put_meta(_BOOT, self._new_boot)
+        except ControlError:  # tried again with the next look
+            return
+        self._new_boot = ""
 
     async def resync(self, kind: str) -> None:
         """Match the replicas of one runtime with what runs; also when its engine is back."""

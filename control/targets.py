@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from router.addresses import Address, Network, is_forbidden, parse, plain
 from router.config import BadSettings
@@ -30,8 +31,10 @@ class Targets:
 
     def __init__(self, allowed: Sequence[str]) -> None:
         self._allowed = networks(allowed)
+        # Every replica's probes ask, most of them about the same few hosts.
+        self.is_good_address = lru_cache(maxsize=1 << 14)(self._is_good_address)
 
-    def is_good_address(self, host: str) -> bool:
+    def _is_good_address(self, host: str) -> bool:
         """Whether a host is an address, not a name, and allowed: that never changes."""
         return parse(host) is not None and not self.refusal(host)
 

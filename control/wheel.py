@@ -13,7 +13,7 @@ from collections.abc import Callable
 log = logging.getLogger("turnout.control")
 
 _SLOT_S = 0.05
-_BUDGET = 50  # entries in one go; the loop serves others before the rest
+_BUDGET = 20  # entries in one go; the loop serves others before the rest
 
 
 class Wheel:

@@ -30,6 +30,9 @@ MIGRATIONS = (
 )
 
 LOCK_S = 0.2
+# Of a transaction: on the disk when it is committed, so that it survives a power cut too; or only
+# in order with the others, so that a power cut may take the last ones back, but none before them.
+SYNCED, NOT_SYNCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -68,7 +71,7 @@ def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")  # acknowledged means it survives a power cut too
+    db.execute(SYNCED)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")
