@@ -22,7 +22,7 @@ PROGRAMS = {
     "debootstrap": ("debootstrap", "turnout as a container"),
     "chromium": ("chromium", "pages of other origins in a browser"),
     "faketime": ("faketime", "clocks that jump"),
-    "strace": ("strace", "kills at every commit"),
+    "strace": ("strace", "kills at every write"),
 }
 
 

@@ -1,0 +1,143 @@
+"""What is observed of replicas: written many apps at a time, and never ahead of what was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from control.clock import SystemClock, boot_id
+from control.metrics import ControlCounters
+from control.publisher import Publisher
+from control.reconciler import Reconciler
+from control.resources import AppView, replace
+from control.runtime.endpoint import EndpointRuntime
+from control.schema import Configuration
+from control.service import Change
+from control.settings import ControlSettings
+from control.store import Store
+from control.targets import Targets
+from tests.control.support import World, a_service
+from tests.support.builders import a_body
+from tests.support.origin import Origin
+
+MANY = 100
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "control.db")
+    yield store
+    store.close()
+
+
+def statements(store: Store) -> list[str]:
+    """What SQLite is told from now on."""
+    told: list[str] = []
+    store._db.set_trace_callback(told.append)
+    return told
+
+
+def a_reconciler(store: Store) -> Reconciler:
+    settings = ControlSettings(tick_s=0.01)
+    publisher = Publisher(store, "localhost", lease_s=60)
+    made = Reconciler(settings, store, publisher, ControlCounters(), SystemClock())
+    made.use({"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))})
+    return made
+
+
+@asynccontextmanager
+async def running(store: Store) -> AsyncIterator[Reconciler]:
+    reconciler = a_reconciler(store)
+    await reconciler.recover()
+    task = asyncio.create_task(reconciler.run())
+    try:
+        yield reconciler
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await reconciler.close(stop_replicas=False)
+
+
+def deploy_many(store: Store, address: str) -> None:
+    """Apps without ingress, so that no probe is waited for."""
+    body = a_body("v1", image=f"endpoint:{address}")
+    body = body.model_copy(update={"configuration": Configuration()})
+    a_service(store).transact([Change(f"app{n}", lambda _: body) for n in range(MANY)])
+
+
+def are_ready(store: Store) -> bool:
+    replicas = [r for _, view in store.every() for r in view.replicas.values()]
+    return len(replicas) == MANY and all(r.is_ready for r in replicas)
+
+
+async def test_many_apps_that_come_up_take_few_transactions(store: Store) -> None:
+    async with Origin() as origin, running(store), asyncio.timeout(30):
+        told = statements(store)
+        deploy_many(store, origin.address)
+        while not are_ready(store):
+            await asyncio.sleep(0.01)
+
+    assert told.count("COMMIT") < MANY / 2
+
+
+async def test_a_start_of_the_same_boot_writes_no_app(store: Store) -> None:
+    async with Origin() as origin, asyncio.timeout(30):
+        deploy_many(store, origin.address)
+        async with running(store):
+            while not (are_ready(store) and store.meta("boot")):
+                await asyncio.sleep(0.01)
+        assert store.meta("boot") == boot_id()
+        told = statements(store)
+        await a_reconciler(store).recover()
+        await asyncio.sleep(0)
+
+    assert not [statement for statement in told if "INTO replicas" in statement]
+
+
+def seen(store: Store, reason: str) -> AppView:
+    """Observe something of the only replica of shop."""
+    before = store.view("shop")
+    ((name, replica),) = before.replicas.items()
+    after = AppView(before.app, before.revisions, {name: replace(replica, reason=reason)})
+    store.observe("shop", before, after)
+    return after
+
+
+def a_shop(store: Store) -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    world.settle()
+    store.write("shop", store.view("shop"), world.view)
+
+
+async def test_what_is_observed_waits_for_no_disk_and_what_is_asked_does(store: Store) -> None:
+    a_shop(store)
+    told = statements(store)
+    seen(store, "one")
+    last = seen(store, "two")
+    assert told == []
+    await asyncio.sleep(0)
+    assert (told.count("COMMIT"), told[0]) == (1, "PRAGMA synchronous = NORMAL")
+
+    seen(store, "three")
+    told.clear()
+    assert last.app is not None
+    stopped = replace(last.app, is_stopped=True)
+    now = store.view("shop")
+    store.write("shop", now, AppView(stopped, now.revisions, now.replicas))
+    assert told[0] == "PRAGMA synchronous = FULL"
+    assert [s for s in told if "INTO replicas" in s and b"three".hex() in s.lower()]
+
+
+async def test_what_was_observed_last_is_kept_at_the_end(tmp_path: Path, store: Store) -> None:
+    a_shop(store)
+    last = seen(store, "last")
+    store.close()
+
+    reopened = Store(tmp_path / "control.db")
+    assert reopened.view("shop") == last
+    reopened.close()
