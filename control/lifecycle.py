@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from control.resources import App, AppView, Provisioning, Replica, ReplicaState, Revision
+
+R = TypeVar("R", Replica, Revision)
 
 _S = ReplicaState
 
@@ -82,26 +85,26 @@ def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float)
     def past(moment: float) -> float:
         return min(moment, now) if is_same_boot or not moment else now
 
-    def timed(revision: Revision) -> Revision:
-        since = past(revision.attempt_since)
-        is_same = since == revision.attempt_since
-        return revision if is_same else replace(revision, attempt_since=since)
-
     def taken(replica: Replica) -> Replica:
         latest = now + most_s if is_same_boot else now
-        found = replace(
+        return _with(
             replica,
             ready_at=past(replica.ready_at),
             drain_since=past(replica.drain_since),
             start_again_at=min(replica.start_again_at, latest),
         )
-        return replica if found == replica else found
 
     return AppView(
         view.app,
-        {n: timed(r) for n, r in view.revisions.items()},
+        {n: _with(r, attempt_since=past(r.attempt_since)) for n, r in view.revisions.items()},
         {n: taken(r) for n, r in view.replicas.items()},
     )
+
+
+def _with(resource: R, **moments: float) -> R:
+    """A resource with these moments; the same one if it has them, so that it is not written."""
+    has_them = all(getattr(resource, name) == moment for name, moment in moments.items())
+    return resource if has_them else replace(resource, **moments)  # type: ignore[arg-type]
 
 
 def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:

@@ -6,6 +6,7 @@ Moments are by the wall clock, for people, unless they say that they are steady 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -179,16 +180,21 @@ def to_doc(resource: App | Revision | Replica) -> dict[str, Any]:
     return plain
 
 
-def app_from(doc: dict[str, Any]) -> App:
+AsTemplate = Callable[[Any], Template]
+
+
+def app_from(doc: dict[str, Any], as_template: AsTemplate = Template.model_validate) -> App:
     """An App out of the store."""
     doc["configuration"] = Configuration.model_validate(doc["configuration"])
-    doc["template"] = Template.model_validate(doc["template"])
+    doc["template"] = as_template(doc["template"])
     return App(**doc)
 
 
-def revision_from(doc: dict[str, Any]) -> Revision:
+def revision_from(
+    doc: dict[str, Any], as_template: AsTemplate = Template.model_validate
+) -> Revision:
     """A Revision out of the store."""
-    doc["template"] = Template.model_validate(doc["template"])
+    doc["template"] = as_template(doc["template"])
     doc["provisioning"] = Provisioning(doc["provisioning"])
     return Revision(**doc)
 

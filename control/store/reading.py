@@ -10,11 +10,13 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
 
 from control.resources import AppView, Replica, app_from, replica_from, revision_from
+from control.template import Template
 
 log = logging.getLogger("turnout.control")
 
@@ -84,10 +86,13 @@ def hosts_of(name: str, served: bytes) -> list[str]:
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:
+    as_template = _Templates().of
+    make_app = partial(app_from, as_template=as_template)
+    make_revision = partial(revision_from, as_template=as_template)
     for name, doc in db.execute("SELECT name, doc FROM apps"):
-        views[name] = AppView(_decoded(app_from, doc, name, f"app {name}", name, wrong))
+        views[name] = AppView(_decoded(make_app, doc, name, f"app {name}", name, wrong))
     for name, owner, doc in db.execute("SELECT name, app, doc FROM revisions"):
-        revision = _decoded(revision_from, doc, name, f"revision {name}", owner, wrong)
+        revision = _decoded(make_revision, doc, name, f"revision {name}", owner, wrong)
         if owner not in views:
             wrong.setdefault(owner, f"revision {name} has no app")
         elif revision is not None:
@@ -96,6 +101,23 @@ def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, st
         replica = _decoded(replica_from, doc, name, f"replica {name}", owner, wrong)
         if replica is not None:
             views.setdefault(owner, AppView(None)).replicas[name] = replica
+
+
+class _Templates:
+    """Templates out of the store: equal ones are one, such as an app's and its latest revision's.
+
+    To check a template takes longer than all else that is done about a record.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Template] = {}
+
+    def of(self, doc: Any) -> Template:
+        """The template of a document. Raises ValueError."""
+        text = orjson.dumps(doc)
+        if text not in self._known:
+            self._known[text] = Template.model_validate(doc)
+        return self._known[text]
 
 
 def _decoded(
