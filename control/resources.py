@@ -7,7 +7,7 @@ Moments are by the wall clock, for people, unless they say that they are steady 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -171,9 +171,9 @@ class AppView:
 
 def to_doc(resource: App | Revision | Replica) -> dict[str, Any]:
     """As JSON-ready values, for the store."""
-    if isinstance(resource, Replica):
-        return asdict(resource)
     plain = {name: getattr(resource, name) for name in resource.__slots__}
+    if isinstance(resource, Replica):
+        return plain
     plain["template"] = resource.template.model_dump(mode="json")
     if isinstance(resource, App):
         plain["configuration"] = resource.configuration.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Regular work that no change asks for: pruning the journal, and metrics of what is gone."""
+"""Regular work that no change asks for: the journal, the log, and metrics of what is gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAUSE_S = 5.0
 
 
 async def keep_up(store: Store, counters: ControlCounters, settings: ControlSettings) -> None:
-    """Prune the journal, a few records at a time, and the metrics, until cancelled."""
+    """Prune the journal, a few records at a time, and the metrics, and move the log; for ever."""
 
     def is_there(app: str, revision: str) -> bool:
         return revision in store.view(app).revisions
@@ -27,6 +27,7 @@ async def keep_up(store: Store, counters: ControlCounters, settings: ControlSett
     while True:
         await asyncio.sleep(_PAUSE_S)
         counters.forget(is_there)
+        await store.move_log()
         try:
             gone = store.prune_journal(kept, time.time())
         except ControlError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from control.store.log import NOT_BY_COMMITS
 from router.config import BadSettings
 
 MIGRATIONS = (
@@ -72,6 +73,7 @@ def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(SYNCED)
+    db.execute(NOT_BY_COMMITS)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise BadSettings(f"state: {path} was written by a newer turnout (schema {version})")

@@ -27,9 +27,11 @@ from control.folder import prepare
 from control.journal import Record
 from control.resources import AppView
 from control.store.file import StateFile
-from control.store.opening import LOCK_S, NOT_SYNCED, SYNCED, open_database, unreadable_state
+from control.store.log import is_long, move
+from control.store.opening import LOCK_S, open_database, unreadable_state
 from control.store.reading import damaged, hosts_of, read_views, unread
 from control.store.retention import Kept, victims
+from control.store.transaction import Transaction, unavailable
 from control.store.writing import Write, put_meta, write_record, write_view
 from router.config import BadSettings
 from router.domains import Owners
@@ -58,6 +60,7 @@ class Store:
                 f"state: another control plane uses {path.parent}; stop it or give another --state"
             ) from None
         try:
+            self._path = path
             self._open(path)
         except sqlite3.DatabaseError as error:
             self._lock.close()
@@ -75,6 +78,7 @@ class Store:
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
         self._writes_soon = False
+        self._moved_at = 0  # changes that the log was moved after
         self._pruned_to = 0  # number of the record that the next turn goes on behind
         self._watchers: list[Callable[[str], None]] = []
         self.owners = Owners()  # of names and custom domains
@@ -226,15 +230,11 @@ class Store:
 
     @contextmanager
     def _transaction(self, *, is_synced: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing; what became of it is in `trouble`. Raises StoreUnavailable.
-
-        Without `is_synced` it survives a kill at once, and a power cut only when the next one
-        that is synced has been committed. It costs no wait for the disk.
-        """
+        """All or nothing; what became of it is in `trouble`. Raises StoreUnavailable."""
         try:
             if wrong := self._damage or self._file.wrong():
                 raise StoreUnavailable(_unwritable(wrong))
-            with _Transaction(self._db, is_synced=is_synced) as db:
+            with Transaction(self._db, is_synced=is_synced) as db:
                 yield db
         except StoreUnavailable as error:
             self._note(error.message)
@@ -316,12 +316,24 @@ class Store:
         try:
             gone, go_on = victims(self._db, kept, now, self._pruned_to)
         except sqlite3.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if gone:
             with self._transaction() as db:
                 db.executemany("DELETE FROM journal WHERE number = ?", [(n,) for n in gone])
         self._pruned_to = go_on
         return len(gone)
+
+    async def move_log(self) -> None:
+        """Move a long log into the database, in a thread, if anything was written meanwhile."""
+        changes = self._db.total_changes
+        if self.trouble or changes == self._moved_at or not is_long(self._path):
+            return
+        try:
+            await asyncio.to_thread(move, self._path)
+        except sqlite3.Error as error:  # what is written goes on the log all the same
+            log.warning("event=log_not_moved reason=%r", str(error))
+        else:
+            self._moved_at = changes
 
     def put_meta(self, key: str, value: str) -> None:
         """Remember a value under a key."""
@@ -379,35 +391,5 @@ class Store:
         return known or value
 
 
-class _Transaction:
-    """BEGIN IMMEDIATE … COMMIT; a failure rolls back and becomes StoreUnavailable."""
-
-    def __init__(self, db: sqlite3.Connection, *, is_synced: bool) -> None:
-        self._db = db
-        self._is_synced = is_synced
-
-    def __enter__(self) -> sqlite3.Connection:
-        try:
-            self._db.execute(SYNCED if self._is_synced else NOT_SYNCED)
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise _unavailable(error) from error
-        return self._db
-
-    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
-        try:
-            self._db.execute("COMMIT" if error is None else "ROLLBACK")
-        except sqlite3.Error as failure:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise _unavailable(failure) from failure
-        if isinstance(error, sqlite3.Error):
-            raise _unavailable(error) from error
-
-
 def _unwritable(wrong: str) -> str:
     return f"the state cannot be written: {wrong}" if wrong else ""
-
-
-def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
-    return StoreUnavailable(f"the state cannot be written ({error}); nothing was changed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from control.journal import Record
 from control.publisher import Publisher
 from control.resources import AppView, ReplicaState, replace
 from control.store import Store
+from control.store.log import LONG_BYTES
 from router.config import BadSettings
 from tests.control.support import World
 
@@ -242,3 +244,31 @@ def test_of_a_damaged_file_every_app_is_served_as_it_was(store: Store, file: Pat
     with pytest.raises(StoreUnavailable, match="damaged"):
         damaged.write("blog", damaged.view("blog"), a_world().view)
     damaged.close()
+
+
+async def test_a_long_log_is_moved_while_it_is_written_to(store: Store, file: Path) -> None:
+    log = file.with_name("control.db-wal")
+    store.write("shop", store.view("shop"), a_world().view)
+    await store.move_log()
+    assert file.stat().st_size < LONG_BYTES / 2, "a short log stays where it is"
+
+    def write(rounds: int) -> None:
+        for number in range(rounds):
+            store.put_documents([("room", str(number), {"text": "x" * 50_000})])
+
+    write(LONG_BYTES // 50_000 + 1)
+    length = log.stat().st_size
+    assert length >= LONG_BYTES
+    moving = asyncio.create_task(store.move_log())
+    await asyncio.sleep(0)
+    store.write("shop", store.view("shop"), AppView(None))
+    await moving
+    await store.move_log()
+    write(10)
+
+    assert file.stat().st_size > LONG_BYTES
+    assert log.stat().st_size < length * 1.5, "the log is written from its start again"
+    reopened = again(store, file)
+    assert reopened.names() == []
+    assert len(reopened.documents("room", dict)) > 10
+    reopened.close()

@@ -50,6 +50,7 @@ class Doomed(Turnout):
 def survive(state: Path, write: int) -> bool:
     """Two deploys with a kill at a write; True when there were fewer writes than that."""
     acknowledged: list[str] = []
+    was_alive = False
     folder = state / str(write)
     doomed = Doomed(folder, write)
     died = (AssertionError, urllib.error.URLError, ConnectionError, OSError)
@@ -61,7 +62,9 @@ def survive(state: Path, write: int) -> bool:
             provisioned(doomed, f"{APP}--{suffix}")
         until(lambda: routes(doomed)[APP] == {f"{APP}--v2": 1})
         until(lambda: len(replica_processes(state)) == 1)
-    was_alive = doomed.process.poll() is None
+        was_alive = True
+    if not was_alive:
+        doomed.process.wait(10)  # strace ends a moment after what it killed
     doomed.stop()
     with Turnout("control", admin="127.0.0.1:0", state=folder) as again:
         status, answer = again.call("GET", f"/v1/apps/{APP}/revisions")
