@@ -61,7 +61,7 @@ def expire(view: AppView, now: float) -> tuple[AppView, float]:
 def after_start(view: AppView, now: Moment, *, is_same_boot: bool) -> AppView:
     """A view whose faults end by the clock of this boot; after another, the wall clock tells."""
     app = view.app
-    if app is None or not isinstance(app.faults, dict):
+    if app is None or not app.faults or not isinstance(app.faults, dict):
         return view
     faults = {name: _counted(fault, now, is_same_boot) for name, fault in app.faults.items()}
     return AppView(replace(app, faults=faults), view.revisions, view.replicas)
