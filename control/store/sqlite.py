@@ -32,7 +32,7 @@ from control.store.opening import LOCK_S, open_database, unreadable_state
 from control.store.reading import damaged, hosts_of, read_views, unread
 from control.store.retention import Kept, victims
 from control.store.transaction import Transaction, unavailable
-from control.store.writing import Write, put_meta, write_record, write_view
+from control.store.writing import Row, Rows, Write, put_meta, row_of, rows_of, write_view
 from router.config import BadSettings
 from router.domains import Owners
 from router.state import open_private
@@ -76,7 +76,7 @@ class Store:
         self._views, self.unreadable, self._damage = read_views(self._db)
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
-        self._unwritten_records: deque[Record] = deque(maxlen=_MOST_RECORDS)
+        self._unwritten_records: deque[Row] = deque(maxlen=_MOST_RECORDS)
         self._writes_soon = False
         self._moved_at = 0  # changes that the log was moved after
         self._pruned_to = 0  # number of the record that the next turn goes on behind
@@ -161,9 +161,9 @@ class Store:
         """
         if not self._changed([Write(name, old, new, record)]):
             return
-        self._unwritten.setdefault(name, old)
         if record is not None:
-            self._unwritten_records.append(record)
+            self._unwritten_records.append(row_of(record))
+        self._unwritten.setdefault(name, old)
         self._show(name, new)
         self._write_soon()
         self._tell(name)
@@ -199,26 +199,33 @@ class Store:
 
     def _write_now(self) -> None:
         self._writes_soon = False
-        if self._unwritten and not self._lock.closed:
-            self.settle()
+        if self._lock.closed or not self._unwritten:
+            return
+        self.settle()
         if self._unwritten:
             self._write_soon()
 
     def _write_observed(self, names: Sequence[str]) -> None:
-        records = list(self._unwritten_records)
+        rows = [row for name in names for row in self._rows_observed(name)]
         try:
             with self._transaction(is_synced=False) as db:
                 if self.trouble:
                     put_meta(db, "settled", str(len(names)))  # a write, also when nothing waits
-                for name in names:
-                    write_view(db, self._unwritten[name], Write(name, _NOTHING, self.view(name)))
-                for record in records:
-                    write_record(db, record)
+                for statement, values in (*rows, *self._unwritten_records):
+                    db.execute(statement, values)
         except StoreUnavailable:
             return
         self._unwritten_records.clear()
         for name in names:
             del self._unwritten[name]
+
+    def _rows_observed(self, name: str) -> Rows:
+        """What makes an app on disk what it is in memory; nothing, if that cannot be written."""
+        try:
+            return rows_of(self._unwritten[name], Write(name, _NOTHING, self.view(name)))
+        except (TypeError, ValueError) as error:  # its own affair: it holds in memory
+            log.error("event=not_recorded app=%s reason=%r", name, str(error))
+            return ()
 
     def _changed(self, writes: Sequence[Write]) -> list[Write]:
         """The writes that change something. Raises Conflict if one was made from an older view."""
@@ -260,7 +267,7 @@ class Store:
         """Delete an app with a record that cannot be read; its replicas are left to drain."""
         found = self.unreadable[name]
         with self._transaction() as db:
-            write_record(db, record)
+            db.execute(*row_of(record))
             db.execute("DELETE FROM apps WHERE name = ?", (name,))
             db.execute("DELETE FROM revisions WHERE app = ?", (name,))
             for (replica,) in db.execute("SELECT name FROM replicas WHERE app = ?", (name,)):

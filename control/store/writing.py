@@ -12,7 +12,8 @@ import orjson
 from control.journal import Record
 from control.resources import App, AppView, to_doc
 
-Rows = tuple[tuple[str, tuple[Any, ...]], ...]  # statements with their values
+Row = tuple[str, tuple[Any, ...]]  # a statement with its values
+Rows = tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,6 @@ def write_view(db: sqlite3.Connection, old: AppView, write: Write) -> None:
         db.execute(statement, values)
 
 
-def write_record(db: sqlite3.Connection, record: Record) -> None:
-    """Write a record of the journal."""
-    db.execute(*_record(record))
-
-
 def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     """Write a value under a key."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -59,26 +55,25 @@ def rows_of(old: AppView, write: Write) -> Rows:
         *_many("replicas", name, old.replicas, new.replicas),
     ]
     if write.record is not None:
-        rows.append(_record(write.record))
+        rows.append(row_of(write.record))
     return tuple(rows)
 
 
-def _record(record: Record) -> tuple[str, tuple[Any, ...]]:
+def row_of(record: Record) -> Row:
+    """What writes a record of the journal."""
     doc = orjson.dumps({"changes": record.changes, "state": record.state, "is_own": record.is_own})
     values = (record.at, record.app, record.who, record.note, doc)
     return "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
 
 
-def _app(name: str, old: App | None, new: App | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _app(name: str, old: App | None, new: App | None) -> Iterator[Row]:
     if new is None and old is not None:
         yield "DELETE FROM apps WHERE name = ?", (name,)
     elif new is not None and new != old:
         yield "INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new)))
 
 
-def _many(
-    table: str, app: str, old: dict[str, Any], new: dict[str, Any]
-) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _many(table: str, app: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Row]:
     for name in old:
         if name not in new:
             yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names

@@ -141,3 +141,20 @@ async def test_what_was_observed_last_is_kept_at_the_end(tmp_path: Path, store: 
     reopened = Store(tmp_path / "control.db")
     assert reopened.view("shop") == last
     reopened.close()
+
+
+async def test_what_cannot_be_written_of_one_app_holds_up_no_other(
+    tmp_path: Path, store: Store
+) -> None:
+    a_shop(store)
+    blog = World("blog")
+    blog.deploy(suffix="v1")
+    seen(store, "\ud800")  # no character, so no JSON
+    store.observe("blog", store.view("blog"), blog.view)
+    await asyncio.sleep(0)
+    assert (store.trouble, store.is_settled) == ("", True)
+    store.close()
+
+    reopened = Store(tmp_path / "control.db")
+    assert reopened.names() == ["blog", "shop"]
+    reopened.close()
