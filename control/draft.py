@@ -24,7 +24,7 @@ class Draft:
         self._store = store
         self._domain = domain
         self._now = time.time()
-        self._old: dict[str, AppView] = {}
+        self._old: dict[str, AppView] = {}  # what was read, also of apps that stay as they are
         self._new: dict[str, AppView] = {}
         self._made: dict[str, Write] = {}
 
@@ -54,18 +54,23 @@ class Draft:
         if not may_interrupt:
             _refuse_while_restoring(old)
         new = command(old, self._now)
+        self._old.setdefault(name, old)
         if is_same(old, new):
             return old  # asking twice for the same is no change
-        self._old.setdefault(name, old)
         self._new[name] = new
         self._made.pop(name, None)
         return new
+
+    def changed(self) -> list[AppView]:
+        """The apps that will be recorded, as they would be."""
+        return list(self._new.values())
 
     def take_stale(self) -> set[str]:
         """The apps that somebody else changed meanwhile; nothing is drafted for them any more."""
         stale = {name for name, old in self._old.items() if self._store.view(name) is not old}
         for name in stale:
-            del self._old[name], self._new[name]
+            del self._old[name]
+            self._new.pop(name, None)
             self._made.pop(name, None)
         return stale
 

@@ -105,7 +105,8 @@ class Places:
 
     def group_of(self, app: App) -> Group:
         """The group that an app lives in."""
-        return self._groups[self._key(app.resource_group)]
+        key = self._key(app.resource_group)
+        return self._groups.get(key) or Group(key)
 
     def environments(self, group: str = "") -> list[Environment]:
         """All environments, or those of a group, by name."""
@@ -130,7 +131,9 @@ class Places:
 
     def environment_of(self, app: App) -> Environment:
         """The environment that an app runs in."""
-        return self._environments[app.environment or self._shared.key]
+        key = app.environment or self._shared.key
+        group, _, name = key.partition("/")
+        return self._environments.get(key) or Environment(group, name)
 
     def apps_in(self, group: str) -> list[App]:
         """The apps that live in a group, by name."""
@@ -196,17 +199,20 @@ class Places:
         try:
             found = self.environment(group or self._home.name, name)
         except NotFound as error:
-            raise Invalid(
-                f"environmentId: there is no environment {name} in resource group "
-                f"{group or self._home.name}; create it first",
-                code="ManagedEnvironmentNotFound",
-            ) from error
+            raise _no_environment(group or self._home.name, name) from error
         if app is not None and found != self.environment_of(app):
             raise Invalid(
                 f"environmentId: app {app.name} runs in environment "
                 f"{self.environment_of(app).name}, which cannot be changed; make a new app there"
             )
         return "" if found.key == self._shared.key else found.key
+
+    def check_is_there(self, app: App) -> None:
+        """Whether the group and environment of an app still exist. Raises NotFound, Invalid."""
+        self.group(app.resource_group or self._home.key)
+        if app.environment and app.environment not in self._environments:
+            group, _, name = app.environment.partition("/")
+            raise _no_environment(group, name)
 
     # --- changing
 
@@ -335,6 +341,13 @@ class Places:
             else:
                 known: dict[str, Any] = self._groups if kind == "group" else self._environments
                 known.pop(key, None)
+
+
+def _no_environment(group: str, name: str) -> Invalid:
+    return Invalid(
+        f"environmentId: there is no environment {name} in resource group {group}; create it first",
+        code="ManagedEnvironmentNotFound",
+    )
 
 
 def _in_use(environment: Environment, apps: list[str]) -> Conflict:

@@ -28,12 +28,14 @@ from control.resources import AppView, Replica, ReplicaState, Revision
 from control.runtime import Launch, Runtime, StartFailed, Survivor
 from control.settings import ControlSettings
 from control.store import Store
+from control.strays import Strays
 from control.turn import Turn
 from router.hosts import revision_host
 
 log = logging.getLogger("turnout.control")
 
 _SUFFIX_LENGTH = 5  # of a replica's name
+_STRAY_GRACE_S = 1.0
 _BOOT = "boot"  # which one steady moments in the store count from
 _RETRY_S = 1.0  # after the store failed
 _PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
@@ -65,6 +67,7 @@ class Reconciler:
         self.lives = Lives(settings, store, counters, clock, self._act)
         self.quarantine = Quarantine(store, publisher)
         self._dirty: set[str] = set()
+        self._strays = Strays(settings.drain_timeout_s, publisher.can_stop)
         self._draining: set[str] = set()  # apps with replicas that routers may still use
         self._keep_served_at = 0.0
         self._new_boot = ""  # whose steady moments are not all written yet
@@ -102,6 +105,7 @@ class Reconciler:
             self._carry_out(planned)
             self._counters.observe_reconcile(time.perf_counter() - started)
             await self._publish()
+            self._end_strays()
             await self._sleep()
 
     def _due(self) -> list[str]:
@@ -123,13 +127,16 @@ class Reconciler:
             self._look_at_the_store()
 
     def _look_at_the_store(self) -> None:
-        self._store.settle()
-        if self._new_boot and self._store.is_settled:
-            self._record_boot()
-        now = self._clock.now().steady
-        if now > self._keep_served_at:
-            self._keep_served_at = now + _KEEP_SERVED_S
-            self._publisher.keep_served()
+        try:
+            self._store.settle()
+            if self._new_boot and self._store.is_settled:
+                self._record_boot()
+            now = self._clock.now().steady
+            if now > self._keep_served_at:
+                self._keep_served_at = now + _KEEP_SERVED_S
+                self._publisher.keep_served()
+        except Exception:  # the disk's affair, whatever it is: what runs is looked after meanwhile
+            log.exception("event=store_not_looked_at")
 
     def _on_change(self, name: str) -> None:
         self._dirty.add(name)
@@ -143,7 +150,7 @@ class Reconciler:
     def routers_reported(self) -> None:
         """A router applied a version or finished requests: what drains may be able to end."""
         self._dirty |= self._draining
-        if self._dirty:
+        if self._dirty or self._strays:
             self._wake.set()
 
     def _reconcile(self, name: str) -> Plan | None:
@@ -178,7 +185,8 @@ class Reconciler:
 
     def _act_on(self, result: Plan) -> None:
         for replica in result.starts:
-            self._act(replica, self._start(replica))
+            if replica.name not in self._strays:
+                self._act(replica, self._start(replica))
         for replica in result.ends:
             self._act(replica, self._end(replica))
         for replica in result.stops:
@@ -282,6 +290,15 @@ class Reconciler:
         await self._runtime_of(replica).stop(replica, replica.grace_s)
         self._forget(replica)
 
+    def _end_strays(self) -> None:
+        for stray in self._strays.due(self._clock.now().steady):
+            self._act(stray, self._end_stray(stray))
+
+    async def _end_stray(self, stray: Replica) -> None:
+        log.warning("event=stray_stopped replica=%s", stray.name)
+        await self._runtime_of(stray).stop(stray, _STRAY_GRACE_S)
+        self._strays.remove(stray.name)
+
     def _forget(self, replica: Replica) -> None:
         view = self._store.view(replica.app)
         left = {n: r for n, r in view.replicas.items() if n != replica.name}
@@ -343,8 +360,7 @@ class Reconciler:
             if name.partition("--")[0] in self._store.unreadable:
                 continue  # a quarantined app is served as it was
             if name not in recorded or recorded[name].revision_uid != survivor.uid:
-                log.warning("event=stray_stopped replica=%s", name)
-                await self._runtimes[kind].stop(_stray(name, kind), 1.0)
+                self._strays.add(name, kind, self._clock.now().steady)
         for replica in recorded.values():
             if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
                 self._resume(replica, is_alive=alive is None or _is_it(replica, alive))
@@ -368,10 +384,6 @@ class Reconciler:
             replicas = [r for _, view in self._store.every() for r in view.replicas.values()]
             process = self._runtimes["process"]
             await asyncio.gather(*(process.stop(r, r.grace_s) for r in replicas))
-
-
-def _stray(name: str, kind: str) -> Replica:
-    return Replica(name=name, app="", revision="", created_at=0.0, runtime=kind)
 
 
 def _is_it(replica: Replica, alive: Mapping[str, Survivor]) -> bool:

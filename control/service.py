@@ -138,6 +138,9 @@ class Service:
             todo = [change for change in changes if change.app.lower() in stale]
             if not todo:
                 break
+        for view in draft.changed():
+            if view.app is not None:
+                self.places.check_is_there(view.app)  # somebody may have had a turn since
         draft.commit()
         return [draft.view(_known(draft, change.app)) for change in changes]
 

@@ -15,6 +15,7 @@ from control.store.retention import Kept
 log = logging.getLogger("turnout.control")
 
 _PAUSE_S = 5.0
+_SOON_S = 0.1  # while there is something to prune: it may be written faster than once in a pause
 
 
 async def keep_up(store: Store, counters: ControlCounters, settings: ControlSettings) -> None:
@@ -25,13 +26,15 @@ async def keep_up(store: Store, counters: ControlCounters, settings: ControlSett
 
     kept = Kept(settings.journal_app_records, settings.journal_records, settings.journal_days)
     while True:
-        await asyncio.sleep(_PAUSE_S)
         counters.forget(is_there)
-        await store.move_log()
+        gone = 0
         try:
+            await store.move_log()
             gone = store.prune_journal(kept, time.time())
         except ControlError as error:
             log.warning("event=journal_not_pruned reason=%r", error.message)
-        else:
-            if gone:
-                log.info("event=journal_pruned records=%d", gone)
+        except Exception:  # the next turn may go better
+            log.exception("event=upkeep_failed")
+        if gone:
+            log.info("event=journal_pruned records=%d", gone)
+        await asyncio.sleep(_SOON_S if gone else _PAUSE_S)

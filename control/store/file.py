@@ -25,10 +25,14 @@ class StateFile:
             there = os.stat(self._path)
         except OSError as error:
             return f"{self._path} was taken away ({error.strerror})"
-        ours = os.fstat(self._fd)
+        try:
+            ours = os.fstat(self._fd)
+            begin = os.pread(self._fd, len(_MAGIC), 0)
+        except OSError as error:  # of a disk that fails, for example
+            return f"{self._path} cannot be read ({error.strerror})"
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             return f"{self._path} was replaced while it is in use; start the control plane again"
-        if os.pread(self._fd, len(_MAGIC), 0) not in (_MAGIC, b""):
+        if begin not in (_MAGIC, b""):
             return f"{self._path} is damaged; bring a backup back: turnout restore FILE"
         return ""
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from control.journal import Record
 from control.resources import AppView, Replica, app_from, replica_from, revision_from
 from control.template import Template
 
@@ -83,6 +84,18 @@ def hosts_of(name: str, served: bytes) -> list[str]:
     except (ValueError, TypeError, KeyError) as error:
         log.error("event=served_unreadable app=%s reason=%r", name, str(error))
         return []
+
+
+def record_from(number: int, at: float, app: str, who: str, note: str, doc: bytes) -> Record | None:
+    """A row of the journal; None, and said in the log, when it cannot be read."""
+    try:
+        record = Record(app, who, note, **orjson.loads(doc), number=number, at=float(at))
+        if not isinstance(record.changes, list) or not isinstance(record.state, dict | None):
+            raise ValueError("it is not a record")
+    except (ValueError, TypeError) as error:
+        log.error("event=record_unreadable number=%d app=%s reason=%r", number, app, str(error))
+        return None
+    return record
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:

@@ -26,7 +26,9 @@ class Kept:
 def victims(db: sqlite3.Connection, kept: Kept, now: float, after: int) -> tuple[list[int], int]:
     """The numbers of records that may go, of those that follow `after`; and where to go on."""
     rows = db.execute(
-        "SELECT number, app, at FROM journal WHERE number > ? ORDER BY number LIMIT ?",
+        # A moment that is no number counts as the oldest.
+        "SELECT number, app, CAST(at AS REAL) FROM journal"
+        " WHERE number > ? ORDER BY number LIMIT ?",
         (after, kept.at_once),
     ).fetchall()
     (newest,) = db.execute("SELECT coalesce(max(number), 0) FROM journal").fetchone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from control.journal import Caller, Record
 from control.resources import AppView
 from control.rollback import roll_back
 from control.store import Store
-from tests.control.support import World
+from tests.control.support import World, a_service
+from tests.support.builders import a_body
 
 
 def shares(world: World) -> dict[str, int]:
@@ -226,3 +228,22 @@ def test_a_given_up_way_back_leaves_single_mode_with_one_revision() -> None:
     assert "shop--v1 did not become ready" in world.app.problem
     assert shares(world) == {"v2": 100}
     assert world.active() == ["v2"]
+
+
+@pytest.mark.parametrize("doc", ["no JSON", "[]", '{"changes": 5}', '{"unheard": "of"}'])
+def test_records_that_cannot_be_read_cost_only_themselves(tmp_path: Path, doc: str) -> None:
+    store = Store(tmp_path / "control.db")
+    service = a_service(store)
+    for n in range(6):
+        service.put("shop", a_body(f"v{n}", image=f"endpoint:127.0.0.1:{n + 1}"))
+    with sqlite3.connect(tmp_path / "control.db") as db:
+        db.execute("UPDATE journal SET doc = ? WHERE number IN (2, 3, 5)", (doc,))
+    db.close()
+
+    assert [r.number for r in service.journal("shop")] == [6, 4, 1]
+    assert [r.number for r in service.journal("shop", limit=2)] == [6, 4]
+    assert [r.number for r in service.journal("shop", before=4)] == [1]
+    app = service.roll_back("shop").app
+    assert app is not None
+    assert app.restored == {"shop--v3"}  # of the change 4
+    store.close()

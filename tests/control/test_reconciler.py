@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +18,7 @@ from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
 from control.resources import Replica, ReplicaState
-from control.runtime import Launch, Started
+from control.runtime import Launch, Started, Survivor
 from control.runtime.endpoint import EndpointRuntime
 from control.service import Service
 from control.settings import ControlSettings
@@ -33,6 +35,9 @@ class Calls(EndpointRuntime):
         super().__init__(Targets(["127.0.0.0/8"]))
         self.calls: Counter[tuple[str, str]] = Counter()
         self.failing: set[tuple[str, str]] = set()
+        self.alive: dict[str, Survivor] = {}
+        self.may_stop = asyncio.Event()
+        self.may_stop.set()
 
     def _count(self, what: str, app: str) -> None:
         self.calls[what, app] += 1
@@ -45,6 +50,11 @@ class Calls(EndpointRuntime):
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
         self._count("stop", replica.app)
+        await self.may_stop.wait()
+        self.alive.pop(replica.name, None)
+
+    async def survivors(self) -> dict[str, Survivor] | None:  # type: ignore[override]
+        return dict(self.alive)
 
 
 class Loop:
@@ -65,12 +75,10 @@ class Loop:
         return list(self.store.view(app).replicas.values())
 
     async def turns(self) -> None:
-        """Until the loop has done all for one more app, from its start to its end."""
+        """Until the loop has started one more app."""
         name = f"other{len(self.store.names())}"
         self.service.put(name, BODY)
         await until(lambda: any(r.state is ReplicaState.STARTING for r in self.replicas(name)))
-        self.service.delete(name)
-        await until(lambda: not self.replicas(name))
 
 
 BODY = a_body(suffix="v1", image="endpoint:127.0.0.1:9")
@@ -129,3 +137,71 @@ async def test_an_end_that_fails_unexpectedly_is_not_tried_at_once_for_ever(
 
         assert 1 <= loop.runtime.calls["stop", "shop"] < 5  # without a pause one each turn
         assert [r.name for r in loop.replicas("shop")] == [replica.name]
+
+
+async def test_a_stray_that_does_not_end_holds_up_nothing(tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    loop.runtime.may_stop.clear()
+    loop.runtime.alive = {"shop--v1-stray": Survivor("gone", True)}
+    async with running(loop):
+        assert loop.publisher.is_published
+        await until(lambda: loop.runtime.calls["stop", "shop"] == 1)
+        loop.runtime.may_stop.set()
+        await loop.turns()
+        assert loop.runtime.alive == {}
+        assert loop.runtime.calls["stop", "shop"] == 1
+
+
+async def test_a_stray_ends_when_no_router_may_use_it_any_more(tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    publisher, stray = loop.publisher, "shop--v1-stray"
+    publisher.hear("one", "a run before", 7, {}, lambda: True)
+    loop.runtime.alive = {stray: Survivor("gone", True)}
+    async with running(loop):
+        await loop.turns()
+        assert stray in loop.runtime.alive
+        publisher.hear("one", publisher.epoch, publisher.version, {stray: 1}, lambda: True)
+        loop.reconciler.routers_reported()
+        await loop.turns()
+        assert stray in loop.runtime.alive
+        publisher.hear("one", publisher.epoch, publisher.version, {}, lambda: True)
+        loop.reconciler.routers_reported()
+        await until(lambda: stray not in loop.runtime.alive)
+
+
+async def test_a_replica_is_started_under_the_name_of_a_stray_once_that_has_ended(
+    tmp_path: Path,
+) -> None:
+    before = Loop(tmp_path)
+    async with running(before):
+        before.service.put("shop", BODY)
+        await until(lambda: bool(before.runtime.calls["start", "shop"]))
+        (replica,) = before.replicas("shop")
+
+    loop = Loop(tmp_path)
+    loop.publisher.hear("one", "a run before", 7, {}, lambda: True)
+    loop.runtime.alive = {replica.name: Survivor("of other code", True)}
+    async with running(loop):
+        await loop.turns()
+        assert loop.runtime.calls["start", "shop"] == 0
+        loop.publisher.hear("one", loop.publisher.epoch, loop.publisher.version, {})
+        loop.reconciler.routers_reported()
+        await until(lambda: loop.runtime.calls["start", "shop"] == 1)
+        assert loop.runtime.alive == {}
+
+
+async def test_a_state_that_cannot_be_looked_at_is_trouble_and_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(tmp_path)
+    async with running(loop) as task:
+        with monkeypatch.context() as patched:
+            patched.setattr("control.store.file.os.pread", _input_output_error)
+            await until(lambda: "Input/output error" in loop.store.trouble or task.done())
+        assert not task.done()
+        await until(lambda: not loop.store.trouble)
+        await loop.turns()
+
+
+def _input_output_error(*_: object) -> bytes:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +12,12 @@ import pytest
 
 from control import journal
 from control.journal import Record
+from control.metrics import ControlCounters
 from control.resources import App, AppView, replace
+from control.settings import ControlSettings
 from control.store import Store
 from control.store.retention import Kept
+from control.upkeep import keep_up
 from tests.control.support import World
 
 DAY = 86400.0
@@ -106,3 +112,35 @@ def test_numbers_are_not_used_again(store: Store) -> None:
     assert numbers(store) == []
     record(store, "shop", 1, at=0.0)
     assert numbers(store) == [5]
+
+
+async def pruned_to(store: Store, most: int, file: Path) -> None:
+    """Keep up with a journal until it has at most so many records."""
+    settings = ControlSettings(state=file, journal_app_records=10, journal_records=10)
+    task = asyncio.create_task(keep_up(store, ControlCounters(), settings))
+    try:
+        async with asyncio.timeout(30):
+            while len(store.journal("", 1 << 62, 5000)) > most:
+                assert not task.done()
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_pruning_goes_on_at_once_while_there_is_something_to_prune(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control.upkeep._PAUSE_S", 3600.0)
+    record(store, "shop", 2000, at=time.time())
+    await pruned_to(store, 10, tmp_path)
+
+
+async def test_a_record_with_a_time_that_is_none_does_not_end_the_pruning(
+    store: Store, tmp_path: Path
+) -> None:
+    record(store, "shop", 50, at=time.time())
+    with sqlite3.connect(tmp_path / "control.db") as db:
+        db.execute("UPDATE journal SET at = 'yesterday' WHERE number IN (3, 48)")
+    db.close()
+    await pruned_to(store, 10, tmp_path)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from control.errors import Invalid
+from control.errors import Invalid, NotFound, PreconditionFailed
+from control.preconditions import Conditions
 from control.resources import AppView
 from control.schema import AppBody, CustomDomain, Ingress
 from control.service import Change, Service
@@ -16,7 +17,7 @@ from control.store import Store
 from tests.control.support import a_service
 from tests.support.builders import a_body
 
-MANY = 100
+MANY = 200
 
 
 @pytest.fixture
@@ -72,3 +73,43 @@ async def test_all_or_none_of_it_is_done(service: Service) -> None:
     for view in service.apps():
         assert view.app is not None
         assert view.app.version == 1
+
+
+async def begun(service: Service, *first: Change) -> asyncio.Task[list[AppView]]:
+    """A long transaction after its first turn; what it does first is drafted by then."""
+    changes = [*first, *(with_domain(n) for n in range(2, MANY))]
+    transaction = asyncio.create_task(service.transact_in_turns(changes))
+    await asyncio.sleep(0)
+    assert not transaction.done()
+    return transaction
+
+
+@pytest.mark.parametrize("gone", ["environment", "group"])
+async def test_a_place_that_was_deleted_meanwhile_is_missed_by_its_own_transaction_only(
+    service: Service, gone: str
+) -> None:
+    service.places.put_group("away", None, None)
+    for group in ("away", "local"):
+        service.places.put_environment(group, "mine", None, None)
+    place = {"environment": "away/mine"} if gone == "environment" else {"resource_group": "away"}
+    body = a_body("v1", image="endpoint:127.0.0.1:9").model_copy(update=place)
+    transaction = await begun(service, Change("new", lambda _: body))
+    if gone == "environment":
+        service.places.remove_environment("away", "mine")
+    else:
+        service.delete_group("away")
+
+    with pytest.raises((Invalid, NotFound), match=r"mine|away"):
+        await transaction
+    assert "new" not in [view.app.name for view in service.apps() if view.app is not None]
+    assert service.places.remove_environment("local", "mine")
+
+
+async def test_a_change_that_changes_nothing_is_asked_about_again_too(service: Service) -> None:
+    body = a_body("v1", image="endpoint:127.0.0.1:9")
+    first = Change("app1", lambda _: body, conditions=Conditions('"1"'))
+    transaction = await begun(service, first)
+    service.set_secrets("app1", {"key": "value"})
+
+    with pytest.raises(PreconditionFailed):
+        await transaction
