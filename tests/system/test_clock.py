@@ -79,7 +79,8 @@ def test_a_fault_acts_as_long_as_was_asked_whatever_the_wall_clock_does(
         until(lambda: (r := ready(server)) and r["name"] != before)
         assert server.get(f"{APP}.localhost")[0] == 418
 
-        server.must("PUT", fault, answers | {"seconds": 2})
         offset.write_text("+0")
+        server.must("PUT", fault, answers | {"seconds": 2})
+        offset.write_text(jump)
         until(lambda: server.get(f"{APP}.localhost")[0] == 200)
         until(lambda: "fault" not in server.must("GET", f"/v1/apps/{APP}/revisions/{APP}--v1"))
