@@ -1,6 +1,7 @@
 """Faults under load: `python -m benchmarks.scenarios`; what was asked, what was lost, and when.
 
-`python -m benchmarks.scenarios abuse [PART OF A NAME…]` plays hostile peers instead.
+`python -m benchmarks.scenarios abuse [PART OF A NAME…]` plays hostile peers instead, and `… cost`
+measures what a change, and none, costs with many apps.
 
 Every fault runs the real `turnout router` with two workers in front of replicas made here, and
 a client that counts each request that was not answered with 200.
@@ -23,6 +24,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.scenarios import control, idle
 from benchmarks.scenarios.abuse import report
 from benchmarks.scenarios.abuse.site import PROXIES
 from tests.support.load import Load
@@ -263,7 +265,7 @@ SCENARIOS = (
 
 
 def main() -> int:
-    """The faults, or the abuse; its exit code is 0 only when all bounds of the abuse held."""
+    """The faults, the costs, or the abuse, whose exit code is 0 only when all its bounds held."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scenarios")
     parts = parser.add_subparsers(dest="part")
     parts.add_parser("faults", help="what breaks and is changed under load (the default)")
@@ -271,7 +273,13 @@ def main() -> int:
     hostile.add_argument("names", nargs="*", metavar="NAME", help="part of a scenario's name")
     hostile.add_argument("--proxy", choices=[*PROXIES, "both"], default="both")
     hostile.add_argument("--list", action="store_true", help="name the scenarios and their bounds")
+    costs = parts.add_parser("cost", help="a change, and doing nothing, with many apps")
+    costs.add_argument("sizes", nargs="*", type=int, metavar="APPS", help="100 2000 10000")
     options = parser.parse_args()
+    if options.part == "cost":
+        asyncio.run(control.run(options.sizes or list(control.SIZES)))
+        asyncio.run(idle.run(idle.APPS))
+        return 0
     if options.part != "abuse":
         faults()
         return 0
