@@ -1,4 +1,4 @@
-"""One question to a replica, by TCP or HTTP: what went wrong, or nothing (contract §7).
+"""One question to a replica, by TCP or HTTP: what went wrong, or nothing.
 
 Thousands are asked while nothing happens, so a question takes no task and, as long as the answer
 is there at once, no timer. Knows nothing of thresholds.

@@ -1,4 +1,4 @@
-"""What the control plane counts, as Prometheus families (product.md §7)."""
+"""What the control plane counts, as Prometheus families."""
 
 from __future__ import annotations
 

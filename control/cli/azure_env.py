@@ -1,4 +1,4 @@
-"""`turnout azure-env`: what an unmodified az needs to talk to this control plane (arm-wire §2)."""
+"""`turnout azure-env`: what an unmodified az needs to talk to this control plane."""
 
 from __future__ import annotations
 
