@@ -24,11 +24,10 @@ from control.targets import Targets
 from control.template import Probe, Template
 from control.wheel import Wheel
 
+log = logging.getLogger("turnout.control")
+
 _MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
 _GRID_S = 0.5
-
-
-log = logging.getLogger("turnout.control")
 
 
 class Verdict(StrEnum):
