@@ -1,4 +1,4 @@
-"""One question to a replica, by TCP or HTTP: what went wrong, or nothing (contract §7).
+"""One question to a replica, by TCP or HTTP: what went wrong, or nothing.
 
 Thousands are asked while nothing happens, so a question takes no task and, as long as the answer
 is there at once, no timer. Knows nothing of thresholds.
@@ -160,6 +160,8 @@ class Asker:
             wrong = str(error)
         except OSError as error:
             wrong = _refused(inquiry.address, error.strerror or str(error))
+        except Exception as error:  # without an answer the probe would wait for ever
+            wrong = _unasked(inquiry.address, error)
         done(wrong)
 
     async def connect(
@@ -195,6 +197,10 @@ def _refused(address: str, why: str) -> str:
     return f"nothing listens on {address} ({why})"
 
 
+def _unasked(address: str, error: Exception) -> str:
+    return f"{address} could not be asked ({error!r})"
+
+
 def _too_late(timeout_s: float) -> str:
     return f"no answer within {timeout_s:g} s"
 
@@ -226,7 +232,9 @@ class _Question:
             self.open()
 
     def open(self) -> None:
-        """Ask over a new connection."""
+        """Ask over a new connection, unless there was an answer: then no timer would end it."""
+        if self._done is None:
+            return
         assert self._asker is not None
         self._opening = self._asker.later(self._open())
 
@@ -240,6 +248,8 @@ class _Question:
             self.over(f"not a valid TLS answer ({error.reason or error})")
         except OSError as error:
             self.over(_refused(self.inquiry.address, error.strerror or str(error)))
+        except Exception as error:  # without an answer the probe would wait for ever
+            self.over(_unasked(self.inquiry.address, error))
         else:
             self._connection = connection
             connection.ask(self)

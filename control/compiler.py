@@ -30,7 +30,7 @@ def compile_app(view: AppView) -> snapshot.App | None:
         )
     return snapshot.App(
         name=app.name,
-        # Until the switch to single mode is made, a split stays in force (contract §4.5, §5).
+        # Until the switch to single mode is made, a split stays in force.
         mode="single" if app.is_single and app.serving else "multiple",
         hosts=tuple(domain.name for domain in app.configuration.ingress.custom_domains),
         revisions=revisions,

@@ -1,4 +1,4 @@
-"""Custom domains of an app, and whether a change may have them (contract §3). Pure.
+"""Custom domains of an app, and whether a change may have them. Pure.
 
 The rules are the router's, so what is accepted here is never refused there.
 """

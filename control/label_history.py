@@ -1,4 +1,4 @@
-"""Which revision a label named, and when: ACA's label history (contract §5). Pure.
+"""Which revision a label named, and when: ACA's label history. Pure.
 
 It is kept with the app and follows from two views, so whatever moves a label leaves a record.
 """

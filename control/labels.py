@@ -1,4 +1,4 @@
-"""Labels mode: a revision is active because a label names it, or is about to (contract §5).
+"""Labels mode: a revision is active because a label names it, or is about to.
 
 Pure. A deploy says which label it is for (`targetLabel`); the label moves, weight and all, once
 the new revision is ready, and who is left without a label rests.

@@ -41,7 +41,7 @@ class PartFailed(Exception):
 
     def __init__(self, module: str, code: int) -> None:
         super().__init__(f"{module} ended before it was ready (exit code {code})")
-        # Bad settings keep their code (product.md §1). A part that ends well has not served either.
+        # Bad settings keep their code. A part that ends well has not served either.
         self.code = code if code == _BAD_SETTINGS else 1
 
 
@@ -218,7 +218,7 @@ class Launcher:
         part.ready.set()
 
     def announce(self) -> None:
-        """The line that says that requests are accepted (product.md §1)."""
+        """The line that says that requests are accepted."""
         azure = self._control.facts.get("azure")
         also = f" azure={azure}" if azure else ""
         line = f"ready ingress={self.ingress} admin={self.admin}{also}"

@@ -1,7 +1,7 @@
 """The lives of replicas and revisions, as tables.
 
 Pure. All moves of a replica are in MOVES; what a revision's state is called follows from its
-replicas and its provisioning, and is never stored (contract §4).
+replicas and its provisioning, and is never stored.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Failure:
 
 
 def failed(replica: Replica, failure: Failure, now: float, pauses: Pauses) -> Replica:
-    """The replica with one more restart, which is due at once the first time (contract §7).
+    """The replica with one more restart, which is due at once the first time.
 
     Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. The
     state is the caller's: a replica that still runs is ended first.
@@ -108,7 +108,7 @@ def _with(resource: R, **moments: float) -> R:
 
 
 def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
-    """The revision's runningState, in ACA's long words; None while inactive (contract §4.3)."""
+    """The revision's runningState, in ACA's long words; None while inactive."""
     if not revision.is_active:
         return None
     if app.is_stopped:

@@ -1,4 +1,4 @@
-"""What the control plane counts, as Prometheus families (product.md §7)."""
+"""What the control plane counts, as Prometheus families."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from control.health import Health
 from control.lifecycle import running_state
+from control.resources import AppView
 from control.store import Store
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -50,20 +51,32 @@ class ControlCollector(Collector):
         self._store = store
         self._health = health
         self._counters = counters
+        self._counted: dict[str, tuple[AppView, list[tuple[str, int]]]] = {}  # by app
+
+    def _states(self, name: str, view: AppView) -> list[tuple[str, int]]:
+        """How many revisions of an app are in which state; counted once for each change of it."""
+        known = self._counted.get(name)
+        if known is not None and known[0] is view:
+            return known[1]
+        assert view.app is not None
+        states = Counter(
+            running_state(view.app, r, view.of(r.name)) or "Inactive"
+            for r in view.revisions.values()
+        )
+        return sorted(states.items())
 
     def collect(self) -> Iterable[Metric]:
         """All families but the histogram, which collects itself."""
         revisions = GaugeMetricFamily(
             "turnout_revisions", "Revisions by running state.", labels=["app", "state"]
         )
-        for name, view in self._store.every():
-            if view.app is None:
-                continue
-            states = Counter(
-                running_state(view.app, r, view.of(r.name)) or "Inactive"
-                for r in view.revisions.values()
-            )
-            for state, n in sorted(states.items()):
+        self._counted = {
+            name: (view, self._states(name, view))
+            for name, view in self._store.every()
+            if view.app is not None
+        }
+        for name, (_, states) in self._counted.items():
+            for state, n in states:
                 revisions.add_metric([name, state], n)
         yield revisions
         failures = CounterMetricFamily(

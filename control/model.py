@@ -22,7 +22,7 @@ class Model(BaseModel):
     )
 
     def wire(self) -> dict[str, Any]:
-        """As JSON-ready values; unset optional fields are left out, as az expects (arm-wire §3)."""
+        """As JSON-ready values; unset optional fields are left out, as az expects."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

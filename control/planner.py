@@ -190,7 +190,7 @@ def _switch(plan: Plan, now: float) -> None:
     wanted |= app.restored
     for name, revision in list(view.revisions.items()):
         is_wanted = name in wanted
-        # Until the switch is made, what had traffic keeps it (contract §4.5, §5).
+        # Until the switch is made, what had traffic keeps it.
         is_needed = (
             not app.serving
             and not app.recreates
@@ -271,7 +271,7 @@ def _scale(plan: Plan, revision: Revision, now: Moment, new_name: NewReplicaName
 
 
 def _wanted(revision: Revision) -> int:
-    """Replicas to run. Scaling on load comes later, so min 0 keeps one (contract §4.5)."""
+    """Replicas to run. Scaling on load comes later, so min 0 keeps one."""
     if revision.template.endpoints:
         return len(revision.template.endpoints)
     is_young = revision.provisioning is not Provisioning.PROVISIONED

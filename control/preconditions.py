@@ -1,7 +1,12 @@
-"""Conditional requests on an app, whose entity tag is its version (RFC 9110 §13.1). Pure."""
+"""Conditional requests on an app (RFC 9110 §13.1). Pure.
+
+Its entity tag is its version, and after a dot what it was shown as: the state it runs in changes
+without a version. A write that names a tag asks for the version alone.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,15 +35,21 @@ class Conditions:
 UNCONDITIONAL = Conditions()
 
 
-def is_known(if_none_match: str, version: int) -> bool:
-    """Whether the client that reads has this version already: the answer is 304."""
-    return bool(if_none_match) and _matches(if_none_match, version, is_weak=True)
+def tag_of(version: int, shown: bytes) -> str:
+    """The entity tag of an app as it is shown."""
+    return f'"{version}.{hashlib.blake2b(shown, digest_size=6).hexdigest()}"'
+
+
+def is_known(if_none_match: str, tag: str) -> bool:
+    """Whether the client that reads has just this already: the answer is 304."""
+    return if_none_match.strip() == "*" or tag.strip('"') in _tags(if_none_match, is_weak=True)
 
 
 def _matches(header: str, version: int | None, *, is_weak: bool) -> bool:
     if version is None:
         return False
-    return header.strip() == "*" or str(version) in _tags(header, is_weak=is_weak)
+    versions = (tag.partition(".")[0] for tag in _tags(header, is_weak=is_weak))
+    return header.strip() == "*" or str(version) in versions
 
 
 def _tags(header: str, *, is_weak: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Asks replicas how they are: startup, readiness and liveness probes (contract §7).
+"""Asks replicas how they are: startup, readiness and liveness probes.
 
 Knows nothing of what is done about the answers: it tells a consumer that a replica started, is
 ready or not, or should be restarted. A probe never outlives its timeout. Only what is due costs
@@ -24,11 +24,10 @@ from control.targets import Targets
 from control.template import Probe, Template
 from control.wheel import Wheel
 
+log = logging.getLogger("turnout.control")
+
 _MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
 _GRID_S = 0.5
-
-
-log = logging.getLogger("turnout.control")
 
 
 class Verdict(StrEnum):
@@ -57,7 +56,7 @@ def _default(kind: str, delay_s: int, period_s: int, timeout_s: int, failures: i
     )
 
 
-# contract §7, "Defaults when ingress is on"
+# What ACA gives an app with ingress that brings no probe of its own
 _DEFAULTS = (
     _default("Startup", 1, 1, 3, 240),
     _default("Readiness", 3, 5, 5, 48),
@@ -204,7 +203,7 @@ class _Watch:
             _Liveness(self, number, probes.liveness, readiness).begin()
 
     def ready(self, number: int) -> None:
-        """A replica is ready when all its containers are (contract §4.5)."""
+        """A replica is ready when all its containers are."""
         self._unready.discard(number)
         if not self._unready:
             self.tell(Verdict.READY, "")

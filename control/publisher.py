@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from control.compiler import compile_app
-from control.errors import ControlError
+from control.errors import Conflict, ControlError
 from control.published import Published
 from control.resources import AppView
 from control.store import Store
@@ -31,6 +31,7 @@ log = logging.getLogger("turnout.control")
 _VERSION = "table_version"
 _ROUTERS = "routers"
 _KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
+_MOST_ROUTERS = 1000  # of one token: names that change would each be written, and waited for
 _RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
 
 
@@ -38,6 +39,7 @@ _RESERVED = 100  # versions that one write sets aside, so that they rise over re
 class Router:
     """What a router said last."""
 
+    token: str = ""  # name of the one it came with
     applied: int = 0  # version, of our epoch
     behind_since: float | None = None  # monotonic; None while it has the table in force
     in_flight: dict[str, int] = field(default_factory=dict)  # by departed replica
@@ -246,10 +248,20 @@ class Publisher:
         in_flight: dict[str, int],
         is_connected: Callable[[], bool] = lambda: False,
         refused: Mapping[str, str] | None = None,
+        token: str = "",
     ) -> None:
-        """A router's report: the full truth each time, so losing one is harmless."""
+        """A router's report: the full truth each time, so losing one is harmless.
+
+        Raises Conflict for one more than a token may speak for.
+        """
         self._routers = self.routers
         known = self._routers.get(name)
+        if known is None and self._of_token(token) >= _MOST_ROUTERS:
+            raise Conflict(
+                f"{_MOST_ROUTERS} routers have come with this token by now; give others a token of "
+                f"their own, or wait {self._lease_s:g} s until those that left are forgotten",
+                code="TooManyRouters",
+            )
         refused = refused or {}
         if refused and (known is None or known.refused != refused):
             log.error("event=router_refuses router=%s apps=%r", name, dict(refused))
@@ -257,6 +269,7 @@ class Publisher:
         now = time.monotonic()
         behind_since = known.behind_since if known is not None else None
         self._routers[name] = Router(
+            token=token,
             applied=applied,
             behind_since=None if applied == self.version else behind_since or now,
             in_flight=in_flight,
@@ -266,6 +279,9 @@ class Publisher:
         )
         if self._routers.keys() != self._recorded:
             self._record()
+
+    def _of_token(self, token: str) -> int:
+        return sum(router.token == token for router in self._routers.values())
 
     def _record(self) -> None:
         """Write down who is there; a full disk is tried again with the next report."""

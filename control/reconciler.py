@@ -116,6 +116,7 @@ class Reconciler:
 
     async def _sleep(self) -> None:
         if self._dirty:
+            await asyncio.sleep(0)  # a plan that never settles must not be all that happens
             return
         until = self._alarms.next() - self._clock.now().steady
         pause = min(self._settings.tick_s, max(0.0, until))

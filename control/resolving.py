@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import socket
 
-from control.targets import Targets
+from control.targets import Targets, no_name
 
 
 class Refused(Exception):
@@ -21,7 +21,10 @@ async def allowed_addresses(targets: Targets, host: str, port: int) -> list[str]
     if why := targets.refusal(host):
         raise Refused(why)
     loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise Refused(no_name(host)) from None
     found = [str(info[4][0]) for info in infos]
     for address in found:
         if why := targets.of_address(ipaddress.ip_address(address.partition("%")[0]), host):

@@ -18,7 +18,7 @@ __all__ = ["App", "Provisioning", "Replica", "ReplicaState", "Revision", "replac
 
 
 class Provisioning(StrEnum):
-    """How far an active revision has come (contract §4.1)."""
+    """How far an active revision has come."""
 
     PROVISIONING = "Provisioning"
     PROVISIONED = "Provisioned"
@@ -98,7 +98,7 @@ class Revision:
     attempt_since: float = 0.0  # steady: its progress deadline counts from here
     last_active_at: float = 0.0  # when it was deactivated
     provisioning: Provisioning = Provisioning.PROVISIONING
-    needed: int = 1  # ready replicas that make it ready (contract §4.5)
+    needed: int = 1  # ready replicas that make it ready
     generation: int = 0  # of its replicas; a restart raises it
     reason: str = ""  # machine word for a failure
     message: str = ""  # sentence for a person

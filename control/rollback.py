@@ -1,4 +1,4 @@
-"""Back to what a record of the journal says: app-scope state and traffic (contract §11).
+"""Back to what a record of the journal says: app-scope state and traffic.
 
 Pure. Revisions that are needed are woken first, and traffic moves when they are ready: in single
 mode as with any switch, else by `restoring`, which the planner carries out.

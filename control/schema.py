@@ -1,4 +1,4 @@
-"""The shapes of ACA's `properties.configuration`: app scope (contract §1, §6).
+"""The shapes of ACA's `properties.configuration`: app scope.
 
 Input is validated here, every wrong field at once; what rules mean together is `traffic.py`.
 """
@@ -14,7 +14,7 @@ from control.template import SecretName, Template
 
 
 def _weight(value: Any) -> Any:
-    """Integers, and decimal strings: `az … traffic set` sends "80" (contract §6 rule 2)."""
+    """Integers, and decimal strings: `az … traffic set` sends "80"."""
     if value is None:
         return 0
     if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -39,7 +39,7 @@ class TrafficRule(Model):
         return self
 
     def wire(self) -> dict[str, Any]:
-        """az looks a key up before its value: what is unset must be absent (arm-wire §3)."""
+        """az looks a key up before its value: what is unset must be absent."""
         out: dict[str, Any] = {"weight": self.weight}
         if self.latest_revision:
             out["latestRevision"] = True
@@ -80,7 +80,7 @@ class Ingress(Model):
     custom_domains: Many[CustomDomain] = ()
 
     def wire(self) -> dict[str, Any]:
-        """`traffic` is always a list while ingress is on (arm-wire §3)."""
+        """`traffic` is always a list while ingress is on."""
         domains = [domain.wire() for domain in self.custom_domains]
         return super().wire() | {"traffic": self.wire_rules, "customDomains": domains}
 
@@ -126,10 +126,10 @@ class Configuration(Model):
 
     active_revisions_mode: Annotated[Mode, BeforeValidator(lower)] = "single"
     max_inactive_revisions: Annotated[int, Field(ge=0, le=100)] = 100
-    # Percent of the replicas that a new revision needs which must be ready (contract §4.5).
+    # Percent of the replicas that a new revision needs which must be ready.
     revision_transition_threshold: Annotated[int, Field(ge=1, le=100)] = 100
     # recreate: single mode ends the old revision before it starts the new one, for programs that
-    # must never run twice (contract §11 #6); there is a gap.
+    # must never run twice; there is a gap.
     update_strategy: Annotated[Strategy, BeforeValidator(lower)] = "switch"
     secrets: Many[Secret] = ()
     registries: Many[Registry] = ()
@@ -139,7 +139,7 @@ class Configuration(Model):
     dapr: Dapr | None = None
 
     def wire(self) -> dict[str, Any]:
-        """Mode capitalised in answers; `ingress` present, null when off (arm-wire §3)."""
+        """Mode capitalised in answers; `ingress` present, null when off."""
         wire: dict[str, Any] = {
             "activeRevisionsMode": self.active_revisions_mode.capitalize(),
             "maxInactiveRevisions": self.max_inactive_revisions,

@@ -330,7 +330,7 @@ def _with_template(view: AppView, template: Template, target_label: str) -> AppB
 
 
 def new_suffix() -> str:
-    """Seven letters and digits, a letter first (contract §2)."""
+    """Seven letters and digits, a letter first."""
     letters = commands.SUFFIX_ALPHABET[: commands.SUFFIX_LETTERS]
     rest = "".join(
         secrets.choice(commands.SUFFIX_ALPHABET) for _ in range(commands.SUFFIX_LENGTH - 1)

@@ -70,7 +70,7 @@ class ControlSettings(AdminSettings):
     restart_backoff_s: float = setting(
         10.0, "Seconds before the second restart, doubling; the first is immediate."
     )
-    max_backoff_s: float = setting(300.0, "Seconds between restarts at most (contract §7).")
+    max_backoff_s: float = setting(300.0, "Seconds between restarts at most.")
     healthy_after_s: float = setting(600.0, "Seconds in good health that reset the back-off.")
     drain_timeout_s: float = setting(
         75.0,

@@ -26,6 +26,15 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
         raise BadSettings(f"endpoint_networks: {error}; write networks as CIDR") from None
 
 
+def no_name(host: str) -> str:
+    """Why a host can be looked up nowhere; empty for an address or a name."""
+    try:
+        host.encode("idna")  # as every look-up does
+    except UnicodeError:
+        return f"{host} is no host name: each of its labels has 1 to 63 characters"
+    return ""
+
+
 class Targets:
     """Judges addresses of `endpoint:` replicas."""
 

@@ -1,4 +1,4 @@
-"""The shape of ACA's `properties.template`: what a revision freezes (contract §1, §7, §8)."""
+"""The shape of ACA's `properties.template`: what a revision freezes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TcpSocket(Model):
 
 
 class Probe(Model):
-    """Ranges and defaults of contract §7."""
+    """Ranges and defaults as in ACA."""
 
     type: Annotated[
         Literal["Startup", "Readiness", "Liveness"],
@@ -143,7 +143,7 @@ class InitContainer(Model):
 
 
 class Container(InitContainer):
-    """One program of a replica; the image's scheme picks the runtime (product.md §5)."""
+    """One program of a replica; the image's scheme picks the runtime."""
 
     probes: Many[Probe] = ()
 
@@ -156,7 +156,7 @@ class Container(InitContainer):
 
 
 class ScaleRule(Model):
-    """A rule of scaling on load: kept with the revision, not acted upon yet (contract §8)."""
+    """A rule of scaling on load: kept with the revision, not acted upon yet."""
 
     name: Annotated[str, Field(min_length=1)]
     http: dict[str, Any] | None = None
@@ -166,7 +166,7 @@ class ScaleRule(Model):
 
 
 class Scale(Model):
-    """How many replicas; contract §8."""
+    """How many replicas."""
 
     min_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -193,7 +193,7 @@ class Template(Model):
 
     @property
     def runtime(self) -> str:
-        """Which runtime runs it: process, endpoint or docker (product.md §5)."""
+        """Which runtime runs it: process, endpoint or docker."""
         scheme, colon, _ = self.containers[0].image.partition(":")
         return scheme if colon and scheme in ("process", "endpoint") else "docker"
 

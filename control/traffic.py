@@ -1,4 +1,4 @@
-"""Traffic rules: checking them, resolving them to revisions, editing labels (contract §6).
+"""Traffic rules: checking them, resolving them to revisions, editing labels.
 
 Pure. Every violated rule is reported, not only the first.
 """

@@ -13,8 +13,8 @@ from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire, name_of
 from control.model import Model
-from control.preconditions import is_known
-from control.resources import App, AppView
+from control.preconditions import is_known, tag_of
+from control.resources import AppView
 from control.schema import Mode
 
 
@@ -25,18 +25,16 @@ class ModeBody(Model):
     target_label: str = ""
 
 
-def etag(app: App) -> str:
-    """The entity tag of an app: it changes whenever the app does, by whomever."""
-    return f'"{app.version}"'
-
-
 def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Response:
     """An app with its ETag."""
     assert view.app is not None
     wire = app_wire(view, request.app[SERVICE].domain)
     if why := request.app[RECONCILER].quarantine.why(view.app.name):
         wire["quarantined"] = why
-    return reply(wire, status, {"ETag": etag(view.app)})
+    answer = reply(wire, status)
+    assert isinstance(answer.body, bytes)
+    answer.headers["ETag"] = tag_of(view.app.version, answer.body)
+    return answer
 
 
 async def list_apps(request: web.Request) -> web.Response:
@@ -59,11 +57,11 @@ async def list_apps(request: web.Request) -> web.Response:
 
 async def get_app(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}."""
-    view = request.app[SERVICE].app(request.match_info["app"])
-    assert view.app is not None
-    if is_known(request.headers.get("If-None-Match", ""), view.app.version):
-        return web.Response(status=304, headers={"ETag": etag(view.app)})
-    return app_reply(request, view)
+    answer = app_reply(request, request.app[SERVICE].app(request.match_info["app"]))
+    tag = answer.headers["ETag"]
+    if is_known(request.headers.get("If-None-Match", ""), tag):
+        return web.Response(status=304, headers={"ETag": tag})
+    return answer
 
 
 async def put_app(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from control.api.wire import app_wire
 from control.resources import AppView
 from control.schema import AppBody
 
-# What GET shows and PUT ignores (contract §10).
+# What GET shows and PUT ignores.
 _READ_ONLY = (
     "name",
     "version",

@@ -34,7 +34,7 @@ def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
 def problem(
     status: int, code: str, message: str, details: list[Detail] | None = None
 ) -> web.Response:
-    """The error body that Azure's clients read (contract §10)."""
+    """The error body that Azure's clients read."""
     error: dict[str, Any] = {"code": code, "message": message}
     if details:
         error["details"] = [

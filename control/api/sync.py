@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from control.api.keys import PUBLISHER, RECONCILER
 from control.api.problems import body_of, decode
+from router.admin import TOKEN
 
 _MAX_WAIT_S = 60.0
 
@@ -37,7 +38,7 @@ async def sync(request: web.Request) -> web.Response:
     """POST /v1/sync: 200 with a newer table, or what changed since the known one; else 204."""
     report = decode(Report, await body_of(request))
     publisher = request.app[PUBLISHER]
-    connection = request.transport
+    connection, token = request.transport, request.get(TOKEN)
 
     def is_connected() -> bool:
         return connection is not None and not connection.is_closing()
@@ -49,6 +50,7 @@ async def sync(request: web.Request) -> web.Response:
         report.in_flight,
         is_connected,
         report.refused,
+        token.name if token is not None else "",
     )
     request.app[RECONCILER].routers_reported()
     body = await publisher.newer_than(report.known.model_dump(), report.wait_s)

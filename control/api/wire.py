@@ -64,7 +64,7 @@ def app_wire(view: AppView, domain: str) -> dict[str, Any]:
 
 
 def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, Any]:
-    """A revision; an inactive one has no provisioning, running or health state (contract §4.3)."""
+    """A revision; an inactive one has no provisioning, running or health state."""
     app = view.app
     assert app is not None
     replicas = view.of(revision.name)
@@ -103,7 +103,7 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
 
 
 def history_wire(view: AppView, label: str) -> list[dict[str, Any]]:
-    """A label's history, newest first; `stop` is absent while it still applies (contract §5)."""
+    """A label's history, newest first; `stop` is absent while it still applies."""
     assert view.app is not None
     stints = view.app.label_history.get(label)
     if stints is None:

@@ -1,4 +1,4 @@
-"""`turnout azure-env`: what an unmodified az needs to talk to this control plane (arm-wire §2)."""
+"""`turnout azure-env`: what an unmodified az needs to talk to this control plane."""
 
 from __future__ import annotations
 
@@ -77,12 +77,14 @@ def _register(secret: str, endpoint: str, variables: dict[str, str]) -> None:
     config = Path(variables["AZURE_CONFIG_DIR"])
     make_private(config)
     environment = os.environ | variables
-    _no_version_check(config, az, environment)
-    _az(az, ("cloud", "set", "-n", "AzureCloud"), environment)
-    _az(az, ("cloud", "unregister", "-n", CLOUD), environment, may_fail=True)
-    for command in commands:
-        _az(az, command, environment)
-    password.unlink()  # az keeps its own
+    try:
+        _no_version_check(config, az, environment)
+        _az(az, ("cloud", "set", "-n", "AzureCloud"), environment)
+        _az(az, ("cloud", "unregister", "-n", CLOUD), environment, may_fail=True)
+        for command in commands:
+            _az(az, command, environment)
+    finally:
+        password.unlink()  # az keeps its own, or has none
 
 
 def _password_file(config: Path, secret: str) -> Path:

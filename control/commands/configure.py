@@ -57,7 +57,7 @@ def _checked(view: AppView, configuration: Configuration) -> Ingress | None:
             raise Invalid("labels mode needs an ingress; switch the mode before you disable it")
         return None
     if not ingress.traffic and old is not None:
-        # PUT replaces, except that a split is not lost by not being repeated (contract §10)
+        # PUT replaces, except that a split is not lost by not being repeated
         ingress = ingress.model_copy(update={"traffic": old.traffic})
     if mode != "single":
         traffic.check(ingress.traffic, app.name, view.revisions)
@@ -106,7 +106,7 @@ def _keeps_split(new: Ingress | None, old: Ingress | None) -> bool:
 
 
 def _leave_single(view: AppView) -> AppView:
-    """What serves goes on serving; who was activated by hand still takes over (contract §5)."""
+    """What serves goes on serving; who was activated by hand still takes over."""
     app = steps.app_of(view)
     ingress = app.configuration.ingress
     follows_latest = ingress is None or not ingress.traffic or ingress.traffic[0].latest_revision

@@ -15,7 +15,7 @@ from control.resources import App, AppView, Revision
 from control.schema import AppBody, Configuration
 from router.hosts import APP_NAME, LABEL, NAME_RULE
 
-# "must not be more than a combined 54 characters" (contract §2); one constant, so it can be relaxed
+# "must not be more than a combined 54 characters"; one constant, so it can be relaxed
 MAX_REVISION_NAME = 54
 # no vowels and no look-alikes: no words and no misreading; the first one is a letter (§2)
 SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
@@ -149,7 +149,7 @@ def _uid(name: str, number: int, now: float) -> str:
 
 
 def _checked_name(view: AppView, app: str, suffix: str) -> str:
-    """Three layers, each with its own message (contract §2)."""
+    """Three layers, each with its own message."""
     if not LABEL.fullmatch(suffix) or suffix == "latest":
         what = "is reserved" if suffix == "latest" else f"is not {NAME_RULE.format(64)}"
         raise Invalid(f"revision suffix {suffix!r} {what}", code="ContainerAppInvalidRevisionName")

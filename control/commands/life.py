@@ -13,7 +13,7 @@ from control.template import Template
 
 
 def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
-    """How many ready replicas make it ready: as many as its predecessor runs (contract §4.5).
+    """How many ready replicas make it ready: as many as its predecessor runs.
 
     `threshold` is the percentage of them that is enough.
     """
@@ -140,7 +140,7 @@ def set_stopped(view: AppView, now: float, *, is_stopped: bool) -> AppView:
 
 
 def purge(view: AppView) -> AppView:
-    """Drop the oldest inactive revisions beyond the limit (contract §4.6).
+    """Drop the oldest inactive revisions beyond the limit.
 
     What the app would be rolled back to stays, whatever the limit: terraform sends 0 for one that
     was not set.

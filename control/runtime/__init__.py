@@ -1,4 +1,4 @@
-"""Runtimes: what starts and stops replicas. The image's scheme picks one (product.md §5)."""
+"""Runtimes: what starts and stops replicas. The image's scheme picks one."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Exit:
     limit: str = ""  # of its memory, as the template says
 
     def sentence(self, container: str) -> str:
-        """For a person (contract §4.4)."""
+        """For a person."""
         what = f"exit code '{self.code}'" if self.code is not None else "an unknown exit code"
         text = f"Container '{container}' was terminated with {what}"
         if self.is_out_of_memory:
@@ -84,7 +84,7 @@ class Launch:
     progress: Callable[[str], None] = field(default=lambda _: None, repr=False)  # a sentence
 
     def variables(self, given: Iterable[EnvironmentVariable], port: int) -> dict[str, str]:
-        """The environment of one of its containers (product.md §5)."""
+        """The environment of one of its containers."""
         own = {
             v.name: self.secrets.get(v.secret_ref, "") if v.secret_ref else v.value or ""
             for v in given

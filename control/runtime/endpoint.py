@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from control.errors import Invalid
 from control.resources import Replica
 from control.runtime.base import IMAGE, Launch, Started, StartFailed, check_is_one_program
-from control.targets import Targets
+from control.targets import Targets, no_name
 from control.template import Template
 from router.validate import is_address
 
@@ -27,7 +27,8 @@ class EndpointRuntime:
         for address in template.endpoints:
             if not is_address(address):
                 raise Invalid(f"{IMAGE}: {address!r} is not HOST:PORT")
-            if why := self._targets.refusal(address.rpartition(":")[0].strip("[]")):
+            host = address.rpartition(":")[0].strip("[]")
+            if why := self._targets.refusal(host) or no_name(host):
                 raise Invalid(f"{IMAGE}: {why}")
         if not template.endpoints:
             raise Invalid(f"{IMAGE}: endpoint: needs at least one HOST:PORT")

@@ -35,29 +35,22 @@ class SwitchedOff:
         raise StartFailed("RuntimeNotEnabled", f"{self._sentence}.")
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """As the runtime does."""
         await self._inner.stop(replica, grace_s)
 
     async def survivors(self) -> dict[str, Survivor] | None:
-        """As the runtime does."""
         return await self._inner.survivors()
 
     async def hint(self, replica: Replica) -> str:
-        """As the runtime does."""
         return await self._inner.hint(replica)
 
     async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
-        """As the runtime does."""
         return await self._inner.logs(replica, tail, container)
 
     def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
-        """As the runtime does."""
         return self._inner.follow(replica, tail, container)
 
     def forget(self, replica: str) -> None:
-        """As the runtime does."""
         self._inner.forget(replica)
 
     async def close(self) -> None:
-        """As the runtime does."""
         await self._inner.close()

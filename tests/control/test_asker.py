@@ -112,3 +112,34 @@ async def test_headers_of_the_probe_are_sent() -> None:
         (head,) = origin.heads
         assert b"\r\nX-Key: k\r\n" in head
         assert head.lower().count(b"\r\nhost: ") == head.count(b"\r\nHost: app.example") == 1
+
+
+LONG = "x" * 64 + ".example"  # no label of a name has more than 63 letters
+
+
+@pytest.mark.parametrize("host", [LONG, "a..b", ".a"])
+@pytest.mark.parametrize("is_http", [True, False])
+@pytest.mark.parametrize("is_judged", [True, False])
+async def test_a_name_that_cannot_be_looked_up_is_an_answer(
+    host: str, is_http: bool, is_judged: bool
+) -> None:
+    asker, heard = Asker(Targets(PRIVATE)), asyncio.get_running_loop().create_future()
+    request = b"GET / HTTP/1.1\r\n\r\n" if is_http else b""
+    inquiry = Inquiry(f"{host}:80", 5.0, request, is_judged=is_judged)
+    asker.ask(inquiry, Kept(), heard.set_result)
+    async with asyncio.timeout(30):
+        assert host in await heard
+    await asker.close()
+
+
+async def test_a_question_that_timed_out_over_a_kept_connection_is_not_asked_again() -> None:
+    async def once(connection: Connection) -> None:
+        await connection.head()
+        await connection.send(OK)
+        await connection.reader.read()
+
+    async with Origin(once) as origin, asking(origin.address) as ask:
+        assert await ask() == ""
+        assert "no answer within" in await ask()
+        assert await ask() == ""
+        assert origin.connections == 2

@@ -1,4 +1,4 @@
-"""What callers can do, as contract §1, §2, §5 and §6 have it."""
+"""What callers can do to an app, and what is refused."""
 
 from __future__ import annotations
 

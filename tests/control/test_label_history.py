@@ -1,4 +1,4 @@
-"""A label's history: who held it, since when, until when, and who never got it (contract §5)."""
+"""A label's history: who held it, since when, until when, and who never got it."""
 
 from __future__ import annotations
 

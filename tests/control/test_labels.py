@@ -1,4 +1,4 @@
-"""Labels mode as a story (contract §5): labels decide who is active, and move when it is ready."""
+"""Labels mode as a story: labels decide who is active, and move when it is ready."""
 
 from __future__ import annotations
 

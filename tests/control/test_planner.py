@@ -1,4 +1,4 @@
-"""The plan as a story: deploys, failures, switches, restarts (contract §4, §5)."""
+"""The plan as a story: deploys, failures, switches, restarts."""
 
 from __future__ import annotations
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
-from control.preconditions import Conditions, is_known
+from control.api.wire import app_wire
+from control.preconditions import Conditions, is_known, tag_of
+from control.resources import ReplicaState
+from tests.control.support import World
 
 
 @pytest.mark.parametrize(
@@ -21,6 +25,8 @@ from control.preconditions import Conditions, is_known
         ('"2", "3"', "", 3, True),
         (' "2" ,\t"3" ', "", 3, True),
         ('"1","2"', "", 3, False),
+        ('"3.0a1b"', "", 3, True),
+        ('"2.0a1b"', "", 3, False),
         ('W/"3"', "", 3, False),  # strong comparison
         # §13.1.2: false for `*` when there is one, else for a listed tag
         ("", "*", None, True),
@@ -42,7 +48,32 @@ def test_preconditions(
 
 
 @pytest.mark.parametrize(
-    ("if_none_match", "expected"), [("", False), ("*", True), ('"3"', True), ('"2"', False)]
+    ("if_none_match", "expected"),
+    [
+        ("", False),
+        ("*", True),
+        ('"3.a"', True),
+        ('W/"3.a"', True),
+        ('"3.b"', False),
+        ('"3"', False),
+    ],
 )
 def test_a_get_of_what_the_client_has_already_is_known(if_none_match: str, expected: bool) -> None:
-    assert is_known(if_none_match, 3) is expected
+    assert is_known(if_none_match, '"3.a"') is expected
+
+
+def test_an_app_that_is_shown_otherwise_has_another_tag_and_the_same_version() -> None:
+    world = World()
+    world.deploy(suffix="v1")
+    world.settle()
+
+    def tag() -> str:
+        return tag_of(world.app.version, orjson.dumps(app_wire(world.view, "localhost")))
+
+    before, version = tag(), world.app.version
+    for name in list(world.view.replicas):
+        world.set(name, state=ReplicaState.UNREADY)
+    world.plan()
+    assert world.app.version == version
+    assert not is_known(before, tag())
+    assert Conditions(before).hold(version)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from control import commands
+from control.errors import Conflict
 from control.health import Health
 from control.publisher import Publisher
 from control.quarantine import Quarantine
@@ -241,3 +242,18 @@ def test_health_names_a_router_that_is_behind_and_what_a_router_refuses(
     report(publisher.version, {"shop": "its weights sum to 120"})
     assert health.failures() == []
     assert health.notes() == ["router one refuses app shop: its weights sum to 120"]
+
+
+def test_a_token_speaks_for_a_bounded_number_of_routers(publisher: Publisher) -> None:
+    def hear_many() -> None:
+        for n in range(5000):
+            publisher.hear(f"one{n}", publisher.epoch, 0, {}, token="ours")
+
+    publisher.publish([])
+    with pytest.raises(Conflict, match="token of their own"):
+        hear_many()
+    heard = len(publisher.routers)
+    assert heard < 5000
+    publisher.hear("one0", publisher.epoch, publisher.version, {}, token="ours")
+    publisher.hear("two", publisher.epoch, 0, {}, token="theirs")
+    assert len(publisher.routers) == heard + 1

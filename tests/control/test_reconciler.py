@@ -205,3 +205,27 @@ async def test_a_state_that_cannot_be_looked_at_is_trouble_and_not_the_end(
 
 def _input_output_error(*_: object) -> bytes:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+async def test_a_plan_that_never_settles_leaves_turns_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(tmp_path)
+    asked = 0
+
+    def may_stop(_: str, __: bool = False) -> bool:
+        nonlocal asked
+        asked += 1
+        loop.reconciler.routers_reported()  # there may be something to end: plan again
+        return asked > 1000
+
+    async with running(loop):
+        loop.service.put("shop", BODY)
+        await until(lambda: bool(loop.runtime.calls["start", "shop"]))
+        monkeypatch.setattr(loop.publisher, "can_stop", may_stop)
+        loop.service.delete("shop")
+        seen = set()
+        while loop.replicas("shop"):
+            await asyncio.sleep(0)
+            seen.add(asked)
+        assert len(seen) > 500

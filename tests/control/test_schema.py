@@ -1,4 +1,4 @@
-"""What is accepted in a body, and that every wrong field is named at once (contract §6-§8)."""
+"""What is accepted in a body, and that every wrong field is named at once."""
 
 from __future__ import annotations
 

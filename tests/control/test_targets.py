@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from control.errors import Invalid
+from control.runtime.endpoint import EndpointRuntime
 from control.targets import PRIVATE, Targets
 from router.addresses import is_misled
 from router.config import BadSettings
+from tests.support.builders import a_body
 
 ANYWHERE = Targets(["0.0.0.0/0", "::/0"])
 NEVER = [
@@ -37,6 +40,15 @@ def test_public_addresses_are_allowed_only_when_they_are_listed(host: str) -> No
 
 def test_a_name_is_not_judged_before_it_is_looked_up() -> None:
     assert Targets(PRIVATE).refusal("metadata.google.internal") == ""
+
+
+@pytest.mark.parametrize("host", ["x" * 64, "a." + "x" * 64 + ".b"])
+def test_a_name_that_cannot_be_looked_up_is_no_endpoint(host: str) -> None:
+    runtime = EndpointRuntime(Targets(PRIVATE))
+    with pytest.raises(Invalid, match="no host name"):
+        runtime.check(a_body(image=f"endpoint:{host}:80").template)
+    for good in ("x" * 63, "a.b.", "a-b.example", "[::1]"):
+        runtime.check(a_body(image=f"endpoint:{good}:80").template)
 
 
 def test_a_list_that_is_not_of_networks_is_a_bad_setting() -> None:

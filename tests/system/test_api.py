@@ -124,6 +124,9 @@ def test_conditions_of_a_request_are_those_of_http(control: Turnout) -> None:
     status, _, answer = raw(control, "PUT", path, body, If_None_Match="*")
     assert (status, answer["error"]["code"]) == (412, "PreconditionFailed")
     assert raw(control, "PUT", path, body, If_Match=f'"77", {headers["ETag"]}')[0] == 200
+    control.must("POST", f"{path}/stop")  # then nothing changes by itself any more
+    until(lambda: control.must("GET", path)["runningStatus"] == "Stopped")
+    _, headers, _ = raw(control, "GET", path)
     status, known, answer = raw(control, "GET", path, If_None_Match=headers["ETag"])
     assert (status, known["ETag"], answer) == (304, headers["ETag"], None)
     assert raw(control, "GET", path, If_None_Match='"77"')[0] == 200

@@ -1,4 +1,4 @@
-"""What an unmodified `az containerapp` sends, in its order and with its bodies (arm-wire §2, §5).
+"""What an unmodified `az containerapp` sends, in its order and with its bodies.
 
 azure-cli itself is too large for the suite; these are its requests, over TLS as it makes them.
 """

@@ -30,6 +30,21 @@ if args[0] == "version":
 """
 
 
+def test_an_az_that_fails_leaves_no_password_behind(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "bin").mkdir()
+    (state / "bin" / "az").write_text("#!/bin/sh\necho it does not work here >&2\nexit 1\n")
+    (state / "bin" / "az").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{state / 'bin'}:{os.environ['PATH']}")
+    folder = state / "s"
+    with Turnout("control", state=folder, admin="127.0.0.1:0", azure_port=0):
+        done = run("azure-env", state=folder)
+    assert done.returncode != 0
+    assert "it does not work here" in done.stderr
+    assert [p for p in folder.rglob("*") if p.name == "password"] == []
+
+
 def test_az_is_given_an_endpoint_a_bearer_and_no_reason_to_call_out(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

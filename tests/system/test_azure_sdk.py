@@ -294,7 +294,7 @@ def test_a_conflict_and_a_missing_token_have_classes_of_their_own(
 
 
 def test_paths_are_read_as_az_writes_them(up: Turnout) -> None:
-    """arm-wire §1: any case, doubled and trailing slashes."""
+    """In any case, with doubled and trailing slashes."""
     path = (
         f"/subscriptions/{SUBSCRIPTION}/resourcegroups/rg/providers/Microsoft.App//ContainerApps/"
     )

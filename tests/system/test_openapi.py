@@ -12,7 +12,7 @@ import pytest
 from tests.support.turnout import Turnout
 
 # Left out: what a JSON schema cannot say (weights sum to 100, names exist) makes sound bodies
-# refused, and scalars are read liberally (arm-wire §4), so unsound ones may be taken.
+# refused, and scalars are read liberally, so unsound ones may be taken.
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance,unsupported_method"

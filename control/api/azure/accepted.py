@@ -1,4 +1,4 @@
-"""What of an ARM body is acted upon (arm-wire §4, contract §10). Pure.
+"""What of an ARM body is acted upon. Pure.
 
 Clients send back what they were shown, read-only fields and empty defaults included; both are
 dropped here. What is left is acted upon, or refused by its path.
@@ -14,7 +14,7 @@ from pydantic import Field
 from control.errors import Detail, Invalid, all_of
 from control.model import Model
 
-# Shown by GET and ignored in a body (contract §10), with the keys of later API versions that the
+# Shown by GET and ignored in a body, with the keys of later API versions that the
 # contract says to ignore.
 _PROPERTIES = frozenset(
     [
@@ -277,7 +277,7 @@ def _merged(rules: list[Any]) -> list[Any]:
 
 
 def _rule(rule: Any) -> Any:
-    """A traffic entry without the false and the nulls that az adds (arm-wire §4)."""
+    """A traffic entry without the false and the nulls that az adds."""
     if not isinstance(rule, dict):
         return rule
     return {k: v for k, v in rule.items() if v is not None and (k, v) != ("latestRevision", False)}

@@ -85,7 +85,7 @@ def _accepted(call: Call, view: AppView, status: int) -> web.Response:
     operation = Operation("deploy", view.app.name, view.app.latest)
     state, _ = operations.status(operation, view)
     if state == "InProgress":
-        # To a PUT, 202 is an error for the SDK; to both, 200 would be the end (arm-wire §4).
+        # To a PUT, 202 is an error for the SDK; to both, 200 would be the end.
         headers = operation_headers(call, operation, with_result=status == 202)
         return reply(resource(call, view), 202 if status == 202 else 201, headers)
     return reply(resource(call, view), 201 if status == 201 else 200)

@@ -103,7 +103,7 @@ def resource(call: Call, view: AppView) -> dict[str, Any]:
 def listed(
     call: Call, items: Iterable[T], key: Callable[[T], str], show: Callable[[T], dict[str, Any]]
 ) -> web.Response:
-    """A page of a list; clients follow `nextLink` until there is none (arm-wire §1)."""
+    """A page of a list; clients follow `nextLink` until there is none."""
     window = Window.of_arm(call.request.query)
     page, after = cut(items, key, window)
     body: dict[str, Any] = {"value": [show(item) for item in page]}
@@ -114,7 +114,7 @@ def listed(
 
 
 def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:
-    """Where a client may ask how far an operation has come (arm-wire §4)."""
+    """Where a client may ask how far an operation has come."""
     base = (
         f"{call.place.origin}/subscriptions/{call.place.subscription}{shapes.PROVIDER}"
         f"/locations/{LOCATION}"

@@ -1,4 +1,4 @@
-"""What `az containerapp logs show` reads: a token, and streams of lines (arm-wire §5)."""
+"""What `az containerapp logs show` reads: a token, and streams of lines."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ async def restart(call: Call) -> web.Response:
 
 
 async def list_replicas(call: Call) -> web.Response:
-    """All of them: clients take it for one page (arm-wire §7), and 1000 are the most."""
+    """All of them: clients take it for one page, and 1000 are the most."""
     view, revision = call.service.revision(call.app, call.names["revision"])
     replicas = view.of(revision.name)
     return reply(

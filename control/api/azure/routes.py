@@ -1,4 +1,4 @@
-"""ARM's paths to the service: one table, matched without regard to case (arm-wire §1)."""
+"""ARM's paths to the service: one table, matched without regard to case."""
 
 from __future__ import annotations
 

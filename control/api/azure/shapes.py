@@ -1,4 +1,4 @@
-"""ARM's envelopes around our resources (arm-wire §3). Pure."""
+"""ARM's envelopes around our resources. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from control.workspaces import Workspace
 
 PROVIDER = "/providers/Microsoft.App"
 _CONSUMPTION = "Consumption"
-# Shown although nothing was said of them: az reads some of these without asking (arm-wire §3).
+# Shown although nothing was said of them: az reads some of these without asking.
 # Not `dapr`: az's `dapr disable` fails on a null and makes one that is absent.
 _UNSET: dict[str, Any] = {"registries": [], "identitySettings": []}
 _UNSET_INGRESS = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""The four small endpoints by which az signs in to a cloud of its own (arm-wire §2)."""
+"""The four small endpoints by which az signs in to a cloud of its own."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def ports(pid: int) -> set[int]:
 
 
 def mismatch(pid: int, target: int) -> str:
-    """ACA's sentence for a wrong target port (contract §4.4); empty when it is not wrong."""
+    """ACA's sentence for a wrong target port; empty when it is not wrong."""
     found = ports(pid)
     if not found or target in found:
         return ""
