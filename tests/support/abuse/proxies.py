@@ -137,9 +137,9 @@ class Router(Proxy):
         self._routes: dict[str, str] = {}  # by app
 
     def _write_routes(self) -> Path:
-        file = self.folder / "routes.toml"
-        file.write_text('domain = "localhost"\n' + "".join(self._routes.values()))
-        return file
+        file, beside = self.folder / "routes.toml", self.folder / "routes.new"
+        beside.write_text('domain = "localhost"\n' + "".join(self._routes.values()))
+        return beside.replace(file)  # whole: the router looks at it whenever it likes
 
     async def start(self) -> None:
         for name, address in self.apps.items():
