@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +16,8 @@ import pytest
 from tests.docker.conftest import load_image
 from tests.docker.engines import Engine
 from tests.docker.test_runtime import body
-from tests.support.turnout import Turnout, provisioned, until
+from tests.support import runs
+from tests.support.turnout import Turnout, is_alive, provisioned, until
 
 ROOT = Path(__file__).parents[2]
 CASES = ["tests/docker/test_runtime.py::test_published_ports_instead_of_addresses",
@@ -35,6 +40,10 @@ def everything(engine: Engine) -> list[str]:
     return sorted(map(str, [*shown.splitlines(), *kinds]))
 
 
+def pytest_run(*args: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
+
+
 def test_strangers_containers_and_a_live_turnout_are_left_alone(usual: Engine, state: Path) -> None:
     volume = ("--label", "turnout.replica=x", "mine")
     usual.docker("volume", "create", *volume)
@@ -49,9 +58,8 @@ def test_strangers_containers_and_a_live_turnout_are_left_alone(usual: Engine, s
         assert len(before) == 4 + 3
 
         done = subprocess.run(
-            usual.inside(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CASES),
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            usual.inside(*pytest_run(*CASES)), cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
         assert "2 passed" in done.stdout, done.stdout
 
@@ -59,3 +67,25 @@ def test_strangers_containers_and_a_live_turnout_are_left_alone(usual: Engine, s
         assert "web--v1" in up.get("web.localhost")[2]
         up.must("DELETE", "/v1/apps/web")
         until(lambda: len(usual.docker("ps", "-aq").split()) == 3)
+
+
+def test_the_engine_and_containers_of_a_killed_run_are_ended_by_the_next() -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        place = Path(folder) / "t"
+        engine = ("docker", "--host", f"unix://{place}/engine0/d.sock")
+
+        def containers() -> list[str]:
+            found = subprocess.run([*engine, "ps", "-q"], capture_output=True, check=False)
+            return found.stdout.decode().split()
+
+        run = subprocess.Popen(pytest_run(CASES[0], f"--basetemp={place}"), cwd=ROOT,
+                               stdout=subprocess.DEVNULL)  # fmt: skip
+        (container,) = until(containers)
+        shown = subprocess.check_output([*engine, "inspect", container])
+        pids = [json.loads(shown)[0]["State"]["Pid"], int((place / "engine0/pid").read_text())]
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        assert all(map(is_alive, pids))
+
+        assert set(runs.end_dead_runs()) >= set(pids)
+        until(lambda: not any(map(is_alive, pids)))

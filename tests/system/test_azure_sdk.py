@@ -57,7 +57,7 @@ class AsyncCredential:
 @pytest.fixture(scope="module")
 def shared(shared_state: Path) -> Iterator[Turnout]:
     flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
-    with Turnout("up", state=shared_state / "s", **flags) as server:
+    with Turnout("up", state=shared_state / "s", restart_backoff_s=0.2, **flags) as server:
         server.must("PUT", group_path("rg"), {"location": "local"})
         server.must("PUT", ENVIRONMENT, {"location": "local"})
         yield server
