@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests start hundreds of processes, each of which would compile the same modules again.
+test unit: export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: run test unit check bench lock docs clean
 
 run: $(VENV)/.installed
@@ -11,11 +14,14 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-test check
 	$(BIN)/python -m tests.prerequisites
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory unit
+	$(BIN)/pytest -m system
 
 # the quick part: no processes, no containers
+# in memory, where there is room: thousands of commits would wait for a disk
+unit: export PYTEST_DEBUG_TEMPROOT = $(wildcard /dev/shm)
 unit: $(VENV)/.installed-test
-	$(BIN)/pytest -m "not system"
+	$(BIN)/pytest -m "not system" --ignore=tests/system --ignore=tests/docker
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -35,11 +41,15 @@ lock:
 	$(VENV)-lock/bin/pip freeze --exclude turnout | grep -v '^turnout' > requirements-test.txt
 	rm -rf $(VENV)-lock build
 
-$(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "turnout needs Python 3.11 or newer; set PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
+# One that was interrupted has no .made, and is made anew.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "turnout needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	    echo "turnout needs Python's venv; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
 
-$(VENV)/.installed: $(VENV)/bin/python requirements.txt pyproject.toml
+$(VENV)/.installed: $(VENV)/.made requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@

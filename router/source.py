@@ -30,6 +30,7 @@ _FILE_POLL_S = 0.25  # a stat each; inotify would miss some mounts and needs a l
 _POLL_WAIT_S = 25.0  # a long poll's length: below the idle limits of proxies between
 _DRAIN_POLL_S = 0.25  # while departed replicas are busy, control waits for their numbers
 _RETRY_S = 0.25
+_KEEP_S = 5.0
 _LONGEST_PAUSE_S = 30.0  # between two tables that were refused whole
 _MOST_DOUBLINGS = 7
 _MAX_TABLE_BYTES = 256 << 20  # 10,000 apps take about 5 MiB
@@ -55,6 +56,12 @@ class SnapshotSource(Protocol):
     def hurry(self) -> None:
         """Look again now (SIGHUP)."""
 
+    async def kept(self) -> None:
+        """Wait until the next start would begin with the last table that was yielded.
+
+        For some seconds at most: an upgrade does not depend on a disk.
+        """
+
 
 class FileSource:
     """A routes file, watched. Its version counts the loads."""
@@ -68,6 +75,9 @@ class FileSource:
     def hurry(self) -> None:
         """Read the file again even if it looks the same."""
         self._hurry.set()
+
+    async def kept(self) -> None:
+        """The file is there."""
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """A table whenever the file changes; by rename or in place."""
@@ -113,9 +123,15 @@ class ControlSource:
         self._received = Received()
         self._refusals = 0  # whole answers in a row that could not be taken
         self._is_saving = True  # whether the last good table could be kept
+        self._keeping: asyncio.Task[None] | None = None
 
     def hurry(self) -> None:
         """The control plane pushes by itself."""
+
+    async def kept(self) -> None:
+        """Also while nobody follows any more: routers may not start with less than they served."""
+        if self._keeping is not None:
+            await asyncio.wait({self._keeping}, timeout=_KEEP_S)
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """First the last-known-good table, then what the control plane says."""
@@ -140,8 +156,12 @@ class ControlSource:
                 failures = 0
                 if body is not None:
                     wire = _decoded(body)
-                    yield self._take(wire)
-                    await self._settle(wire)
+                    what = self._take(wire)
+                    if not self._refusals:
+                        # Begun at once: whoever gets the table may be ended by an upgrade.
+                        self._keeping = asyncio.create_task(self._keep(wire))
+                    yield what
+                    await self._settle()
 
     async def _poll(
         self, session: aiohttp.ClientSession, router: str, reporter: Reporter
@@ -186,15 +206,18 @@ class ControlSource:
             gc.freeze()  # it stays: collections would look through 10,000 apps again and again
         return self._received.snapshot()
 
-    async def _settle(self, wire: Any) -> None:
-        """Keep what was taken before it is acknowledged; after a refusal, wait ever longer.
+    async def _settle(self) -> None:
+        """What was taken is acknowledged when it is kept; after a refusal, wait ever longer.
 
         The first refusal asks for the whole table at once: a delta may have missed its beginning.
         """
         if self._refusals:
             pause = _RETRY_S * 2 ** min(self._refusals - 2, _MOST_DOUBLINGS)
             await asyncio.sleep(min(pause, _LONGEST_PAUSE_S) if self._refusals > 1 else 0)
-            return
+        elif self._keeping is not None:
+            await asyncio.wait({self._keeping})
+
+    async def _keep(self, wire: Any) -> None:
         try:
             is_kept = self._received.is_delta and await asyncio.to_thread(
                 self._last_good.append, wire

@@ -162,6 +162,7 @@ class Supervisor:
         admin_fd = handover.give(admin.listener)
         await admin.close()
         await self._keeper.all_told()
+        await self._source.kept()
         handover.exec_with(
             Handover(
                 listeners=[handover.give(w.listener) for w in self._workers],
@@ -303,6 +304,7 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._source.kept()
         for worker in self._workers:
             worker.listener.close()
 

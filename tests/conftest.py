@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
 from hypothesis import settings
 
+from tests.support import runs
+
 # Time limits per example make a loaded machine a flaky one.
 settings.register_profile("turnout", deadline=None, max_examples=100)
 settings.load_profile("turnout")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End what an earlier run left because it was killed; no other process is touched."""
+    if left := runs.end_dead_runs():
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"ended {len(left)} processes of a test run that was killed")
+    runs.begin()
+    # Tests ask no engine but those that they start: the usual one has strangers' containers.
+    os.environ["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are no garbage: the collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories(

@@ -43,6 +43,11 @@ class CombinedSource:
         for source in self._sources:
             source.hurry()
 
+    async def kept(self) -> None:
+        """Both have kept theirs."""
+        for source in self._sources:
+            await source.kept()
+
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """A table whenever one of the two has a new one."""
         seen = _Seen(reporter, self._first)

@@ -61,6 +61,9 @@ class DockerSource:
         self._is_stale = True
         self._changed.set()
 
+    async def kept(self) -> None:
+        """Tables are kept before they are yielded."""
+
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """A table whenever what is routed to changes."""
         docker = self._connect()

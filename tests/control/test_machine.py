@@ -32,6 +32,7 @@ from tests.support.builders import a_body
 
 APP = "shop"
 HISTORY = 3
+MEMORY = Path("/dev/shm")
 MODES = ("single", "multiple", "labels")
 LABELS = ("blue", "green", "prod")
 
@@ -41,7 +42,8 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        # Thousands of commits: a disk's waiting for each would prove nothing here.
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self.store = Store(Path(self.folder.name) / "control.db")
         self.now = 1000.0
         self.numbers = itertools.count(1)

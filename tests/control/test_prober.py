@@ -41,12 +41,14 @@ class Heard:
                 await self._news.wait()
 
 
-def a_probe(kind: str = "Readiness", **given: Any) -> Probe:
+def a_probe(kind: str = "Readiness", timeout_s: float = 10.0, **given: Any) -> Probe:
     if "tcp" not in given:
         given.setdefault("http_get", {"path": "/ok", "port": 80})
     if given.pop("tcp", False):
         given["tcp_socket"] = {"port": 80}
-    return Probe.model_validate({"type": kind, "period_seconds": 1, **given})
+    probe = Probe.model_validate({"type": kind, **given})
+    # The schema has whole seconds, of which a test need not wait one.
+    return probe.model_copy(update={"period_seconds": 0.05, "timeout_seconds": timeout_s})
 
 
 @asynccontextmanager
@@ -105,8 +107,9 @@ async def test_a_probe_does_not_outlive_its_timeout() -> None:
         await connection.reader.read()
 
     async with Origin(silent) as origin:
-        async with probing(origin.address, Probes(readiness=a_probe())) as heard:
-            assert await heard.until(Verdict.UNREADY) == "no answer within 1 s"
+        probes = Probes(readiness=a_probe(timeout_s=0.05))
+        async with probing(origin.address, probes) as heard:
+            assert await heard.until(Verdict.UNREADY) == "no answer within 0.05 s"
 
 
 async def test_startup_runs_alone_and_then_the_others() -> None:

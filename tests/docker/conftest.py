@@ -1,13 +1,11 @@
-"""A real Docker Engine, and images made on this machine: nothing is pulled.
+"""A real Docker Engine of the tests' own, and images made on this machine: nothing is pulled.
 
-An engine that answers is used as it is; else dockerd is started, as root, and ended afterwards.
+Whatever other engine answers on this machine, and what it runs, is none of the tests' business.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.turnout import until
+from tests.docker.engines import Engine
 from tests.system.conftest import state
 
 __all__ = ["state"]
@@ -41,43 +39,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def docker(*args: str, data: bytes | None = None) -> str:
-    """The docker command, to its end."""
+    """The docker command, to its end, asked of the tests' own engine."""
     done = subprocess.run(["docker", *args], input=data, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
 
 
-def answers() -> bool:
-    done = subprocess.run(["docker", "version"], capture_output=True, check=False)
-    return done.returncode == 0
-
-
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The engine; tests that need it are skipped by name where there can be none."""
-    if shutil.which("docker") is None or not Path(BUSYBOX).exists():
-        pytest.skip("docker and busybox-static are not installed")
-    if answers():
+    if not Path(BUSYBOX).exists():
+        pytest.skip("busybox-static is not installed")
+    with pytest.MonkeyPatch.context() as given:
+        with Engine(tmp_path_factory.mktemp("engine")) as engine:
+            given.setenv("DOCKER_HOST", engine.host)
+            given.setenv("DOCKER_CONFIG", str(engine.root))  # a login is kept there
+            yield engine
+
+
+@pytest.fixture(autouse=True)
+def inside(engine: Engine) -> Iterator[None]:
+    """Tests reach containers at their addresses, and published ports, in the engine's network."""
+    with engine.entered():
         yield
-        return
-    if shutil.which("dockerd") is None:
-        pytest.skip("no Docker Engine answers")
-    log = (tmp_path_factory.mktemp("dockerd") / "log").open("wb")
-    process = subprocess.Popen(["dockerd"], stdout=log, stderr=log, start_new_session=True)
-    try:
-        with contextlib.suppress(AssertionError):
-            until(lambda: process.poll() is not None or answers(), timeout_s=60)
-        if not answers():
-            pytest.skip("dockerd does not start on this machine")
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        log.close()
 
 
 @pytest.fixture(scope="session")
-def image(engine: None) -> str:
+def image(engine: Engine) -> str:
     """A web server of two megabytes, imported once."""
     return load_image(docker)
 
@@ -104,14 +92,12 @@ def load_image(docker: Callable[..., str]) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(engine: None) -> Iterator[None]:
-    """Containers and volumes of a test do not outlive it; strangers' are none of its business."""
+def nothing_is_left(inside: None) -> Iterator[None]:
+    """Containers and volumes of a test do not outlive it."""
     yield
     found = docker("ps", "-aq", "--filter", "label=turnout.replica").split()
-    marked = docker("ps", "-aq", "--filter", "label=turnout.enable").split()
-    if found or marked:
-        docker("rm", "-f", *found, *marked)
-    volumes = docker("volume", "ls", "-q", "--filter", "label=turnout.replica").split()
-    if volumes:
+    if every := docker("ps", "-aq").split():
+        docker("rm", "-f", *every)
+    if volumes := docker("volume", "ls", "-q", "--filter", "label=turnout.replica").split():
         docker("volume", "rm", *volumes)
     assert not found, "containers were left behind"

@@ -1,59 +1,72 @@
-"""A Docker Engine of a test's own, beside any other: one that may be killed, or filled up."""
+"""A Docker Engine of the tests' own, which shares nothing with any other on the machine.
+
+It has namespaces of its own: its bridges, published ports and packet filter are in its network
+namespace, its mounts and its /run in its mount namespace. There, it is the engine at the usual
+socket. Both are gone with the last process in them, whatever ended it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
-import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.runs import family
 from tests.support.turnout import until
 
-# Nothing has to be translated: replicas are reached at their addresses, over the veth pair.
-_APART = ("--iptables=false", "--ip6tables=false",
-          "--default-address-pool", "base=10.213.0.0/16,size=24")  # fmt: skip
-_NETWORK = """
-netns add {name}
-link add {name} type veth peer name {name} netns {name}
-addr add 10.212.0.1/30 dev {name}
-link set {name} up
--n {name} addr add 10.212.0.2/30 dev {name}
--n {name} link set {name} up
--n {name} link set lo up
--n {name} route add default via 10.212.0.1
-route add 10.213.0.0/16 via 10.212.0.2
-"""
+# `cat` ends with the pipe to it, that is, with the test run.
+_ROOM = "mount -t tmpfs tmpfs /run && ip link set lo up && echo ready && exec cat"
+_PROGRAMS = ("docker", "dockerd", "ip", "unshare", "nsenter")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _move_to_network(place: str) -> None:
+    """Move this thread, and those that it starts, to a network namespace."""
+    with open(place, "rb") as file:
+        if _libc.setns(file.fileno(), 0):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
 
 
 class Engine:
-    """One dockerd; what it keeps is in `root`.
-
-    It has a network namespace of its own: two engines in one delete each other's docker0.
-    """
+    """One dockerd; what it keeps is in `root`."""
 
     def __init__(self, root: Path, *flags: str, data: Path | None = None) -> None:
         self.root = root
+        self.flags = flags
         self.host = f"unix://{root}/d.sock"
-        self._name = f"test{secrets.token_hex(4)}"
-        places = ("--data-root", str(data or root / "data"), "--exec-root", str(root / "exec"))
-        self._command = ["nsenter", f"--net=/run/netns/{self._name}", "dockerd",
-                         "--host", self.host, *places, "--pidfile", str(root / "pid"),
-                         *_APART, *flags]  # fmt: skip
+        self._data = data or root / "data"
         self._log = (root / "log").open("ab")
+        self._room: subprocess.Popen[bytes] | None = None
+        self._mounts = 0  # its mount namespace, once it has one
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Engine:
-        for program in ("dockerd", "ip"):
+        for program in _PROGRAMS:
             if shutil.which(program) is None:
                 pytest.skip(f"{program} is not installed")
-        for line in _NETWORK.format(name=self._name).strip().splitlines():
-            subprocess.run(["ip", *line.split()], check=True)
-        self.start()
+        if os.geteuid():
+            pytest.skip("a Docker Engine of the tests' own needs root")
+        self._room = subprocess.Popen(
+            ["unshare", "--net", "--mount", "sh", "-c", _ROOM],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+        )  # fmt: skip
+        assert self._room.stdout is not None
+        try:
+            if self._room.stdout.readline() != b"ready\n":
+                pytest.skip(f"no namespaces can be made here: {self._said()}")
+            self._mounts = _mounts_of(self._room.pid)
+            assert self._mounts not in (0, _mounts_of(os.getpid())), "it would be everybody's"
+            self.start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,20 +75,51 @@ class Engine:
                 if found := self.docker("ps", "-aq").split():
                     self.docker("rm", "-f", "-v", *found)
         finally:
-            if self._process is not None:
-                self._process.terminate()
-                self._process.wait(timeout=60)
-            self._log.close()
-            self._unmount()
-            for kind in ("link", "netns"):
-                subprocess.run(["ip", kind, "del", self._name], check=True)
+            self._end()
 
-    def _unmount(self) -> None:
-        """What an engine leaves mounted: its own folder, and all of one that was killed."""
-        lines = Path("/proc/mounts").read_text().splitlines()
-        places = [place for line in lines if (place := line.split()[1]).startswith(f"{self.root}/")]
-        for place in reversed(places):
-            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=60)
+        for pid in family(self._left()):  # the containers of an engine that could not be asked
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._room is not None:
+            self._room.communicate()
+        if self._process is not None:
+            self._process.wait(timeout=30)
+        self._log.close()
+        shutil.rmtree(self.root / "data", ignore_errors=True)
+
+    def _left(self) -> list[int]:
+        """The processes in its mount namespace."""
+        if not self._mounts:
+            return []
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in pids if _mounts_of(pid) == self._mounts]
+
+    def _namespace(self, kind: str) -> Path:
+        assert self._room is not None
+        return Path(f"/proc/{self._room.pid}/ns/{kind}")
+
+    def inside(self, *command: str) -> list[str]:
+        """The command as it is started where this engine is the one at the usual socket."""
+        return ["nsenter", f"--net={self._namespace('net')}",
+                f"--mount={self._namespace('mnt')}", f"--wd={os.getcwd()}", *command]  # fmt: skip
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """The test, and what it starts, are in the engine's network meanwhile."""
+        before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            _move_to_network(str(self._namespace("net")))
+            try:
+                yield
+            finally:
+                _move_to_network(f"/proc/self/fd/{before}")
+        finally:
+            os.close(before)
 
     def start(self) -> None:
         """Start it, or again; returns when it answers."""
@@ -83,13 +127,19 @@ class Engine:
         environment = {k: v for k, v in os.environ.items() if k != "TEST_MARK"}
         folders = environment["PATH"].split(":")
         environment["PATH"] = ":".join(folder for folder in folders if folder != mark)
+        places = ("--data-root", str(self._data), "--exec-root", str(self.root / "exec"),
+                  "--pidfile", str(self.root / "pid"))  # fmt: skip
+        hosts = ("--host", self.host, "--host", "unix:///run/docker.sock")
         self._process = subprocess.Popen(
-            self._command, env=environment, stdout=self._log, stderr=self._log,
-            start_new_session=True,
+            self.inside("dockerd", *hosts, *places, *self.flags),
+            env=environment, stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
         process = self._process
         until(lambda: process.poll() is not None or self._answers(), timeout_s=60)
-        assert process.poll() is None, (self.root / "log").read_text()[-2000:]
+        assert process.poll() is None, self._said()
+
+    def _said(self) -> str:
+        return (self.root / "log").read_text()[-2000:]
 
     def kill(self) -> None:
         """SIGKILL, its containerd too; its containers run on."""
@@ -118,3 +168,10 @@ class Engine:
         return subprocess.run(
             ["docker", *args], input=data, env=environment, capture_output=True, check=False
         )
+
+
+def _mounts_of(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return 0

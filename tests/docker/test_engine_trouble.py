@@ -44,10 +44,11 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_is_named_and_one_call_tries_again(
-    engine: None, small_disk: Path, tmp_path: Path, state: Path
+    small_disk: Path, tmp_path: Path, state: Path
 ) -> None:
     with (
         Engine(tmp_path, data=small_disk) as own,
+        own.entered(),
         Turnout(
             "up", state=state / "s", docker_host=own.host, restart_backoff_s=0.2, **FLAGS
         ) as up,
@@ -69,9 +70,9 @@ def test_a_full_disk_is_named_and_one_call_tries_again(
 
 
 async def test_discovery_keeps_its_table_while_the_engine_restarts(
-    engine: None, tmp_path: Path, state: Path
+    tmp_path: Path, state: Path
 ) -> None:
-    with Engine(tmp_path, "--live-restore") as own:
+    with Engine(tmp_path, "--live-restore") as own, own.entered():
         load_image(own.docker)
         own.docker("network", "create", "apps")
         labels = {"enable": "true", "app": "web", "revision": "v1", "port": "8080",

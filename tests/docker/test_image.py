@@ -20,21 +20,20 @@ import yaml
 
 from tests.docker.compose import Compose
 from tests.docker.conftest import docker
+from tests.docker.engines import Engine
 from tests.support.turnout import run, until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "config" / "compose"
 BASE, IMAGE = "turnout-base", "turnout:test"
-SOCKET = Path("/var/run/docker.sock")
 
 
 @pytest.fixture(scope="session")
-def turnout(engine: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+def turnout(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of this checkout."""
     if shutil.which("debootstrap") is None:
         pytest.skip("debootstrap is not installed")
-    if not docker("images", "-q", BASE):
-        subprocess.run(["sh", str(ROOT / "config" / "base-image.sh"), BASE], check=True)
+    subprocess.run(["sh", str(ROOT / "config" / "base-image.sh"), BASE], check=True)
     context = tmp_path_factory.mktemp("context")
     for name in ("router", "control"):
         shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -83,9 +82,9 @@ def test_a_sidecar_routes_to_the_app_beside_it(turnout: str, image: str) -> None
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 def test_an_edge_splits_by_labels_and_prometheus_sees_it(
-    turnout: str, image: str, tmp_path: Path
+    engine: Engine, turnout: str, image: str, tmp_path: Path
 ) -> None:
-    given = variables(turnout, tmp_path) | {"APP_IMAGE": image}
+    given = variables(engine, turnout, tmp_path) | {"APP_IMAGE": image}
     with Compose(COMPOSE / "edge.yaml", **given) as compose:
         compose("up", "-d", "v1", "v2", "turnout")
         url = compose.url("turnout", 8080)
@@ -126,15 +125,16 @@ asyncio.run(main())
 
 
 def test_control_and_router_in_a_container_start_others(
-    turnout: str, image: str, tmp_path: Path
+    engine: Engine, turnout: str, image: str, tmp_path: Path
 ) -> None:
     engine = {"image": turnout, "user": "root", "entrypoint": ["python", "-c", FORWARD],
               "healthcheck": {"disable": True}}  # fmt: skip
     override = tmp_path / "override.yaml"
     override.write_text(yaml.safe_dump({"services": {"engine": engine}}))
-    if "turnout" not in docker("network", "ls", "--format", "{{.Name}}").splitlines():
-        docker("network", "create", "turnout")
-    with Compose(COMPOSE / "full.yaml", override, **variables(turnout, tmp_path)) as compose:
+    docker("network", "create", "turnout")
+    with Compose(
+        COMPOSE / "full.yaml", override, **variables(engine, turnout, tmp_path)
+    ) as compose:
         compose("up", "-d")
         url, server = compose.url("turnout", 8080), compose.url("turnout", 8081)
         until(lambda: get(f"{server}/readyz"))
@@ -161,12 +161,12 @@ def test_control_and_router_in_a_container_start_others(
 TOKEN = "a-token-for-this-test-only"
 
 
-def variables(turnout: str, folder: Path) -> dict[str, str]:
+def variables(engine: Engine, turnout: str, folder: Path) -> dict[str, str]:
     """What the compose files ask for; ports are chosen by the engine."""
     tokens = folder / "tokens"
     tokens.write_text(f"ops write {TOKEN}\n")
     tokens.chmod(0o644)
-    group = str(SOCKET.stat().st_gid)
+    group = str(engine.root.joinpath("d.sock").stat().st_gid)
     return {"TURNOUT_IMAGE": turnout, "PORT": "0", "ADMIN_PORT": "0", "TOKENS": str(tokens),
             "DOCKER_GID": group}  # fmt: skip
 

@@ -24,9 +24,9 @@ FLAGS = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "restart
 
 
 @pytest.fixture
-def own(engine: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine that may be killed, with the image in it."""
-    with Engine(tmp_path, *getattr(request, "param", ())) as own:
+    with Engine(tmp_path, *getattr(request, "param", ())) as own, own.entered():
         load_image(own.docker)
         yield own
 
@@ -84,7 +84,8 @@ class Kills:
         def states() -> list[str]:
             return [r["runningState"] for r in self.up.must("GET", path)["value"]]
 
-        until(lambda: states() == ["Running", "Running"] and len(running(self.own)) == 2)
+        # The engine first: what control said before it knew that all had ended says nothing.
+        until(lambda: len(running(self.own)) == 2 and states() == ["Running", "Running"])
         until(lambda: self.up.get("web.localhost")[0] == 200)
 
 
@@ -95,7 +96,7 @@ async def test_kills_in_turn(own: Engine, state: Path, request: pytest.FixtureRe
 
     Then replicas are started again by themselves, and no request fails while the engine is away.
     """
-    is_live = "--live-restore" in own._command
+    is_live = "--live-restore" in own.flags
     with Turnout("up", state=state / "s", docker_host=own.host, **FLAGS) as up:
         kills = Kills(up, own)
 

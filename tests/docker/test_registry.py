@@ -22,7 +22,7 @@ HTPASSWD = "puller:$2y$05$UewVYfVJSTSyPMU8hcK5UO6anyKKSSYV4OwUgKZbVucZSxzQd/yHm\
 
 
 @pytest.fixture
-def registry(engine: None, tmp_path: Path) -> Iterator[str]:
+def registry(inside: None, tmp_path: Path) -> Iterator[str]:
     """HOST:PORT of a registry; engines take those of 127.0.0.0/8 without TLS."""
     if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed")

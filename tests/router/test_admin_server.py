@@ -96,13 +96,13 @@ async def test_a_connection_that_sends_no_request_is_closed() -> None:
 
 
 async def test_bytes_that_trickle_in_do_not_buy_time() -> None:
-    async with serving(silence_s=0.5) as connect:
+    async with serving(silence_s=0.2) as connect:
         streams = await connect()
 
         async def trickle() -> None:
             for byte in GET[:-2] * 100:
                 streams[1].write(bytes([byte]))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
 
         trickling = asyncio.create_task(trickle())
         assert await closed(streams)
@@ -126,7 +126,7 @@ async def test_clients_that_keep_a_body_back_are_silent_too() -> None:
         return web.Response(body=await request.read())
 
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
-    async with serving(echo, max_connections=8, silence_s=0.5) as connect:
+    async with serving(echo, max_connections=8, silence_s=0.3) as connect:
         crowd = [await connect() for _ in range(40)]
         for _, writer in crowd:
             writer.write(head + b"he")
@@ -158,12 +158,12 @@ async def test_a_slow_reader_gets_all_of_its_answer() -> None:
     async def large(_: web.Request) -> web.Response:
         return web.Response(body=bytes(size))
 
-    async with serving(large, silence_s=0.2) as connect:
+    async with serving(large, silence_s=0.1) as connect:
         reader, writer = await connect()
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(size // 8)
-        await asyncio.sleep(0.5)  # some sweeps of the server pass meanwhile
+        await asyncio.sleep(0.25)  # some sweeps of the server pass meanwhile
         async with asyncio.timeout(10):
             await reader.readexactly(size - size // 8)
 

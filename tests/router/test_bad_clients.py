@@ -47,7 +47,7 @@ async def quiet(count: Callable[[], int]) -> int:
     """A number, once it has not changed for a while."""
     last, same = count(), 0
     async with asyncio.timeout(10):
-        while same < 20:
+        while same < 10:
             await asyncio.sleep(0.01)
             same = same + 1 if count() == last else 0
             last = count()

@@ -133,7 +133,7 @@ async def test_a_replica_that_stops_reading_is_a_504_and_a_fault() -> None:
         await c.head()
         await asyncio.Event().wait()
 
-    quick = {"tick_s": 0.01, "body_idle_timeout_s": 0.5}
+    quick = {"tick_s": 0.01, "body_idle_timeout_s": 0.2}
     async with Origin(deaf) as origin, in_front_of(origin, **quick) as edge:
         client = await edge.client()
         client.writer.write(
@@ -208,7 +208,7 @@ async def test_a_chunked_answer_that_breaks_off_is_a_reset_for_http10() -> None:
 async def test_an_injected_delay_may_be_longer_than_any_timeout() -> None:
     async with Origin() as origin:
         revision = a_revision("v1", 100, endpoints=[origin.address])
-        fault = Fault(until=time() + 60, delay_ms=300, delay_percent=100.0)
+        fault = Fault(until=time() + 60, delay_ms=150, delay_percent=100.0)
         app = an_app(replace(revision, fault=fault))
         async with running(app, tick_s=0.01, head_timeout_s=0.05) as edge:
             client = await edge.client()
@@ -415,7 +415,7 @@ async def test_a_request_that_may_not_go_back_waits_for_another_replica_and_spin
         asking = [asyncio.create_task((await edge.client()).get()) for _ in range(5)]
         await eventually(lambda: gate.kept and edge.edge.registry.queued())
         before = edge.edge.now
-        await eventually(lambda: edge.edge.now > before + 1.0)  # the clock of the worker goes on
+        await eventually(lambda: edge.edge.now > before + 0.4)  # the clock of the worker goes on
         gate.is_open.set()
         heads = [head for head, _ in await asyncio.gather(*asking)]
         assert sum(head.startswith(b"HTTP/1.1 200 ") for head in heads) >= 1
@@ -424,7 +424,7 @@ async def test_a_request_that_may_not_go_back_waits_for_another_replica_and_spin
 
 
 async def test_a_request_admitted_while_its_client_is_blocked_holds_its_replica_back() -> None:
-    gate, sent = Gate(), 0
+    gate, sent, much = Gate(), 0, 24 << 20
 
     async def flood(c: Connection) -> None:
         nonlocal sent
@@ -432,8 +432,8 @@ async def test_a_request_admitted_while_its_client_is_blocked_holds_its_replica_
             await gate.is_open.wait()
             await c.send(OK)
             await c.head()
-        await c.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MANY)
-        while sent < MANY:
+        await c.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % much)
+        while sent < much:
             await c.send(bytes(65536))
             sent += 65536
 
@@ -452,7 +452,7 @@ async def test_a_request_admitted_while_its_client_is_blocked_holds_its_replica_
         assert await quiet(lambda: sent) < 16 << 20
         ours.resume_writing()
         _, body = await second.response()
-        assert len(body) == MANY
+        assert len(body) == much
 
 
 async def test_requests_that_wait_for_a_revision_that_leaves_go_to_its_successor() -> None:

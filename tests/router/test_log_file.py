@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from router import errors
+from router import errors, log_file
 from router.access_log import AccessLog
 from tests.support.edges import eventually
 
@@ -46,6 +46,11 @@ class Log:
             return target.is_file() and '"back"' in target.read_text()
 
         await eventually(arrived)
+
+
+@pytest.fixture(autouse=True)
+def tries_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_file, "_REOPEN_S", 0.05)
 
 
 @pytest.fixture

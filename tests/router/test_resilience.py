@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from router.stats import RevisionStats
+from tests.router.test_bad_clients import reset
 from tests.support.builders import a_revision, an_app
 from tests.support.edges import RunningEdge, eventually, in_front_of, running
 from tests.support.origin import OK, Connection, Origin
@@ -177,14 +178,14 @@ async def test_a_client_that_leaves_gives_its_place_up() -> None:
     gate = Gate()
     async with (
         Origin(gate) as origin,
-        in_front_of(origin, max_in_flight_per_replica=1, workers=1) as edge,
+        in_front_of(origin, max_in_flight_per_replica=1, workers=1, queue_timeout_s=60) as edge,
     ):
         first, second = await edge.client(), await edge.client()
         await first.send(GET)
         await asyncio.wait_for(gate.came.wait(), 5)
         await second.send(GET)
         await eventually(lambda: stats(edge).in_flight == 2)
-        second.writer.transport.abort()
+        reset(second)  # a FIN would not do: whoever sends that may still read
         await eventually(lambda: not edge.edge.registry.queued())
         gate.open.set()
         assert (await first.response())[1] == b"ok"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from aiohttp import web
 
 from router.last_good import LastGood
@@ -105,9 +106,31 @@ async def test_a_table_with_a_bad_app_is_taken_acknowledged_and_the_app_reported
     assert "is the name of app blog" in report["refused"]["shop"]
 
 
-async def test_a_table_that_is_refused_whole_is_asked_for_with_growing_pauses(
+async def test_a_table_that_workers_were_given_is_kept_although_nobody_follows_any_more(
     tmp_path: Path,
 ) -> None:
+    """As in an upgrade: the code that comes would begin with the table before."""
+    app = web.Application()
+    control = Control(answers(a_table(an_app("shop"))))
+    app.router.add_post("/v1/sync", control.sync)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "control.sock")).start()
+    source = ControlSource(f"unix:{tmp_path}/control.sock", tmp_path / "router", lambda: "")
+    following = source.follow(Router())
+    async with asyncio.timeout(WAIT_S):
+        given = await anext(following)
+    await following.aclose()
+    await source.kept()
+    await runner.cleanup()
+    assert isinstance(given, Snapshot)
+    assert LastGood(tmp_path / "router").load().snapshot().version == given.version == 1
+
+
+async def test_a_table_that_is_refused_whole_is_asked_for_with_growing_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.source._RETRY_S", 0.05)
     control = Control(lambda _: b"this is not a table")
     async with following(control, tmp_path) as (router, refusals):
         async with asyncio.timeout(WAIT_S):

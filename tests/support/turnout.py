@@ -231,6 +231,14 @@ def marked(state: Path, also: bytes = b"") -> list[int]:
     return found
 
 
+def without_apps(server: Turnout) -> None:
+    """Delete every app of a server that tests share, until no replica of one is left."""
+    for app in server.must("GET", "/v1/apps")["value"]:
+        server.must("DELETE", f"/v1/apps/{app['name']}")
+    folder = Path(str(server.settings["state"]))
+    until(lambda: not marked(folder.parent, also=b"TURNOUT_REPLICA="))
+
+
 def template(suffix: str = "", *, replicas: int = 1, **env: str) -> dict[str, Any]:
     """A template of the demo app that is ready quickly."""
     get = {"path": "/healthz", "port": 80}

@@ -24,11 +24,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory; afterwards no process that was started for it may be left."""
-    monkeypatch.setenv("TEST_MARK", str(tmp_path))
-    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{tmp_path}")  # a mark that replicas inherit
-    yield tmp_path
+    yield from _marking(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same for a server that many tests ask and none of them changes."""
+    with pytest.MonkeyPatch.context() as given:
+        yield from _marking(tmp_path_factory.mktemp("shared"), given)
+
+
+def _marking(folder: Path, given: pytest.MonkeyPatch) -> Iterator[Path]:
+    given.setenv("TEST_MARK", str(folder))
+    given.setenv("PATH", f"{os.environ['PATH']}:{folder}")  # a mark that replicas inherit
+    yield folder
     try:
-        until(lambda: not marked(tmp_path), timeout_s=15)
+        until(lambda: not marked(folder), timeout_s=15)
     finally:
-        for pid in marked(tmp_path):
+        for pid in marked(folder):
             os.kill(pid, signal.SIGKILL)

@@ -31,6 +31,13 @@ def control(state: Path) -> Iterator[Turnout]:
         yield control
 
 
+@pytest.fixture(scope="module")
+def unchanged(shared_state: Path) -> Iterator[Turnout]:
+    """A server for calls that change nothing."""
+    with Turnout("control", admin="127.0.0.1:0", state=shared_state / "s") as control:
+        yield control
+
+
 def raw(
     control: Turnout, method: str, path: str, body: bytes = b"", **headers: str
 ) -> tuple[int, dict[str, str], Any]:
@@ -147,9 +154,9 @@ def test_conditions_of_a_request_are_those_of_http(control: Turnout) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_shape(
-    control: Turnout, method: str, path: str, body: bytes, status: int, code: str
+    unchanged: Turnout, method: str, path: str, body: bytes, status: int, code: str
 ) -> None:
-    got, _, answer = raw(control, method, path, body)
+    got, _, answer = raw(unchanged, method, path, body)
 
     assert (got, answer["error"]["code"]) == (status, code)
     assert answer["error"]["message"]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.azure import S, app_path, environment_path, group_path
-from tests.support.turnout import Turnout, run, until
+from tests.support.turnout import Turnout, run, until, without_apps
 
 RG = group_path("rg")
 APP = app_path("rg", "album-api")
@@ -74,14 +74,21 @@ class Az:
         return self.write("PATCH", APP, body)["properties"]["configuration"]["ingress"]["traffic"]
 
 
-@pytest.fixture
-def az(state: Path) -> Iterator[Az]:
+@pytest.fixture(scope="module")
+def shared(shared_state: Path) -> Iterator[Az]:
     flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "azure_port": 0, "workers": 1}
-    with Turnout("up", state=state / "s", **flags) as server:
-        az = Az(server, state / "s")
+    with Turnout("up", state=shared_state / "s", **flags) as server:
+        az = Az(server, shared_state / "s")
         az.send("PUT", RG, {"location": "local"})
         az.write("PUT", ENV, ENV_CREATE)
         yield az
+
+
+@pytest.fixture
+def az(shared: Az) -> Iterator[Az]:
+    """Where there are no apps."""
+    yield shared
+    without_apps(shared.server)
 
 
 # What `az containerapp env create --logs-destination none` PUTs.
@@ -354,8 +361,8 @@ def test_logs_are_read_as_az_reads_them(az: Az) -> None:
     assert "created" in json.loads(az.send("GET", events)[2].splitlines()[0])["Msg"]
 
 
-def test_azure_env_prints_what_az_needs(az: Az, state: Path) -> None:
-    done = run("azure-env", "--no-register", "--state", str(state / "s"))
+def test_azure_env_prints_what_az_needs(az: Az, shared_state: Path) -> None:
+    done = run("azure-env", "--no-register", "--state", str(shared_state / "s"))
     lines = dict(x.removeprefix("export ").split("=", 1) for x in done.stdout.splitlines())
-    assert lines["REQUESTS_CA_BUNDLE"] == str(state / "s" / "azure" / "ca.pem")
-    assert "no Azure endpoint" in run("azure-env", "--state", str(state / "none")).stderr
+    assert lines["REQUESTS_CA_BUNDLE"] == str(shared_state / "s" / "azure" / "ca.pem")
+    assert "no Azure endpoint" in run("azure-env", "--state", str(shared_state / "none")).stderr

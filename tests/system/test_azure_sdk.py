@@ -35,7 +35,7 @@ from azure.mgmt.appcontainers.models import (
 )
 
 from tests.support.azure import SUBSCRIPTION, LocalAuth, environment_path, group_path, sdk
-from tests.support.turnout import Turnout, until
+from tests.support.turnout import Turnout, until, without_apps
 
 ENVIRONMENT = environment_path("rg", "env")
 
@@ -54,13 +54,20 @@ class AsyncCredential:
         pass
 
 
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    flags = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", str(state))
-    with Turnout("up", *flags, workers=1) as server:
+@pytest.fixture(scope="module")
+def shared(shared_state: Path) -> Iterator[Turnout]:
+    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
+    with Turnout("up", state=shared_state / "s", restart_backoff_s=0.2, **flags) as server:
         server.must("PUT", group_path("rg"), {"location": "local"})
         server.must("PUT", ENVIRONMENT, {"location": "local"})
         yield server
+
+
+@pytest.fixture
+def up(shared: Turnout) -> Iterator[Turnout]:
+    """The server, which has no apps."""
+    yield shared
+    without_apps(shared)
 
 
 @pytest.fixture

@@ -53,15 +53,22 @@ def control(state: Path) -> Iterator[Turnout]:
         yield control
 
 
+@pytest.fixture(scope="module")
+def closed(shared_state: Path) -> Iterator[Turnout]:
+    """A server for those who get nothing done."""
+    with Turnout("control", state=shared_state / "s", **FLAGS) as control:
+        yield control
+
+
 # --- strangers
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/apps", "/v1/journal", "/table", "/v1/docs", "/docs/", "/subscriptions", "/x"]
 )
-def test_nothing_is_read_without_a_token_on_loopback_either(control: Turnout, path: str) -> None:
-    assert ask(control, "GET", path) == 401
-    assert ask(control, "GET", path, Authorization="Bearer wrong") == 401
+def test_nothing_is_read_without_a_token_on_loopback_either(closed: Turnout, path: str) -> None:
+    assert ask(closed, "GET", path) == 401
+    assert ask(closed, "GET", path, Authorization="Bearer wrong") == 401
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
@@ -97,15 +104,15 @@ def test_a_page_cannot_write_though_its_browser_would_send_it(control: Turnout) 
 
 @pytest.mark.parametrize("path", ["/v1/apps", "/metrics", "/healthz", "/readyz"])
 def test_rebound_names_and_foreign_pages_do_not_even_read_what_is_open(
-    control: Turnout, path: str
+    closed: Turnout, path: str
 ) -> None:
-    good = control.authorization
-    assert ask(control, "GET", path, Host="evil.example", **good) == 421
-    assert ask(control, "GET", path, Origin="http://evil.example", **good) == 403
-    assert ask(control, "GET", path, Sec_Fetch_Site="cross-site", **good) == 403
-    assert ask(control, "GET", path, Sec_Fetch_Site="same-site", **good) == 403
-    own = f"http://{control.facts['admin']}"
-    assert ask(control, "GET", path, Origin=own, Sec_Fetch_Site="same-origin", **good) < 400 or (
+    good = closed.authorization
+    assert ask(closed, "GET", path, Host="evil.example", **good) == 421
+    assert ask(closed, "GET", path, Origin="http://evil.example", **good) == 403
+    assert ask(closed, "GET", path, Sec_Fetch_Site="cross-site", **good) == 403
+    assert ask(closed, "GET", path, Sec_Fetch_Site="same-site", **good) == 403
+    own = f"http://{closed.facts['admin']}"
+    assert ask(closed, "GET", path, Origin=own, Sec_Fetch_Site="same-origin", **good) < 400 or (
         path == "/readyz"
     )
 
@@ -274,9 +281,9 @@ def test_apps_of_a_runtime_that_is_switched_off_do_not_start_and_say_why(state: 
         ("8.8.8.8:53", "endpoint_networks"),
     ],
 )
-def test_endpoints_are_where_the_setting_allows(control: Turnout, endpoint: str, says: str) -> None:
+def test_endpoints_are_where_the_setting_allows(closed: Turnout, endpoint: str, says: str) -> None:
     body = {"template": {"containers": [{"image": f"endpoint:{endpoint}"}]}}
-    status, answer = control.call("PUT", "/v1/apps/shop", body)
+    status, answer = closed.call("PUT", "/v1/apps/shop", body)
     assert (status, says in answer["error"]["message"]) == (400, True), answer
 
 

@@ -18,10 +18,13 @@ from tests.support.turnout import Turnout, environment
 TARGETS = Path(__file__).parents[2] / "benchmarks" / "targets"
 
 
-@pytest.fixture
-def demo(state: Path) -> Iterator[Turnout]:
-    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
-    with Turnout("demo", "--target", state=state / "s", **flags) as demo:
+FLAGS = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
+
+
+@pytest.fixture(scope="module")
+def demo(shared_state: Path) -> Iterator[Turnout]:
+    """One for all that only ask."""
+    with Turnout("demo", "--target", state=shared_state / "s", **FLAGS) as demo:
         yield demo
 
 
@@ -63,14 +66,15 @@ def test_a_load_generator_finds_its_target(
     assert never not in printed
 
 
-def test_a_canary_that_goes_bad_is_noticed_and_rolled_back(demo: Turnout, tmp_path: Path) -> None:
+def test_a_canary_that_goes_bad_is_noticed_and_rolled_back(state: Path, tmp_path: Path) -> None:
     if shutil.which("hey") is None:
         pytest.skip("hey is not installed")
-    printed = recipe("canary.sh", demo, tmp_path)
-    assert "album-api--v2 fails" in printed
-    assert "rolled back" in printed
-    rules = demo.must("GET", "/v1/apps/album-api/traffic")["traffic"]
-    assert {r["revisionName"]: r["weight"] for r in rules}["album-api--v1"] == 100
+    with Turnout("demo", "--target", state=state / "s", **FLAGS) as demo:
+        printed = recipe("canary.sh", demo, tmp_path)
+        assert "album-api--v2 fails" in printed
+        assert "rolled back" in printed
+        rules = demo.must("GET", "/v1/apps/album-api/traffic")["traffic"]
+        assert {r["revisionName"]: r["weight"] for r in rules}["album-api--v1"] == 100
 
 
 @pytest.mark.parametrize(
