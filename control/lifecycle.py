@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from control import traffic
 from control.resources import App, AppView, Provisioning, Replica, ReplicaState, Revision
 
 R = TypeVar("R", Replica, Revision)
@@ -171,3 +172,18 @@ def app_running(view: AppView) -> str:
     if view.app is None or view.app.is_stopped or not active:
         return "Stopped"
     return "Running" if any(view.ready(name) for name in active) else "Progressing"
+
+
+def is_draining(view: AppView) -> bool:
+    """Whether a replica waits for its last requests."""
+    return any(r.state is _S.DRAINING for r in view.replicas.values())
+
+
+def is_moving(view: AppView) -> bool:
+    """Whether looking again may find something to do though no event came."""
+    if view.app is not None and view.app.is_single and view.app.candidate:
+        return True
+    weights = traffic.shares(view) if view.app is not None else {}
+    return any(not r.is_ready for r in view.replicas.values()) or any(
+        not view.ready(name) for name in weights
+    )

@@ -13,12 +13,11 @@ import time
 from collections.abc import Coroutine, Mapping
 from functools import partial
 
-from control import traffic
 from control.alarms import Alarms
 from control.clock import Clock, boot_id
 from control.commands import SUFFIX_ALPHABET, faults
 from control.errors import ControlError
-from control.lifecycle import Failure, after_start
+from control.lifecycle import Failure, after_start, is_draining, is_moving
 from control.lives import Lives
 from control.metrics import ControlCounters
 from control.planner import Limits, Plan, plan
@@ -142,7 +141,7 @@ class Reconciler:
     def _on_change(self, name: str) -> None:
         self._dirty.add(name)
         self._unpublished.add(name)
-        if _is_draining(self._store.view(name)):
+        if is_draining(self._store.view(name)):
             self._draining.add(name)
         else:
             self._draining.discard(name)
@@ -172,7 +171,7 @@ class Reconciler:
             self._alarms.put(name, now.steady + _RETRY_S)
             return None
         self._alarms.put(name, result.wake_at)
-        if _is_moving(result.view):
+        if is_moving(result.view):
             self._moving.add(name)
         else:
             self._moving.discard(name)
@@ -391,17 +390,3 @@ def _is_it(replica: Replica, alive: Mapping[str, Survivor]) -> bool:
     """Whether what runs under a replica's name runs, and runs the code of its revision."""
     found = alive.get(replica.name)
     return found is not None and found.is_running and found.uid == replica.revision_uid
-
-
-def _is_draining(view: AppView) -> bool:
-    return any(r.state is _S.DRAINING for r in view.replicas.values())
-
-
-def _is_moving(view: AppView) -> bool:
-    """Whether looking again may find something to do though no event came."""
-    if view.app is not None and view.app.is_single and view.app.candidate:
-        return True
-    weights = traffic.shares(view) if view.app is not None else {}
-    return any(not r.is_ready for r in view.replicas.values()) or any(
-        not view.ready(name) for name in weights
-    )

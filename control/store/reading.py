@@ -1,4 +1,4 @@
-"""Reading the records of all apps at the start.
+"""Reading the records of all apps at the start, and those of the journal.
 
 A record that cannot be read costs its own app and no other: the app is left out, with the reason,
 and with what is known of its replicas. Of a damaged file, apps are served as they were last.
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from control.errors import StoreUnavailable
 from control.journal import Record
 from control.resources import AppView, Replica, app_from, replica_from, revision_from
 from control.template import Template
@@ -151,3 +152,26 @@ def _decoded(
         wrong.setdefault(app, f"the record of {what} cannot be read ({reason})")
         return None
     return found
+
+
+def read_journal(db: sqlite3.Connection, app: str, before: int, limit: int) -> list[Record]:
+    """Records below a number, newest first, without those that cannot be read."""
+    found: list[Record] = []
+    is_more = True
+    while is_more and len(found) < limit:
+        rows = _journal_rows(db, app, before, limit - len(found))
+        is_more = len(rows) == limit - len(found)
+        before = rows[-1][0] if rows else before
+        found += [record for row in rows if (record := record_from(*row)) is not None]
+    return found
+
+
+def _journal_rows(db: sqlite3.Connection, app: str, before: int, limit: int) -> list[Any]:
+    try:
+        return db.execute(
+            "SELECT number, at, app, who, note, doc FROM journal"
+            " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
+            (before, app, app, limit),
+        ).fetchall()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the journal cannot be read ({error})") from error

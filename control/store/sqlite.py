@@ -29,7 +29,7 @@ from control.resources import AppView
 from control.store.file import StateFile
 from control.store.log import is_long, move
 from control.store.opening import LOCK_S, open_database, unreadable_state
-from control.store.reading import damaged, hosts_of, read_views, record_from, unread
+from control.store.reading import damaged, hosts_of, read_journal, read_views, unread
 from control.store.retention import Kept, victims
 from control.store.transaction import Transaction, unavailable
 from control.store.writing import Row, Rows, Write, put_meta, row_of, rows_of, write_view
@@ -308,24 +308,7 @@ class Store:
 
         A record that cannot be read is left out.
         """
-        found: list[Record] = []
-        is_more = True
-        while is_more and len(found) < limit:
-            rows = self._journal_rows(app, before, limit - len(found))
-            is_more = len(rows) == limit - len(found)
-            before = rows[-1][0] if rows else before
-            found += [record for row in rows if (record := record_from(*row)) is not None]
-        return found
-
-    def _journal_rows(self, app: str, before: int, limit: int) -> list[Any]:
-        try:
-            return self._db.execute(
-                "SELECT number, at, app, who, note, doc FROM journal"
-                " WHERE number < ? AND (? = '' OR app = ?) ORDER BY number DESC LIMIT ?",
-                (before, app, app, limit),
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"the journal cannot be read ({error})") from error
+        return read_journal(self._db, app, before, limit)
 
     def prune_journal(self, kept: Kept, now: float) -> int:
         """Delete some of the records that may go, and return how many. Raises StoreUnavailable."""
