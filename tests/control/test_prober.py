@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -41,7 +42,15 @@ class Heard:
                 await self._news.wait()
 
 
-def a_probe(kind: str = "Readiness", timeout_s: float = 10.0, **given: Any) -> Probe:
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address at which nobody listens, and that nobody else is given meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def a_probe(kind: str = "Readiness", timeout_s: float = 1.0, **given: Any) -> Probe:
     if "tcp" not in given:
         given.setdefault("http_get", {"path": "/ok", "port": 80})
     if given.pop("tcp", False):
@@ -94,12 +103,10 @@ async def test_tcp_succeeds_on_a_connection() -> None:
                     await asyncio.sleep(0.01)
 
 
-async def test_nobody_listening_is_said_with_the_address() -> None:
-    async with Origin() as origin:
-        pass
-    async with probing(origin.address, Probes(readiness=a_probe(tcp=True))) as heard:
+async def test_nobody_listening_is_said_with_the_address(nobody: str) -> None:
+    async with probing(nobody, Probes(readiness=a_probe(tcp=True))) as heard:
         seen = await heard.until(Verdict.UNREADY)
-        assert f"nothing listens on {origin.address}" in seen
+        assert f"nothing listens on {nobody}" in seen
 
 
 async def test_a_probe_does_not_outlive_its_timeout() -> None:
@@ -120,20 +127,16 @@ async def test_startup_runs_alone_and_then_the_others() -> None:
             assert heard.failures == []
 
 
-async def test_startup_that_fails_often_enough_fails_the_replica() -> None:
-    async with Origin() as origin:
-        pass
+async def test_startup_that_fails_often_enough_fails_the_replica(nobody: str) -> None:
     probes = Probes(startup=a_probe("Startup", failure_threshold=1), readiness=a_probe())
-    async with probing(origin.address, probes) as heard:
+    async with probing(nobody, probes) as heard:
         await heard.until(Verdict.STARTUP_FAILED)
         assert heard.failures == ["Startup"]
 
 
-async def test_liveness_failures_ask_for_a_restart() -> None:
-    async with Origin() as origin:
-        pass
+async def test_liveness_failures_ask_for_a_restart(nobody: str) -> None:
     probes = Probes(liveness=a_probe("Liveness", failure_threshold=1))
-    async with probing(origin.address, probes) as heard:
+    async with probing(nobody, probes) as heard:
         await heard.until(Verdict.LIVENESS_FAILED)
 
 
@@ -201,6 +204,7 @@ async def test_an_address_that_is_not_allowed_any_more_is_not_asked() -> None:
 
 
 async def test_a_verdict_that_cannot_be_acted_upon_ends_no_probing(
+    nobody: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     heard = Heard()
@@ -210,10 +214,8 @@ async def test_a_verdict_that_cannot_be_acted_upon_ends_no_probing(
         if len(heard.said) == 1:
             raise OSError("no space left")
 
-    async with Origin() as origin:
-        pass
     prober = Prober(full_disk_once, heard.on_failure, Targets(PRIVATE))
-    replica = Replica("r", "shop", "shop--v1", 0.0, address=origin.address)
+    replica = Replica("r", "shop", "shop--v1", 0.0, address=nobody)
     probes = Probes(startup=a_probe("Startup", tcp=True, failure_threshold=2))
     prober.watch(replica, [probes], is_started=False)
     await heard.until(Verdict.STARTUP_FAILED)
