@@ -111,7 +111,13 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     if ready >= revision.needed:
         if revision.provisioning is Provisioning.FAILED and _has_better(view, name):
             return
-        revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
+        revision = replace(
+            revision,
+            provisioning=Provisioning.PROVISIONED,
+            has_been_ready=True,
+            reason="",
+            message="",
+        )
         latest = view.revisions.get(app.latest_ready)
         if latest is None or latest.number < revision.number:
             view.app = replace(app, latest_ready=name)

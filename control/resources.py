@@ -100,6 +100,7 @@ class Revision:
     provisioning: Provisioning = Provisioning.PROVISIONING
     needed: int = 1  # ready replicas that make it ready
     generation: int = 0  # of its replicas; a restart raises it
+    has_been_ready: bool = False  # once, however it is doing now
     reason: str = ""  # machine word for a failure
     message: str = ""  # sentence for a person
 
@@ -196,6 +197,7 @@ def revision_from(
     """A Revision out of the store."""
     doc["template"] = as_template(doc["template"])
     doc["provisioning"] = Provisioning(doc["provisioning"])
+    doc.setdefault("has_been_ready", doc["provisioning"] is Provisioning.PROVISIONED)
     return Revision(**doc)
 
 

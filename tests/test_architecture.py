@@ -15,7 +15,7 @@ PURE = [
     "control/commands/split.py", "control/commands/steps.py", "control/compiler.py",
     "control/dry_run.py", "control/explain.py", "control/label_history.py", "control/labels.py",
     "control/lifecycle.py", "control/planner.py", "control/resources.py", "control/rollback.py",
-    "control/runtime/docker/spec.py", "control/schema.py", "control/template.py",
+    "control/base.py", "control/runtime/docker/spec.py", "control/schema.py", "control/template.py",
     "control/targets.py", "control/traffic.py", "control/vault.py", "router/attempts.py",
     "router/budget.py", "router/chunked.py", "router/door.py", "router/discovery/labels.py",
     "router/discovery/rules.py", "router/errors.py", "router/exchange.py", "router/fields.py",

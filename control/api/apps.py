@@ -25,10 +25,12 @@ class ModeBody(Model):
     target_label: str = ""
 
 
-def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Response:
-    """An app with its ETag."""
+def app_reply(
+    request: web.Request, view: AppView, status: int = 200, **more: object
+) -> web.Response:
+    """An app with its ETag, and what else there is to say of a change."""
     assert view.app is not None
-    wire = app_wire(view, request.app[SERVICE].domain)
+    wire = app_wire(view, request.app[SERVICE].domain) | more
     if why := request.app[RECONCILER].quarantine.why(view.app.name):
         wire["quarantined"] = why
     answer = reply(wire, status)
@@ -94,6 +96,12 @@ async def set_mode(request: web.Request) -> web.Response:
     body = decode(ModeBody, await body_of(request))
     service, name = request.app[SERVICE], request.match_info["app"]
     return app_reply(request, service.set_mode(name, body.mode, body.target_label.lower()))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """POST /v1/apps/{app}/cancel: give up the deploy under way; `cancelled` is its revision."""
+    view, dropped = request.app[SERVICE].cancel(request.match_info["app"])
+    return app_reply(request, view, cancelled=dropped.name)
 
 
 async def stop_app(request: web.Request) -> web.Response:

@@ -66,6 +66,7 @@ ENDPOINTS = (
     _E("DELETE", _APP, apps.delete_app, "", statuses=(204,)),
     _E("POST", _APP + "/stop", apps.stop_app, "App"),
     _E("POST", _APP + "/start", apps.start_app, "App"),
+    _E("POST", _APP + "/cancel", apps.cancel, "App"),
     _E("PUT", _APP + "/mode", apps.set_mode, "App", apps.ModeBody),
     _E("GET", _APP + "/traffic", traffic.get_traffic, "Traffic"),
     _E("PUT", _APP + "/traffic", traffic.set_traffic, "App", traffic.TrafficBody),

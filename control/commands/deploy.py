@@ -7,11 +7,12 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from control import labels
+from control.base import base_of
 from control.commands import steps
 from control.commands.configure import configure
 from control.commands.life import attempt, needed, purge
 from control.errors import Detail, Invalid, all_of
-from control.resources import App, AppView, Revision
+from control.resources import App, AppView, Provisioning, Revision
 from control.schema import AppBody, Configuration
 from router.hosts import APP_NAME, LABEL, NAME_RULE
 
@@ -87,7 +88,11 @@ def deploy(
     label = body.configuration.target_label
     if made is not None and labels.is_on(steps.app_of(view)):
         view = labels.aim(view, made.name, label)
-    elif made is None and (is_asked or (steps.is_same(old, view) and _can_aim(view, label))):
+    elif (
+        made is None
+        and not _repeats_base(old, body)
+        and (is_asked or (steps.is_same(old, view) and _can_aim(view, label)))
+    ):
         view = attempt(view, now, label)
     return purge(view)
 
@@ -123,6 +128,8 @@ def _new_revision(
     suffix = template.revision_suffix
     if latest and template.same_as(latest.template) and suffix in ("", latest.suffix):
         return None
+    if _repeats_base(view, body):
+        return None
     if suffix:
         name = _checked_name(view, app.name, suffix)
     else:
@@ -143,9 +150,26 @@ def _new_revision(
     )
 
 
+def _repeats_base(view: AppView, body: AppBody) -> bool:
+    """Whether a body has the template that GET shows, which may not be that of the latest."""
+    base = base_of(view)
+    if base is None or base.name == steps.app_of(view).latest or body.configuration.target_label:
+        return False
+    suffix = body.template.revision_suffix
+    return body.template.same_as(base.template) and suffix in ("", base.suffix)
+
+
 def _uid(name: str, number: int, now: float) -> str:
     """What tells a revision from an earlier one of its name, whose app was deleted."""
     return blake2b(f"{name} {number} {now!r}".encode(), digest_size=8).hexdigest()
+
+
+def _makes_way(view: AppView, revision: Revision) -> bool:
+    """Whether a deploy may take its name: it never was ready, and it has failed or is failing."""
+    if revision.has_been_ready:
+        return False
+    is_hopeful = revision.is_active and revision.provisioning is not Provisioning.FAILED
+    return not is_hopeful or any(replica.restarts for replica in view.of(revision.name))
 
 
 def _checked_name(view: AppView, app: str, suffix: str) -> str:
@@ -160,8 +184,9 @@ def _checked_name(view: AppView, app: str, suffix: str) -> str:
             f"app and suffix must not be more than a combined {MAX_REVISION_NAME}",
             code="ContainerAppInvalidRevisionName",
         )
-    if name in view.revisions:
-        state = "active" if view.revisions[name].is_active else "inactive"
+    known = view.revisions.get(name)
+    if known is not None and not _makes_way(view, known):
+        state = "active" if known.is_active else "inactive"
         raise Invalid(
             f"a revision with suffix {suffix} already exists and is {state}; choose another "
             f"suffix, or bring it back: turnout revision activate {app} --revision {name}",

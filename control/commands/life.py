@@ -104,6 +104,32 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     return purge(steps.replace_app(view, app))
 
 
+def under_way(view: AppView) -> Revision | None:
+    """The revision that a deploy waits for, until it is ready or has failed."""
+    app = steps.app_of(view)
+    revision = view.revisions.get(app.candidate if app.is_single else app.latest)
+    if revision is None or not revision.is_active:
+        return None
+    is_new = app.is_single or not revision.has_been_ready  # else its app was stopped and started
+    is_waited_for = revision.provisioning is Provisioning.PROVISIONING and is_new
+    return revision if is_waited_for else None
+
+
+def cancel(view: AppView, now: float) -> AppView:
+    """Give up the deploy that is under way; who serves goes on. Raises Conflict without one."""
+    app, revision = steps.app_of(view), under_way(view)
+    if revision is None:
+        raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
+    if labels.is_on(app):
+        pending = {label: name for label, name in app.pending.items() if name != revision.name}
+        return steps.with_revision(view, replace(app, pending=pending), rested(revision, now))
+    view = deactivate(view, revision.name, now)
+    app = steps.app_of(view)
+    if app.serving in view.revisions:  # with `recreate` it rests, to make room for the new one
+        view = wake(view, app.serving, now)
+    return view
+
+
 def rested(revision: Revision, now: float) -> Revision:
     """The revision, inactive."""
     return replace(revision, is_active=False, last_active_at=now)

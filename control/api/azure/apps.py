@@ -82,7 +82,7 @@ def _placed(
 def _accepted(call: Call, view: AppView, status: int) -> web.Response:
     """The resource; while its newest revision is being provisioned, with an operation."""
     assert view.app is not None
-    operation = Operation("deploy", view.app.name, view.app.latest)
+    operation = Operation.of_deploy(view)
     state, _ = operations.status(operation, view)
     if state == "InProgress":
         # To a PUT, 202 is an error for the SDK; to both, 200 would be the end.
