@@ -114,6 +114,8 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
             yield f"revision {name} made from image {image}"
         elif known.is_active != revision.is_active:
             yield f"revision {name} {'activated' if revision.is_active else 'deactivated'}"
+        elif known.generation > revision.generation:
+            yield f"revision {name} stays at port {revision.target_port}"
         elif known.generation != revision.generation:
             was_failed = known.provisioning is Provisioning.FAILED
             is_retry = was_failed and revision.provisioning is Provisioning.PROVISIONING

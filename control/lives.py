@@ -74,7 +74,7 @@ class Lives:
         if revision.uid != replica.revision_uid:
             return
         has_ingress = view.app.configuration.ingress is not None
-        probes = probes_of(revision.template, has_ingress=has_ingress)
+        probes = probes_of(revision.template, has_ingress=has_ingress, other_ports=replica.ports)
         self.prober.watch(replica, probes, is_started=replica.is_ready)
 
     def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:

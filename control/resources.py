@@ -101,6 +101,9 @@ class Revision:
     needed: int = 1  # ready replicas that make it ready
     generation: int = 0  # of its replicas; a restart raises it
     has_been_ready: bool = False  # once, however it is doing now
+    target_port: int = 0  # where its containers listen; 0: wherever the app's others do
+    leaving_port: int = 0  # where they did, until enough of them are ready at the new one
+    leaving_generation: int = 0  # of the replicas there
     reason: str = ""  # machine word for a failure
     message: str = ""  # sentence for a person
 
@@ -122,6 +125,7 @@ class Replica:
     runtime: str = "process"
     node: str = "local"
     generation: int = 0
+    target_port: int = 0  # the revision's as it was made
     state: ReplicaState = ReplicaState.PENDING
     address: str = ""  # HOST:PORT where it listens
     ports: dict[str, str] = field(default_factory=dict)  # other ports that its probes ask

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from control import commands, journal, labels, traffic, vault
+from control import commands, journal, labels, ports, traffic, vault
 from control.errors import Conflict, Invalid
 from control.journal import Record
 from control.resources import App, AppView, Provisioning, Revision
@@ -68,11 +68,27 @@ def roll_back(view: AppView, state: dict[str, Any], now: float) -> AppView:
     assert app is not None
     configuration = _recorded(state["configuration"], app)
     vault.check(configuration, (view.revisions[name] for name in wanted))
+    view = _at_port(view, wanted, ports.of_app(replace(app, configuration=configuration)), now)
+    app = view.app
+    assert app is not None
     if configuration.active_revisions_mode == "single":
         return _dropped(_single(view, configuration, state["serving"], now), wanted, now)
     restoring = {"configuration": state["configuration"], "needs": sorted(wanted)}
     view = restore(commands.replace_app(view, replace(app, restoring=restoring)), now)
     return _dropped(view, wanted, now)
+
+
+def _at_port(view: AppView, wanted: set[str], port: int, now: float) -> AppView:
+    """What follows the app's port follows it back; a revision with a port of its own keeps it."""
+    assert view.app is not None
+    old = ports.of_app(view.app)
+    back = {name: ports.staying(view.revisions[name]) for name in wanted}
+    moved = {
+        name: ports.moving(revision, old, port, now)
+        for name, revision in back.items()
+        if port and (revision.target_port or old) == old
+    }
+    return AppView(view.app, {**view.revisions, **back, **moved}, view.replicas)
 
 
 def _dropped(view: AppView, wanted: set[str], now: float) -> AppView:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 
-from control import labels
+from control import labels, ports
 from control.base import base_of
 from control.commands import steps
 from control.commands.configure import configure
@@ -88,13 +88,26 @@ def deploy(
     label = body.configuration.target_label
     if made is not None and labels.is_on(steps.app_of(view)):
         view = labels.aim(view, made.name, label)
-    elif (
-        made is None
-        and not _repeats_base(old, body)
-        and (is_asked or (steps.is_same(old, view) and _can_aim(view, label)))
-    ):
-        view = attempt(view, now, label)
+    elif made is None:
+        view = _repeated(old, view, body, now, is_asked=is_asked)
     return purge(view)
+
+
+def _repeated(old: AppView, view: AppView, body: AppBody, now: float, *, is_asked: bool) -> AppView:
+    """After a write of a template that there is a revision of: other settings, or once more."""
+    app, label = steps.app_of(view), body.configuration.target_label
+    base = base_of(old)
+    is_about_base = base is not None and _repeats_base(old, body)
+    about = base.name if base is not None and is_about_base else app.latest
+    was = ports.of_app(steps.app_of(old)) if old.app is not None else 0
+    is_same, is_port_new = steps.is_same(old, view), ports.of_app(app) != was
+    view = ports.follow(view, about, was, now)
+    if is_about_base:
+        return view
+    is_corrected = is_port_new and view.revisions[about].provisioning is Provisioning.FAILED
+    if is_asked or ((is_same or is_corrected) and _can_aim(view, label)):
+        return attempt(view, now, label)
+    return view
 
 
 def _first(present: str, given: str | None) -> str:
@@ -137,7 +150,7 @@ def _new_revision(
         while not name or name in view.revisions:
             suffix = new_suffix()
             name = f"{app.name}--{suffix}"
-    number = app.revisions_made + 1
+    number, ingress = app.revisions_made + 1, body.configuration.ingress
     return Revision(
         name=name,
         app=app.name,
@@ -146,6 +159,7 @@ def _new_revision(
         template=template.model_copy(update={"revision_suffix": suffix}),
         created_at=now,
         activated_at=now,
+        target_port=(ingress.target_port or 0) if ingress is not None else 0,
         needed=needed(view, app, template, body.configuration.revision_transition_threshold),
     )
 

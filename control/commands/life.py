@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from control import labels, traffic, vault
+from control import labels, ports, traffic, vault
 from control.commands import steps
 from control.errors import Conflict
 from control.resources import App, AppView, Provisioning, Revision
@@ -108,11 +108,11 @@ def under_way(view: AppView) -> Revision | None:
     """The revision that a deploy waits for, until it is ready or has failed."""
     app = steps.app_of(view)
     revision = view.revisions.get(app.candidate if app.is_single else app.latest)
-    if revision is None or not revision.is_active:
-        return None
-    is_new = app.is_single or not revision.has_been_ready  # else its app was stopped and started
-    is_waited_for = revision.provisioning is Provisioning.PROVISIONING and is_new
-    return revision if is_waited_for else None
+    if revision is not None and revision.is_active:
+        is_new = app.is_single or not revision.has_been_ready  # else the app was stopped before
+        if revision.provisioning is Provisioning.PROVISIONING and is_new:
+            return revision
+    return next((r for r in view.revisions.values() if r.is_active and r.leaving_port), None)
 
 
 def cancel(view: AppView, now: float) -> AppView:
@@ -120,14 +120,18 @@ def cancel(view: AppView, now: float) -> AppView:
     app, revision = steps.app_of(view), under_way(view)
     if revision is None:
         raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
+    if revision.leaving_port:
+        revisions = {name: ports.staying(r) for name, r in view.revisions.items()}
+        return ports.taken_back(AppView(app, revisions, view.replicas))
     if labels.is_on(app):
         pending = {label: name for label, name in app.pending.items() if name != revision.name}
-        return steps.with_revision(view, replace(app, pending=pending), rested(revision, now))
+        app = replace(app, pending=pending)
+        return ports.taken_back(steps.with_revision(view, app, rested(revision, now)))
     view = deactivate(view, revision.name, now)
     app = steps.app_of(view)
     if app.serving in view.revisions:  # with `recreate` it rests, to make room for the new one
         view = wake(view, app.serving, now)
-    return view
+    return ports.taken_back(view)
 
 
 def rested(revision: Revision, now: float) -> Revision:
