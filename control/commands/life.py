@@ -124,6 +124,11 @@ def cancel(view: AppView, now: float) -> AppView:
         revisions = {name: ports.staying(r) for name, r in view.revisions.items()}
         return ports.taken_back(AppView(app, revisions, view.replicas))
     if labels.is_on(app):
+        if labels.holds_one(app, revision.name):  # the first: there is none to leave the label to
+            raise Conflict(
+                f"revision {revision.name} has its label already, and nobody had it before; "
+                f"deploy a corrected one, or: turnout app delete {app.name}"
+            )
         pending = {label: name for label, name in app.pending.items() if name != revision.name}
         app = replace(app, pending=pending)
         return ports.taken_back(steps.with_revision(view, app, rested(revision, now)))
