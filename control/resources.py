@@ -101,6 +101,8 @@ class Revision:
     needed: int = 1  # ready replicas that make it ready
     generation: int = 0  # of its replicas; a restart raises it
     has_been_ready: bool = False  # once, however it is doing now
+    images: dict[str, str] = field(default_factory=dict)  # to the ids that its first replica had
+    pulls: bool = False  # its images, although they may be here
     target_port: int = 0  # where its containers listen; 0: wherever the app's others do
     leaving_port: int = 0  # where they did, until enough of them are ready at the new one
     leaving_generation: int = 0  # of the replicas there

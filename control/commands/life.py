@@ -67,6 +67,8 @@ def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
         generation=revision.generation + revision.is_active,
         activated_at=now,
         provisioning=Provisioning.PROVISIONING,
+        # An image that never worked may have been built anew; one that did is what comes back.
+        images=revision.images if revision.has_been_ready else {},
         needed=needed(
             view, app, revision.template, app.configuration.revision_transition_threshold
         ),
