@@ -258,6 +258,7 @@ class Reconciler:
             failure = Failure("StartError", f"It cannot be started: {error!r}.")
             self.lives.fail(replica.name, _S.BACKOFF, failure)
             return
+        self.lives.made_of(replica, started.images)
         self.lives.move(
             replica.name,
             replica.app,

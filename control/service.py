@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback, traffic
+from control.base import base_of
 from control.draft import Command, Draft
 from control.dry_run import refuse_dry_run
 from control.errors import Invalid, NotFound
@@ -39,6 +40,8 @@ class Change:
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
     is_asked: bool = False  # a patch that is about the template: one that failed is tried again
+    is_forced: bool = False  # a new revision, although nothing changed
+    rebuilt: frozenset[str] = frozenset()  # revisions whose images are others by now
     conditions: Conditions = UNCONDITIONAL
 
 
@@ -105,14 +108,46 @@ class Service:
 
     # --- changing
 
-    def put(self, name: str, body: AppBody) -> tuple[AppView, bool]:
+    async def rebuilt(self, name: str) -> frozenset[str]:
+        """The revisions that a deploy may repeat and whose images are others by now.
+
+        Only for those that are here: a registry is not asked.
+        """
+        view, found = self.peek(name), set()
+        latest = view.revisions.get(view.app.latest) if view.app is not None else None
+        for revision in {r.name: r for r in (base_of(view), latest) if r is not None}.values():
+            if revision.images:
+                now = await self._runtimes[revision.template.runtime].images(revision.template)
+                if any(
+                    now.get(image, was) not in ("", was) for image, was in revision.images.items()
+                ):
+                    found.add(revision.name)
+        return frozenset(found)
+
+    def put(
+        self,
+        name: str,
+        body: AppBody,
+        *,
+        is_forced: bool = False,
+        rebuilt: frozenset[str] = frozenset(),
+    ) -> tuple[AppView, bool]:
         """Create or replace an app; returns its view and whether it is new."""
         is_new = self._store.view(name.lower()).app is None
-        return self._one(Change(name, lambda _: body)), is_new
+        change = Change(name, lambda _: body, is_forced=is_forced, rebuilt=rebuilt)
+        return self._one(change), is_new
 
-    def patch(self, name: str, body: BodyOf, *, is_asked: bool) -> AppView:
+    def patch(
+        self,
+        name: str,
+        body: BodyOf,
+        *,
+        is_asked: bool,
+        is_forced: bool = False,
+        rebuilt: frozenset[str] = frozenset(),
+    ) -> AppView:
         """Replace an app by what `body` makes of it; `is_asked` when it is about the template."""
-        return self._one(Change(name, body, is_existing=True, is_asked=is_asked))
+        return self._one(Change(name, body, True, is_asked, is_forced, rebuilt))
 
     def transact(self, changes: Sequence[Change]) -> list[AppView]:
         """Change several apps, all or none."""
@@ -164,7 +199,14 @@ class Service:
         draft.change(
             name,
             lambda view, now: commands.deploy(
-                view, name, body, now, new_suffix, is_asked=change.is_asked
+                view,
+                name,
+                body,
+                now,
+                new_suffix,
+                is_asked=change.is_asked,
+                is_forced=change.is_forced,
+                rebuilt=change.rebuilt,
             ),
             change.conditions,
             is_existing=change.is_existing,

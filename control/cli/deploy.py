@@ -10,7 +10,7 @@ from control.cli.client import Api, console, errors, fail
 from control.cli.options import App, EnvVars, NoWait, is_external, merged, pairs, without
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.split import told
-from control.cli.waiting import READY_S, wait_ready
+from control.cli.waiting import READY_S, wait_ready, wait_settled
 
 Wire = dict[str, Any]
 
@@ -65,6 +65,10 @@ def deploy(
     target_label: Annotated[
         str, typer.Option("--target-label", help="Labels mode: the label that the revision gets.")
     ] = "",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="A new revision although nothing changed; pulls its image."),
+    ] = False,
     cancel: Annotated[
         bool,
         typer.Option("--cancel", help="Give up the deploy under way instead; who serves stays."),
@@ -109,11 +113,14 @@ def deploy(
         named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
         configuration["secrets"] = list(named.values())
     body = {"template": template, "configuration": configuration}
-    after = api.call("PATCH" if old else "PUT", ("apps", app), body)
+    path = f"{app}?force=true" if force else app
+    after = api.call("PATCH" if old else "PUT", ("apps", path), body)
     revision = revision_of(after)
     _tell(old, after)
     if not no_wait:
         wait_ready(api, app, revision, timeout)
+        if target_port is not None:  # of a revision that is ready it changes all the same
+            wait_settled(api, app)
     show(api.get("apps", app, "revisions", revision), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
@@ -139,9 +146,7 @@ def _tell(old: Wire | None, after: Wire) -> None:
         return
     name, revision, base = after["name"], revision_of(after), revision_of(old)
     if after["latestRevisionName"] == old["latestRevisionName"]:
-        is_tried = after["provisioningState"] == "InProgress"
-        what = "is tried again" if is_tried else "is unchanged"
-        errors.print(f"{name} {what}: {revision} has this template already")
+        errors.print(f"{name} {_same(old, after)}")
     elif base == old["latestRevisionName"]:
         errors.print(f"{revision} builds on {base}")
     else:
@@ -149,6 +154,17 @@ def _tell(old: Wire | None, after: Wire) -> None:
             f"{revision} builds on {base}, and not on {old['latestRevisionName']}, "
             "which failed, was cancelled or was rolled back"
         )
+
+
+def _same(old: Wire, after: Wire) -> str:
+    """What became of a deploy whose template there is a revision of."""
+    revision, is_under_way = revision_of(after), after["provisioningState"] == "InProgress"
+    if _port_of(old) != _port_of(after) and is_under_way:
+        return f"keeps {revision}, which moves to port {_port_of(after)} once it answers there"
+    what = f"{revision} has this template already"
+    if is_under_way:
+        return f"is tried again: {what}"
+    return f"is unchanged: {what}, and the same image; to deploy it all the same: --force"
 
 
 def _given(**values: Any) -> Wire:

@@ -58,7 +58,9 @@ async def patch_app(call: Call) -> web.Response:
         tags = merge_patch(view.app.tags, envelope.get("tags", {})) or {}
         return _placed(call, properties, envelope, tags)
 
-    view = call.service.patch(call.app, patched, is_asked=has_template(patch))
+    is_asked = has_template(patch)
+    rebuilt = await call.service.rebuilt(call.app) if is_asked else frozenset[str]()
+    view = call.service.patch(call.app, patched, is_asked=is_asked, rebuilt=rebuilt)
     return _accepted(call, view, 202)
 
 

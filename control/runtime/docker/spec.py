@@ -14,7 +14,7 @@ from typing import Any
 
 from control.resources import Replica
 from control.runtime.base import Launch
-from control.template import InitContainer, Volume
+from control.template import InitContainer, Template, Volume
 
 INSTANCE = "turnout.instance"  # id of the store whose replica it is
 REPLICA = "turnout.replica"
@@ -27,6 +27,12 @@ _LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 def image_of(image: str) -> str:
     """The image as the engine knows it; `docker:` only says who runs it."""
     return image.removeprefix("docker:")
+
+
+def images(template: Template) -> list[str]:
+    """The images that a template's containers are made of, each once."""
+    programs = (*template.init_containers, *template.containers)
+    return list(dict.fromkeys(image_of(program.image) for program in programs))
 
 
 @dataclass(frozen=True, slots=True)
