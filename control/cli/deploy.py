@@ -113,10 +113,12 @@ def deploy(
         named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
         configuration["secrets"] = list(named.values())
     body = {"template": template, "configuration": configuration}
+    uid = _uid_of_latest(api, old)
     path = f"{app}?force=true" if force else app
     after = api.call("PATCH" if old else "PUT", ("apps", path), body)
     revision = revision_of(after)
-    _tell(old, after)
+    if old is not None:
+        _tell(old, after, is_new=_uid_of_latest(api, after) != uid)
     if not no_wait:
         wait_ready(api, app, revision, timeout)
         if target_port is not None:  # of a revision that is ready it changes all the same
@@ -140,12 +142,18 @@ def _cancel(api: Api, app: str, output: Format) -> None:
     console.print(f"{wire['cancelled']} is dropped; {told(api, app)}")
 
 
-def _tell(old: Wire | None, after: Wire) -> None:
+def _uid_of_latest(api: Api, app: Wire | None) -> str:
+    """Of its newest revision: a corrected deploy may have the name of one that failed."""
+    if app is None:
+        return ""
+    found = api.find("apps", app["name"], "revisions", app["latestRevisionName"])
+    return str(found["uid"]) if found is not None else ""
+
+
+def _tell(old: Wire, after: Wire, *, is_new: bool) -> None:
     """What a deploy builds on, or that there is nothing new in it."""
-    if old is None:
-        return
     name, revision, base = after["name"], revision_of(after), revision_of(old)
-    if after["latestRevisionName"] == old["latestRevisionName"]:
+    if not is_new:
         errors.print(f"{name} {_same(old, after)}")
     elif base == old["latestRevisionName"]:
         errors.print(f"{revision} builds on {base}")
