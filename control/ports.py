@@ -40,7 +40,7 @@ def follow(view: AppView, about: str, old: int, now: float) -> AppView:
         return view
     chosen = [one]
     if one.provisioning is Provisioning.PROVISIONED:
-        chosen = [r for r in view.revisions.values() if _is_ready(r)] if new != old else []
+        chosen = [r for r in view.revisions.values() if _is_ready(r)]
     moved = {r.name: moving(r, old, new, now) for r in chosen}
     return AppView(view.app, {**view.revisions, **moved}, view.replicas)
 

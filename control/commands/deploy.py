@@ -128,13 +128,12 @@ def _repeated(old: AppView, view: AppView, body: AppBody, now: float, again: Aga
     about = base.name if base is not None and is_about_base else app.latest
     was = ports.of_app(steps.app_of(old)) if old.app is not None else 0
     is_same, is_port_new = steps.is_same(old, view), ports.of_app(app) != was
-    view = ports.follow(view, about, was, now)
-    if is_about_base:
-        return view
-    is_corrected = is_port_new and view.revisions[about].provisioning is Provisioning.FAILED
-    if again.is_asked or ((is_same or is_corrected) and _can_aim(view, label)):
-        return attempt(view, now, label)
-    return view
+    has_failed = view.revisions[about].provisioning is Provisioning.FAILED
+    is_about_it = is_same or (is_port_new and has_failed)
+    is_tried = again.is_asked or (is_about_it and _can_aim(view, label))
+    if is_port_new or (is_tried and has_failed):
+        view = ports.follow(view, about, was, now)
+    return attempt(view, now, label) if is_tried and not is_about_base else view
 
 
 def _first(present: str, given: str | None) -> str:

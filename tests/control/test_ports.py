@@ -224,6 +224,24 @@ def test_a_corrected_port_of_a_failed_deploy_leaves_the_serving_revision_alone()
     assert ports(world) == {"v2": {9000}}
 
 
+@pytest.mark.parametrize(("is_asked", "port"), [(True, 8080), (False, 9999)])
+def test_what_failed_is_tried_again_at_the_port_of_who_serves(is_asked: bool, port: int) -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    world.broken = {"shop--v2"}
+    deploy(world, "v2", 9999)
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    body = a_body(
+        mode="single", image="web:v2", ingress={"targetPort": 8080}, maxInactiveRevisions=7
+    )
+    world.view = commands.deploy(
+        world.view, "shop", body, world.now, world.new_suffix, is_asked=is_asked
+    )
+    world.settle()
+    assert ports(world) == {"v1": {8080}, "v2": {port}}
+
+
 @pytest.mark.parametrize("image", ["process:demo", "endpoint:127.0.0.1:1"])
 def test_what_is_no_container_is_not_restarted_for_a_port(image: str) -> None:
     world = World()
