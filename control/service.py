@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from control import commands, journal, rollback, traffic
-from control.base import base_of
 from control.draft import Command, Draft
 from control.dry_run import refuse_dry_run
 from control.errors import Invalid, NotFound
 from control.journal import Record
 from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
+from control.rebuilt import rebuilt
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
@@ -113,16 +113,7 @@ class Service:
 
         Only for those that are here: a registry is not asked.
         """
-        view, found = self.peek(name), set()
-        latest = view.revisions.get(view.app.latest) if view.app is not None else None
-        for revision in {r.name: r for r in (base_of(view), latest) if r is not None}.values():
-            if revision.images:
-                now = await self._runtimes[revision.template.runtime].images(revision.template)
-                if any(
-                    now.get(image, was) not in ("", was) for image, was in revision.images.items()
-                ):
-                    found.add(revision.name)
-        return frozenset(found)
+        return await rebuilt(self.peek(name), self._runtimes)
 
     def put(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import aiodocker
 
 from control.runtime.base import Launch, StartFailed
 from control.schema import Registry
+
+log = logging.getLogger("turnout.control")
 
 _DOCKER_HUB = "docker.io"
 _TELL_S = 1.0  # between two reports: each is a write
@@ -34,6 +37,8 @@ async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> Found:
     here = await id_of(docker, image)
     if known and known != here and await id_of(docker, known):
         return Found(known, known)
+    if known and known != here:
+        log.warning("event=image_gone replica=%s image=%s id=%s", launch.replica.name, image, known)
     is_first = not launch.revision.images
     if here is None or (launch.revision.pulls and is_first):
         try:
@@ -43,6 +48,12 @@ async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> Found:
                 raise
         here = await id_of(docker, image)
     return Found(here or "", image)
+
+
+async def ids(docker: aiodocker.Docker, names: Iterable[str]) -> dict[str, str]:
+    """The ids of those images that are here."""
+    found = {name: await id_of(docker, name) for name in names}
+    return {name: known for name, known in found.items() if known}
 
 
 async def id_of(docker: aiodocker.Docker, image: str) -> str | None:

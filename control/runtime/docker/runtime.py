@@ -189,8 +189,7 @@ class DockerRuntime:
         main_id: str = "",
     ) -> DockerContainer:
         reference = found[spec.image_of(container.image)].reference
-        config = spec.config_of(launch, container, role, self._owner, main_id)
-        config["Image"] = reference
+        config = spec.config_of(launch, container, role, self._owner, main_id, reference)
         name = spec.container_name(launch.replica.name, container.name, is_main=role == "main")
         made = await self._docker.containers.create(config, name=name)
         volumes = {v.name: v for v in launch.revision.template.volumes}
@@ -262,14 +261,11 @@ class DockerRuntime:
 
     async def images(self, template: Template) -> dict[str, str]:
         """The id that each image has now; nothing of an engine that does not answer at once."""
-        found: dict[str, str] = {}
-        if self._is_absent:
-            return found
-        with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
-            async with asyncio.timeout(_LOOK_S):
-                for image in spec.images(template):
-                    found[image] = await images.id_of(self._docker, image) or ""
-        return found
+        if not self._is_absent:
+            with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
+                async with asyncio.timeout(_LOOK_S):
+                    return await images.ids(self._docker, spec.images(template))
+        return {}
 
     async def hint(self, replica: Replica) -> str:
         """What is likely wrong with a replica that does not answer."""

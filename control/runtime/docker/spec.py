@@ -75,9 +75,17 @@ def main_of(shown: list[dict[str, Any]], replica: Replica, wanted: int) -> dict[
 
 
 def config_of(
-    launch: Launch, container: InitContainer, role: str, owner: Owner, main_id: str = ""
+    launch: Launch,
+    container: InitContainer,
+    role: str,
+    owner: Owner,
+    main_id: str = "",
+    reference: str = "",
 ) -> dict[str, Any]:
-    """The body of a create; a side container joins the network of `main_id`."""
+    """The body of a create; a side container joins the network of `main_id`.
+
+    `reference` is what the engine has the image as, when its tag is another's by now.
+    """
     replica = launch.replica.name
     host: dict[str, Any] = {
         "LogConfig": _LOGS,
@@ -93,7 +101,7 @@ def config_of(
         host |= {"Memory": resources.memory_bytes, "MemorySwap": resources.memory_bytes}
     variables = launch.variables(container.env, launch.target_port)
     config: dict[str, Any] = {
-        "Image": image_of(container.image),
+        "Image": reference or image_of(container.image),
         "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": owner.labels(launch.replica) | {CONTAINER: container.name, ROLE: role},
         "HostConfig": host,
