@@ -113,12 +113,13 @@ def deploy(
         named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
         configuration["secrets"] = list(named.values())
     body = {"template": template, "configuration": configuration}
-    uid = _uid_of_latest(api, old)
+    latest = _latest(api, old)
     path = f"{app}?force=true" if force else app
     after = api.call("PATCH" if old else "PUT", ("apps", path), body)
     revision = revision_of(after)
     if old is not None:
-        _tell(old, after, is_new=_uid_of_latest(api, after) != uid)
+        # A corrected deploy may have the name of one that failed.
+        _tell(old, after, latest, is_new=_latest(api, after).get("uid") != latest.get("uid"))
     if not no_wait:
         wait_ready(api, app, revision, timeout)
         if target_port is not None:  # of a revision that is ready it changes all the same
@@ -142,26 +143,26 @@ def _cancel(api: Api, app: str, output: Format) -> None:
     console.print(f"{wire['cancelled']} is dropped; {told(api, app)}")
 
 
-def _uid_of_latest(api: Api, app: Wire | None) -> str:
-    """Of its newest revision: a corrected deploy may have the name of one that failed."""
+def _latest(api: Api, app: Wire | None) -> Wire:
+    """The newest revision; none of an app that is new."""
     if app is None:
-        return ""
-    found = api.find("apps", app["name"], "revisions", app["latestRevisionName"])
-    return str(found["uid"]) if found is not None else ""
+        return {}
+    return api.find("apps", app["name"], "revisions", app["latestRevisionName"]) or {}
 
 
-def _tell(old: Wire, after: Wire, *, is_new: bool) -> None:
-    """What a deploy builds on, or that there is nothing new in it."""
-    name, revision, base = after["name"], revision_of(after), revision_of(old)
+def _tell(old: Wire, after: Wire, latest: Wire, *, is_new: bool) -> None:
+    """What a deploy builds on, or that there is nothing new in it; `latest` was it before."""
+    revision, base = revision_of(after), revision_of(old)
     if not is_new:
-        errors.print(f"{name} {_same(old, after)}")
-    elif base == old["latestRevisionName"]:
-        errors.print(f"{revision} builds on {base}")
-    else:
+        errors.print(f"{after['name']} {_same(old, after)}")
+    elif base != old["latestRevisionName"]:
         errors.print(
             f"{revision} builds on {base}, and not on {old['latestRevisionName']}, "
             "which failed, was cancelled or was rolled back"
         )
+    else:
+        is_ready = latest.get("provisioningState") == "Provisioned"
+        errors.print(f"{revision} builds on {base}{'' if is_ready else ', which is not ready'}")
 
 
 def _same(old: Wire, after: Wire) -> str:

@@ -103,7 +103,8 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     candidate = "" if app.candidate == name else app.candidate
     kept = "" if app.kept == name else app.kept
     app = replace(app, serving=serving, candidate=candidate, kept=kept)
-    return purge(steps.replace_app(view, app))
+    view = purge(steps.replace_app(view, app))
+    return view if revision.has_been_ready else ports.taken_back(view)
 
 
 def under_way(view: AppView) -> Revision | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +53,15 @@ def patch_port(world: World, port: int) -> None:
     world.view = commands.deploy(world.view, "shop", body, world.now, world.new_suffix)
 
 
+def cancel(world: World) -> None:
+    world.view = commands.cancel(world.view, world.now)
+
+
+def deactivate(world: World) -> None:
+    """What az has for it."""
+    world.view = commands.deactivate(world.view, "shop--v2", world.now)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_deploy_with_another_port_leaves_the_old_revision_its_own(mode: str) -> None:
     world = World()
@@ -78,13 +88,16 @@ def test_a_port_that_came_with_a_failed_deploy_goes_with_it(mode: str) -> None:
     assert app_port(world) == 8080
 
 
+@pytest.mark.parametrize("give_up", [cancel, deactivate])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_port_that_came_with_a_cancelled_deploy_goes_with_it(mode: str) -> None:
+def test_a_port_that_came_with_a_cancelled_deploy_goes_with_it(
+    mode: str, give_up: Callable[[World], None]
+) -> None:
     world = World()
     deploy(world, "v1", 8080, mode)
     world.broken = {"shop--v2"}
     deploy(world, "v2", 9999, mode)
-    world.view = commands.cancel(world.view, world.now)
+    give_up(world)
     assert app_port(world) == 8080
 
 

@@ -16,6 +16,7 @@ from tests.support.turnout import Turnout, until
 from tests.system.test_cli import Cli
 
 IMAGE = "turnout-test:1"
+NO_REGISTRY = "127.0.0.1:1"  # refuses at once
 # Far below the ten minutes that a user has to mend it.
 QUICK = {"restart_backoff_s": 0.2, "max_backoff_s": 1, "progress_deadline_s": 8}
 FLAGS = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "drain_timeout_s": 5}
@@ -145,8 +146,8 @@ async def test_a_right_port_takes_over_without_a_new_revision(up: Turnout, cli: 
 
 def test_a_typo_in_the_image_does_not_use_the_suffix_up(up: Turnout, cli: Cli) -> None:
     cli("deploy", "web", *FIRST)
-    bad = ("deploy", "web", "--image", "nowhere.invalid/typo:1", "--revision-suffix", "v2")
-    assert "nowhere.invalid/typo:1 cannot be pulled" in cli.fails(*bad)
+    bad = ("deploy", "web", "--image", f"{NO_REGISTRY}/typo:1", "--revision-suffix", "v2")
+    assert "typo:1 cannot be pulled" in cli.fails(*bad)
     cli("deploy", "web", "--image", IMAGE, "--env", "COLOR=x", "--revision-suffix", "v2")
     serves(up, "web--v2")
 
@@ -184,7 +185,11 @@ def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli, own: En
     assert running("web--v1") == "first"
 
 
-def test_force_makes_a_revision_although_nothing_changed(up: Turnout, cli: Cli) -> None:
-    cli("deploy", "web", *FIRST)
-    cli("deploy", "web", "--force", "--revision-suffix", "v2")  # no registry has its image
+def test_force_makes_a_revision_although_nothing_changed(
+    up: Turnout, cli: Cli, own: Engine
+) -> None:
+    mine = f"{NO_REGISTRY}/mine:1"  # it cannot be pulled, and is here
+    own.docker("tag", IMAGE, mine)
+    cli("deploy", "web", *[x if x != IMAGE else mine for x in FIRST])
+    cli("deploy", "web", "--force", "--revision-suffix", "v2")
     serves(up, "web--v2")

@@ -107,13 +107,18 @@ def test_interrupting_a_deploy_says_what_goes_on_and_how_to_cancel(cli: Cli, up:
     assert "there is no app nobody" in cli.fails("deploy", "nobody", "--cancel")
 
 
-def test_whoever_waits_for_a_deploy_that_is_cancelled_is_told(cli: Cli, up: Turnout) -> None:
+def test_whoever_waits_for_a_deploy_that_is_superseded_is_told(cli: Cli, up: Turnout) -> None:
     deploy(cli, "v1")
     process = deploying(up, *NEVER_READY, "--revision-suffix", "v2")
-    cli("deploy", "shop", "--cancel")
+    assert (
+        "shop--v3 builds on shop--v2, which is not ready"
+        in cli.process(
+            "deploy", "shop", "--no-wait", "--env", "A=1", "--revision-suffix", "v3"
+        ).stderr
+    )
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "cancelled" in said
+    assert "shop--v2 was deactivated before it was ready" in said
 
 
 def test_the_next_deploy_builds_on_what_serves(cli: Cli, up: Turnout) -> None:
