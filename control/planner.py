@@ -141,8 +141,9 @@ def _judge_port(plan: Plan, revision: Revision, now: float, limits: Limits) -> N
         timed = ports.arrived(timed)
     elif judged.provisioning is Provisioning.FAILED:
         timed = ports.staying(timed)
-        why = f"target port {revision.target_port} was taken back: {judged.message}"
-        view.app = replace(ports.with_port(app, timed.target_port), problem=why)
+        if ports.of_app(app) == revision.target_port:  # else a deploy has named another since
+            why = f"target port {revision.target_port} was taken back: {judged.message}"
+            view.app = replace(ports.with_port(app, timed.target_port), problem=why)
     view.revisions[revision.name] = timed
 
 

@@ -60,6 +60,7 @@ def wake(view: AppView, name: str, now: float) -> AppView:
 
 def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
     """The revision, active and on its way. Raises Invalid when a secret it needs is gone."""
+    revision = ports.staying(revision)  # it rested on its way to a port, which may be wrong
     woken = replace(
         revision,
         is_active=True,

@@ -172,6 +172,24 @@ def test_a_wrong_port_is_given_up_and_taken_back(mode: str) -> None:
     assert world.view.revisions["shop--v1"].provisioning is Provisioning.PROVISIONED
 
 
+def test_a_deploy_meanwhile_has_its_own_port_and_what_rested_comes_back_to_its_old_one() -> None:
+    world = moving_to_a_wrong_port()
+    world.broken = {"shop--v1", "shop--v2"}
+    deploy(world, "v2", 9000)
+    world.now += LIMITS.progress_deadline_s - 1
+    world.settle()
+    assert app_port(world) == 9000  # v1 has given up 9999, which is no more asked for
+    assert not world.app.problem
+    assert ready_ports(world, "v1") == {8080}
+
+    world = moving_to_a_wrong_port()
+    world.broken = set()
+    deploy(world, "v2", 9000)
+    world.view = commands.activate(world.view, "shop--v1", world.now)
+    world.settle()
+    assert (ports(world), app_port(world)) == ({"v1": {8080}}, 8080)
+
+
 def test_a_wrong_port_can_be_taken_back_at_once() -> None:
     world = moving_to_a_wrong_port()
     patch_port(world, 8080)
