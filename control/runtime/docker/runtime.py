@@ -32,6 +32,7 @@ from control.runtime.base import (
     check_words,
 )
 from control.runtime.docker import images, listening, spec
+from control.runtime.docker.engine import connected
 from control.runtime.docker.network import Network
 from control.settings import ControlSettings
 from control.template import InitContainer, Template
@@ -40,7 +41,6 @@ log = logging.getLogger("turnout.control")
 
 _EVIDENCE_LINES = 5
 _RETRY_S = 1.0  # while the engine does not answer
-_CALL_S = 30.0
 _LOOK_S = 3.0  # a deploy waits for it
 _GONE = (404, 409)  # removed, or being removed
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
@@ -107,16 +107,7 @@ class DockerRuntime:
     @property
     def _docker(self) -> aiodocker.Docker:
         if self._client is None:
-            # Every watched container holds a connection, so there is no limit to them.
-            path = self._url.removeprefix("unix://")
-            connector: aiohttp.BaseConnector = (
-                aiohttp.UnixConnector(path, limit=0)
-                if path != self._url
-                else aiohttp.TCPConnector(limit=0)
-            )
-            timeout = aiohttp.ClientTimeout(connect=_CALL_S, sock_connect=_CALL_S)
-            url = "unix://localhost" if path != self._url else self._url
-            self._client = aiodocker.Docker(url, connector=connector, timeout=timeout)
+            self._client = connected(self._url)
         return self._client
 
     # --- starting
