@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.docker.conftest import load_image
-from tests.docker.engines import Engine
+from tests.docker.conftest import IMAGE, docker
 from tests.support.load import Load
 from tests.support.turnout import Turnout, until
 from tests.system.test_cli import Cli
 
-IMAGE = "turnout-test:1"
 NO_REGISTRY = "127.0.0.1:1"  # refuses at once
 # Far below the ten minutes that a user has to mend it.
 QUICK = {"restart_backoff_s": 0.2, "max_backoff_s": 1, "progress_deadline_s": 8}
@@ -25,16 +23,11 @@ FIRST = ("--image", IMAGE, "--target-port", "8080", "--env", "LISTEN=8080", "--p
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Engine]:
-    with Engine(tmp_path) as own:
-        load_image(own.docker)
-        yield own
-
-
-@pytest.fixture
-def up(own: Engine, state: Path) -> Iterator[Turnout]:
-    with Turnout("up", state=state / "s", docker_host=own.host, **FLAGS, **QUICK) as up:
+def up(image: str, state: Path) -> Iterator[Turnout]:
+    with Turnout("up", state=state / "s", **FLAGS, **QUICK) as up:
         yield up
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not docker("ps", "-aq"))
 
 
 @pytest.fixture
@@ -152,29 +145,29 @@ def test_a_typo_in_the_image_does_not_use_the_suffix_up(up: Turnout, cli: Cli) -
     serves(up, "web--v2")
 
 
-def build(own: Engine, tag: str, marker: str) -> None:
+def build(tag: str, marker: str) -> None:
     """Another image of that tag, whose label is the marker."""
-    own.docker("build", "-q", "-t", tag, "-",
+    docker("build", "-q", "-t", tag, "-",
                data=f"FROM {IMAGE}\nLABEL built={marker}\n".encode())  # fmt: skip
 
 
-def built(own: Engine, replica: str) -> str:
-    return own.docker("inspect", "--format", '{{index .Config.Labels "built"}}', replica)
+def built(replica: str) -> str:
+    return docker("inspect", "--format", '{{index .Config.Labels "built"}}', replica)
 
 
-def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli, own: Engine) -> None:
+def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli) -> None:
     def running(revision: str) -> str:
         (replica,) = until(lambda: cli.json("replica", "list", "web", "--revision", revision))
-        return built(own, replica["name"])
+        return built(replica["name"])
 
-    build(own, "mine:1", "first")
+    build("mine:1", "first")
     first = [x if x != IMAGE else "mine:1" for x in FIRST]
     cli("deploy", "web", *first)
     again = cli.process("deploy", "web", "--image", "mine:1")
     assert "web is unchanged" in again.stderr
     assert "--force" in again.stderr
 
-    build(own, "mine:1", "second")
+    build("mine:1", "second")
     restart(cli)
     assert running("web--v1") == "first"  # a revision never changes
     cli("deploy", "web", "--image", "mine:1", "--revision-suffix", "v2")
@@ -185,11 +178,9 @@ def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli, own: En
     assert running("web--v1") == "first"
 
 
-def test_force_makes_a_revision_although_nothing_changed(
-    up: Turnout, cli: Cli, own: Engine
-) -> None:
+def test_force_makes_a_revision_although_nothing_changed(up: Turnout, cli: Cli) -> None:
     mine = f"{NO_REGISTRY}/mine:1"  # it cannot be pulled, and is here
-    own.docker("tag", IMAGE, mine)
+    docker("tag", IMAGE, mine)
     cli("deploy", "web", *[x if x != IMAGE else mine for x in FIRST])
     cli("deploy", "web", "--force", "--revision-suffix", "v2")
     serves(up, "web--v2")
