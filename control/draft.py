@@ -27,6 +27,7 @@ class Draft:
         self._old: dict[str, AppView] = {}  # what was read, also of apps that stay as they are
         self._new: dict[str, AppView] = {}
         self._made: dict[str, Write] = {}
+        self._restores: dict[str, int] = {}  # the record that a rollback of the app goes back to
 
     def view(self, name: str) -> AppView:
         """An app as it would be."""
@@ -40,6 +41,7 @@ class Draft:
         *,
         is_existing: bool = True,
         may_interrupt: bool = False,
+        restores: int = 0,
     ) -> AppView:
         """Apply a command to an app. Raises what the command raises, and PreconditionFailed.
 
@@ -58,6 +60,7 @@ class Draft:
         if is_same(old, new):
             return old  # asking twice for the same is no change
         self._new[name] = new
+        self._restores[name] = restores
         self._made.pop(name, None)
         return new
 
@@ -93,6 +96,11 @@ class Draft:
             raise Previewed({name: self._preview(name) for name in self._new})
         self._store.write_all([self._made.get(name) or self._make(name) for name in self._new])
 
+    def commit_one(self, name: str) -> AppView:
+        """Record everything, and return one app as it is now."""
+        self.commit()
+        return self.view(name.lower())
+
     def _preview(self, name: str) -> Preview:
         return preview(self._old[name], self._new[name], self._domain, self._now)
 
@@ -105,7 +113,8 @@ class Draft:
             )
             new = label_history.follow(old, new, self._now)
         self._new[name] = new
-        write = Write(name, old, new, journal.record(name, old, new, self._now))
+        record = journal.record(name, old, new, self._now, self._restores.get(name, 0))
+        write = Write(name, old, new, record)
         made = self._made[name] = replace(write, rows=rows_of(old, write))
         return made
 

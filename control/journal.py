@@ -46,12 +46,19 @@ class Record:
     number: int = 0  # given by the store
     at: float = 0.0  # Unix time
 
+    @property
+    def restores(self) -> int:
+        """The number of the record that this rollback went back to; 0 for any other change."""
+        return int((self.state or {}).get("restores", 0))
 
-def record(name: str, old: AppView, new: AppView, now: float) -> Record:
-    """The record of a change that a caller made."""
+
+def record(name: str, old: AppView, new: AppView, now: float, restores: int = 0) -> Record:
+    """The record of a change that a caller made; of a rollback, with the record it restores."""
     caller = CALLER.get() or Caller()
-    lines = _bounded(changes(old, new))
-    return Record(name, caller.who, caller.note, lines, state_of(new), at=now)
+    lines, state = _bounded(changes(old, new)), state_of(new)
+    if state is not None and restores:
+        state["restores"] = restores
+    return Record(name, caller.who, caller.note, lines, state, at=now)
 
 
 def own_record(name: str, old: AppView, new: AppView, now: float) -> Record | None:
@@ -107,6 +114,8 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
             yield f"revision {name} made from image {image}"
         elif known.is_active != revision.is_active:
             yield f"revision {name} {'activated' if revision.is_active else 'deactivated'}"
+        elif known.generation > revision.generation:
+            yield f"revision {name} stays at port {revision.target_port}"
         elif known.generation != revision.generation:
             was_failed = known.provisioning is Provisioning.FAILED
             is_retry = was_failed and revision.provisioning is Provisioning.PROVISIONING

@@ -152,7 +152,8 @@ def details(revision: Revision, replicas: Sequence[Replica]) -> str:
 
 def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
     """The app's provisioningState: how the change that came last is going."""
-    if app.restoring:
+    is_moving = any(r.is_active and r.leaving_port for r in revisions) and not app.is_stopped
+    if app.restoring or is_moving:
         return "InProgress"
     if app.problem:
         return "Failed"

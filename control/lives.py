@@ -74,8 +74,19 @@ class Lives:
         if revision.uid != replica.revision_uid:
             return
         has_ingress = view.app.configuration.ingress is not None
-        probes = probes_of(revision.template, has_ingress=has_ingress)
+        probes = probes_of(revision.template, has_ingress=has_ingress, other_ports=replica.ports)
         self.prober.watch(replica, probes, is_started=replica.is_ready)
+
+    def made_of(self, replica: Replica, images: Mapping[str, str]) -> None:
+        """What a revision's first replica was made of: later ones, of any day, are the same."""
+        view = self._store.view(replica.app)
+        revision = view.revisions.get(replica.revision)
+        if revision is None or revision.uid != replica.revision_uid or revision.images:
+            return
+        if images:
+            made = replace(revision, images=dict(images))
+            revisions = {**view.revisions, revision.name: made}
+            self.record(replica.app, view, AppView(view.app, revisions, view.replicas))
 
     def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
         """Record a replica's new state, if it may go there; a late event may not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from control import journal, label_history, labels, traffic
+from control import journal, label_history, labels, ports, traffic
 from control.clock import Moment
 from control.commands import expire, is_same, purge, rested, woken
 from control.errors import Invalid
@@ -107,19 +107,50 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
         return
     ready = len(view.ready(name))
     if revision.provisioning is Provisioning.PROVISIONED:
+        if revision.leaving_port:
+            _judge_port(plan, revision, now, limits)
         return
     if ready >= revision.needed:
         if revision.provisioning is Provisioning.FAILED and _has_better(view, name):
             return
-        revision = replace(revision, provisioning=Provisioning.PROVISIONED, reason="", message="")
+        revision = replace(
+            revision,
+            provisioning=Provisioning.PROVISIONED,
+            has_been_ready=True,
+            reason="",
+            message="",
+        )
         latest = view.revisions.get(app.latest_ready)
         if latest is None or latest.number < revision.number:
             view.app = replace(app, latest_ready=name)
     elif revision.provisioning is Provisioning.PROVISIONING:
-        if revision.attempt_at != revision.activated_at:
-            revision = replace(revision, attempt_at=revision.activated_at, attempt_since=now)
-        revision = _failed_if(plan, revision, ready, now, limits)
+        revision = _failed_if(plan, _timed(revision, now), now, limits)
     view.revisions[name] = revision
+    if revision.provisioning is Provisioning.FAILED and name == app.latest:
+        view.app = ports.taken_back(view).app
+
+
+def _judge_port(plan: Plan, revision: Revision, now: float, limits: Limits) -> None:
+    """Whether a revision answers at its new port; if it never does, the old one comes back."""
+    view, app = plan.view, plan.view.app
+    assert app is not None
+    there = [r for r in view.ready(revision.name) if ports.is_current(r, revision)]
+    timed = _timed(revision, now)
+    judged = _failed_if(plan, timed, now, limits)
+    if len(there) >= revision.needed:
+        timed = ports.arrived(timed)
+    elif judged.provisioning is Provisioning.FAILED:
+        timed = ports.staying(timed)
+        if ports.of_app(app) == revision.target_port:  # else a deploy has named another since
+            why = f"target port {revision.target_port} was taken back: {judged.message}"
+            view.app = replace(ports.with_port(app, timed.target_port), problem=why)
+    view.revisions[revision.name] = timed
+
+
+def _timed(revision: Revision, now: float) -> Revision:
+    if revision.attempt_at == revision.activated_at:
+        return revision
+    return replace(revision, attempt_at=revision.activated_at, attempt_since=now)
 
 
 def _has_better(view: AppView, name: str) -> bool:
@@ -134,7 +165,7 @@ def _has_better(view: AppView, name: str) -> bool:
     )
 
 
-def _failed_if(plan: Plan, revision: Revision, ready: int, now: float, limits: Limits) -> Revision:
+def _failed_if(plan: Plan, revision: Revision, now: float, limits: Limits) -> Revision:
     deadline = revision.attempt_since + limits.progress_deadline_s
     looping = [
         r
@@ -182,6 +213,7 @@ def _switch(plan: Plan, now: float) -> None:
         app = replace(app, candidate=_fallback(view, app, now)) if app.candidate else app
     elif candidate.is_active and candidate.provisioning is Provisioning.PROVISIONED:
         app = replace(app, serving=candidate.name, candidate="")
+        app = ports.with_port(app, candidate.target_port)
         app = _with_default_traffic(app)
     view.app = app
     if not app.serving and not app.candidate:
@@ -245,8 +277,8 @@ def _scale(plan: Plan, revision: Revision, now: Moment, new_name: NewReplicaName
         return  # the other revision's replicas end first: two must never run
     wanted = _wanted(revision)
     staying = [r for r in mine if not r.is_leaving]
-    current = [r for r in staying if r.generation == revision.generation]
-    old = [r for r in staying if r.generation != revision.generation]
+    current = [r for r in staying if ports.is_current(r, revision)]
+    old = [r for r in staying if not ports.is_current(r, revision)]
     surge = 1 if old else 0
     room = wanted + surge - len(staying)
     for _ in range(max(0, min(room, wanted - len(current)))):
@@ -258,10 +290,11 @@ def _scale(plan: Plan, revision: Revision, now: Moment, new_name: NewReplicaName
             revision_uid=revision.uid,
             created_at=now.wall,
             generation=revision.generation,
+            target_port=revision.target_port,
             runtime=revision.template.runtime,
             grace_s=revision.template.termination_grace_period_seconds,
         )
-    surplus = [*old, *reversed(current)]
+    surplus = [*sorted(old, key=lambda r: r.is_ready), *reversed(current)]
     ready = sum(r.is_ready for r in staying)
     for replica in surplus[: max(0, len(staying) - wanted)]:
         if replica.is_ready and ready <= wanted:

@@ -12,7 +12,7 @@ import logging
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -62,6 +62,7 @@ _DEFAULTS = (
     _default("Readiness", 3, 5, 5, 48),
     _default("Liveness", 0, 10, 1, 3),
 )
+_TRAFFIC = _default("Readiness", 0, 5, 5, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,33 @@ class Probes:
     liveness: Probe | None = None
 
 
-def probes_of(template: Template, *, has_ingress: bool) -> list[Probes]:
-    """Those of each container; an ingress brings defaults for the main one's that are not given."""
+def probes_of(
+    template: Template, *, has_ingress: bool, other_ports: Container[str] = ()
+) -> list[Probes]:
+    """Those of each container; an ingress brings defaults for the main one's that are not given.
+
+    `other_ports` are those that are asked elsewhere than where traffic goes. When readiness is
+    asked there only, the port that traffic uses has to accept as well.
+    """
     by_type: list[dict[str, Probe]] = [{p.type: p for p in c.probes} for c in template.containers]
     main, *others = by_type
     if has_ingress:
         for probe in _DEFAULTS:
             main.setdefault(probe.type, probe)
-    return [
+    every = [
         Probes(found.get("Startup"), found.get("Readiness"), found.get("Liveness"))
         for found in (main, *others)
         if found or found is main
     ]
+    asked = [str(_port_of(p.readiness)) for p in every if p.readiness is not None]
+    if has_ingress and all(port in other_ports for port in asked):
+        every.append(Probes(readiness=_TRAFFIC))
+    return every
+
+
+def _port_of(probe: Probe) -> int | None:
+    asked = probe.http_get or probe.tcp_socket
+    return asked.port if asked is not None else None
 
 
 class Prober:
@@ -232,9 +248,8 @@ class _Check(ABC):
         self._watch = watch
         self._number = number
         self.probe = probe
-        asked = probe.http_get or probe.tcp_socket
         replica = watch.replica
-        address = replica.ports.get(str(asked.port) if asked else "", replica.address)
+        address = replica.ports.get(str(_port_of(probe)), replica.address)
         # Where our own processes and containers are is no app's choice; a name is judged each time.
         is_judged = replica.runtime != "endpoint" or watch.prober.targets.is_good_address(
             split(address)[0]

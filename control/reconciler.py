@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine, Mapping
 from functools import partial
 
+from control import ports
 from control.alarms import Alarms
 from control.clock import Clock, boot_id
 from control.commands import SUFFIX_ALPHABET, faults
@@ -257,6 +258,7 @@ class Reconciler:
             failure = Failure("StartError", f"It cannot be started: {error!r}.")
             self.lives.fail(replica.name, _S.BACKOFF, failure)
             return
+        self.lives.made_of(replica, started.images)
         self.lives.move(
             replica.name,
             replica.app,
@@ -276,7 +278,7 @@ class Reconciler:
             revision,
             siblings=[r for r in view.of(revision.name) if r.name != replica.name],
             host=revision_host(revision.name, self._settings.domain),
-            target_port=configuration.ingress.port if configuration.ingress else 80,
+            target_port=replica.target_port or ports.of_app(view.app) or 80,
             secrets=configuration.secret_values,
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),

@@ -100,6 +100,12 @@ class Revision:
     provisioning: Provisioning = Provisioning.PROVISIONING
     needed: int = 1  # ready replicas that make it ready
     generation: int = 0  # of its replicas; a restart raises it
+    has_been_ready: bool = False  # once, however it is doing now
+    images: dict[str, str] = field(default_factory=dict)  # to the ids that its first replica had
+    pulls: bool = False  # its images, although they may be here
+    target_port: int = 0  # where its containers listen; 0: wherever the app's others do
+    leaving_port: int = 0  # where they did, until enough of them are ready at the new one
+    leaving_generation: int = 0  # of the replicas there
     reason: str = ""  # machine word for a failure
     message: str = ""  # sentence for a person
 
@@ -121,6 +127,7 @@ class Replica:
     runtime: str = "process"
     node: str = "local"
     generation: int = 0
+    target_port: int = 0  # the revision's as it was made
     state: ReplicaState = ReplicaState.PENDING
     address: str = ""  # HOST:PORT where it listens
     ports: dict[str, str] = field(default_factory=dict)  # other ports that its probes ask
@@ -196,6 +203,7 @@ def revision_from(
     """A Revision out of the store."""
     doc["template"] = as_template(doc["template"])
     doc["provisioning"] = Provisioning(doc["provisioning"])
+    doc.setdefault("has_been_ready", doc["provisioning"] is Provisioning.PROVISIONED)
     return Revision(**doc)
 
 

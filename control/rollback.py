@@ -6,13 +6,48 @@ mode as with any switch, else by `restoring`, which the planner carries out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from control import commands, labels, traffic, vault
+from control import commands, journal, labels, ports, traffic, vault
 from control.errors import Conflict, Invalid
-from control.resources import App, AppView, Provisioning
+from control.journal import Record
+from control.resources import App, AppView, Provisioning, Revision
 from control.schema import Configuration
+
+
+def ways_back(newest_first: Iterable[Record]) -> Iterator[Record]:
+    """The records that a rollback without a number may go back to, nearest first.
+
+    Each is the last one before a change of a caller. A rollback is no change to undo: the way goes
+    on from where it led, so that a second one goes further back.
+    """
+    newest, is_behind_change = float("inf"), False
+    for record in newest_first:
+        if record.number > newest:
+            continue
+        if is_behind_change:
+            yield record
+        newest = record.restores or newest
+        is_behind_change = not (record.is_own or record.restores)
+
+
+def was_in_force(view: AppView, state: dict[str, Any]) -> bool:
+    """Whether its revisions have been ready: else it is a deploy that never came to its end.
+
+    Of an app that nothing was ever ready of, every state is as good as another.
+    """
+    needed = [view.revisions.get(name) for name in _needed(state)]
+    is_young = not any(revision.has_been_ready for revision in view.revisions.values())
+    return is_young or all(revision is None or revision.has_been_ready for revision in needed)
+
+
+def is_there_already(old: AppView, new: AppView) -> bool:
+    """Whether a rollback changes nothing that anybody would notice."""
+    is_restoring = new.app is not None and bool(new.app.restoring)
+    same = old.revisions == new.revisions and journal.state_of(old) == journal.state_of(new)
+    return same and not is_restoring
 
 
 def roll_back(view: AppView, state: dict[str, Any], now: float) -> AppView:
@@ -33,10 +68,47 @@ def roll_back(view: AppView, state: dict[str, Any], now: float) -> AppView:
     assert app is not None
     configuration = _recorded(state["configuration"], app)
     vault.check(configuration, (view.revisions[name] for name in wanted))
+    view = _at_port(view, wanted, ports.of_app(replace(app, configuration=configuration)), now)
+    app = view.app
+    assert app is not None
     if configuration.active_revisions_mode == "single":
-        return _single(view, configuration, state["serving"], now)
+        return _dropped(_single(view, configuration, state["serving"], now), wanted, now)
     restoring = {"configuration": state["configuration"], "needs": sorted(wanted)}
-    return restore(commands.replace_app(view, replace(app, restoring=restoring)), now)
+    view = restore(commands.replace_app(view, replace(app, restoring=restoring)), now)
+    return _dropped(view, wanted, now)
+
+
+def _at_port(view: AppView, wanted: set[str], port: int, now: float) -> AppView:
+    """What follows the app's port follows it back; a revision with a port of its own keeps it."""
+    assert view.app is not None
+    old = ports.of_app(view.app)
+    back = {name: ports.staying(view.revisions[name]) for name in wanted}
+    moved = {
+        name: ports.moving(revision, old, port, now)
+        for name, revision in back.items()
+        if port and (revision.target_port or old) == old
+    }
+    return AppView(view.app, {**view.revisions, **back, **moved}, view.replicas)
+
+
+def _dropped(view: AppView, wanted: set[str], now: float) -> AppView:
+    """Without what a deploy left that has not come to its end: a rollback must not finish it."""
+    shares = traffic.shares(view)
+
+    def goes(revision: Revision) -> bool:
+        share = shares.get(revision.name, traffic.Share())
+        return (
+            revision.is_active
+            and not revision.has_been_ready
+            and revision.name not in wanted
+            and not (share.weight or share.labels)
+        )
+
+    revisions = {
+        name: commands.rested(revision, now) if goes(revision) else revision
+        for name, revision in view.revisions.items()
+    }
+    return commands.purge(AppView(view.app, revisions, view.replicas))
 
 
 def _recorded(configuration: dict[str, Any], app: App) -> Configuration:

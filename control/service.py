@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from control import commands, journal, rollback
+from control import commands, journal, rollback, traffic
 from control.draft import Command, Draft
 from control.dry_run import refuse_dry_run
 from control.errors import Invalid, NotFound
 from control.journal import Record
 from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
+from control.rebuilt import rebuilt
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
@@ -39,6 +40,8 @@ class Change:
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
     is_asked: bool = False  # a patch that is about the template: one that failed is tried again
+    is_forced: bool = False  # a new revision, although nothing changed
+    rebuilt: frozenset[str] = frozenset()  # revisions whose images are others by now
     conditions: Conditions = UNCONDITIONAL
 
 
@@ -105,14 +108,37 @@ class Service:
 
     # --- changing
 
-    def put(self, name: str, body: AppBody) -> tuple[AppView, bool]:
+    async def rebuilt(self, name: str) -> frozenset[str]:
+        """The revisions that a deploy may repeat and whose images are others by now.
+
+        Only for those that are here: a registry is not asked.
+        """
+        return await rebuilt(self.peek(name), self._runtimes)
+
+    def put(
+        self,
+        name: str,
+        body: AppBody,
+        *,
+        is_forced: bool = False,
+        rebuilt: frozenset[str] = frozenset(),
+    ) -> tuple[AppView, bool]:
         """Create or replace an app; returns its view and whether it is new."""
         is_new = self._store.view(name.lower()).app is None
-        return self._one(Change(name, lambda _: body)), is_new
+        change = Change(name, lambda _: body, is_forced=is_forced, rebuilt=rebuilt)
+        return self._one(change), is_new
 
-    def patch(self, name: str, body: BodyOf, *, is_asked: bool) -> AppView:
+    def patch(
+        self,
+        name: str,
+        body: BodyOf,
+        *,
+        is_asked: bool,
+        is_forced: bool = False,
+        rebuilt: frozenset[str] = frozenset(),
+    ) -> AppView:
         """Replace an app by what `body` makes of it; `is_asked` when it is about the template."""
-        return self._one(Change(name, body, is_existing=True, is_asked=is_asked))
+        return self._one(Change(name, body, True, is_asked, is_forced, rebuilt))
 
     def transact(self, changes: Sequence[Change]) -> list[AppView]:
         """Change several apps, all or none."""
@@ -164,7 +190,14 @@ class Service:
         draft.change(
             name,
             lambda view, now: commands.deploy(
-                view, name, body, now, new_suffix, is_asked=change.is_asked
+                view,
+                name,
+                body,
+                now,
+                new_suffix,
+                is_asked=change.is_asked,
+                is_forced=change.is_forced,
+                rebuilt=change.rebuilt,
             ),
             change.conditions,
             is_existing=change.is_existing,
@@ -274,16 +307,49 @@ class Service:
         """What was changed, newest first."""
         return self._store.journal(app.lower(), before or _NEWEST, limit)
 
-    def roll_back(self, app: str, to: int = 0) -> AppView:
-        """Restore an app's state as of a record; by default as of before the last change."""
-        self.app(app)
-        record = self._numbered(app, to) if to else self._before_last_change(app)
-        state = record.state if record is not None else None
-        if state is None:
-            raise Invalid(f"there is nothing before to roll app {app} back to")
-        return self._change(
-            app, lambda view, now: rollback.roll_back(view, state, now), may_interrupt=True
+    def roll_back(self, app: str, to: int = 0) -> tuple[AppView, Record]:
+        """Restore an app's state as of a record, and return that too.
+
+        By default it is the state before the last change that can be undone; a rollback is none,
+        so a second one goes further back.
+        """
+        view = self.app(app)
+        if to:
+            record = self._numbered(app, to)
+            return self._restore(app, record).commit_one(app), record
+        for record in rollback.ways_back(self._records(app)):
+            if record.state is None:  # the app was deleted: what was before was another one
+                break
+            if not rollback.was_in_force(view, record.state):
+                continue
+            draft = self._restore(app, record)
+            if not rollback.is_there_already(view, draft.view(app.lower())):
+                return draft.commit_one(app), record
+        raise Invalid(
+            f"there is nothing further back to roll app {app} back to: {traffic.told(view)}; "
+            f"turnout journal {app} shows every change, and --to goes to one of them"
         )
+
+    def _restore(self, app: str, record: Record) -> Draft:
+        state = record.state
+        if state is None:
+            raise Invalid(f"record {record.number} is that of a deletion: there is nothing in it")
+        draft = Draft(self._store, self.domain)
+        draft.change(
+            app.lower(),
+            lambda view, now: rollback.roll_back(view, state, now),
+            _conditions(),
+            may_interrupt=True,
+            restores=record.number,
+        )
+        return draft
+
+    def cancel(self, app: str) -> tuple[AppView, Revision]:
+        """Give up the deploy that is under way, and return the revision that is dropped."""
+        dropped = commands.under_way(self.app(app))
+        view = self._change(app, commands.cancel)
+        assert dropped is not None  # else the command has raised
+        return view, dropped
 
     def _numbered(self, app: str, number: int) -> Record:
         records = self.journal(app, before=number + 1, limit=1)
@@ -291,23 +357,18 @@ class Service:
             raise NotFound(f"record {number} of the journal is none of app {app}")
         return records[0]
 
-    def _before_last_change(self, app: str) -> Record | None:
-        """What was recorded last before a caller changed something for the last time."""
-        before, has_change = 0, False
+    def _records(self, app: str) -> Iterator[Record]:
+        """All of an app, newest first."""
+        before = 0
         while records := self.journal(app, before):
-            for record in records:
-                if has_change:
-                    return record
-                has_change = not record.is_own
+            yield from records
             before = records[-1].number
-        return None
 
     def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
         name = name.lower()
         draft = Draft(self._store, self.domain)
         draft.change(name, command, _conditions(), may_interrupt=may_interrupt)
-        draft.commit()
-        return draft.view(name)
+        return draft.commit_one(name)
 
 
 def _known(draft: Draft, name: str) -> str:

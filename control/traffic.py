@@ -160,6 +160,15 @@ def _resolve(rules: Rules, latest: str) -> dict[str, Share]:
     return found
 
 
+def told(view: AppView) -> str:
+    """Who answers on the app's host, as a sentence."""
+    found = [(name, s.weight) for name, s in shares(view).items() if s.weight and view.ready(name)]
+    if len(found) == 1:
+        return f"{found[0][0]} serves"
+    names = " and ".join(f"{name} ({weight} %)" for name, weight in found)
+    return f"{names} serve" if names else "nobody serves"
+
+
 # --- editing labels: one write, the weights untouched
 
 

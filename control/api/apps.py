@@ -25,10 +25,12 @@ class ModeBody(Model):
     target_label: str = ""
 
 
-def app_reply(request: web.Request, view: AppView, status: int = 200) -> web.Response:
-    """An app with its ETag."""
+def app_reply(
+    request: web.Request, view: AppView, status: int = 200, **more: object
+) -> web.Response:
+    """An app with its ETag, and what else there is to say of a change."""
     assert view.app is not None
-    wire = app_wire(view, request.app[SERVICE].domain)
+    wire = app_wire(view, request.app[SERVICE].domain) | more
     if why := request.app[RECONCILER].quarantine.why(view.app.name):
         wire["quarantined"] = why
     answer = reply(wire, status)
@@ -64,21 +66,30 @@ async def get_app(request: web.Request) -> web.Response:
     return answer
 
 
+def is_forced(request: web.Request) -> bool:
+    """Whether the caller wants a new revision although nothing changed."""
+    return request.query.get("force", "").lower() == "true"
+
+
 async def put_app(request: web.Request) -> web.Response:
-    """PUT /v1/apps/{app}."""
+    """PUT /v1/apps/{app}; with force=true it makes a revision even if nothing changed."""
     body = bodies.put(await body_of(request))
-    view, is_new = request.app[SERVICE].put(request.match_info["app"], body)
+    service, name = request.app[SERVICE], request.match_info["app"]
+    rebuilt = await service.rebuilt(name)
+    view, is_new = service.put(name, body, is_forced=is_forced(request), rebuilt=rebuilt)
     return app_reply(request, view, 201 if is_new else 200)
 
 
 async def patch_app(request: web.Request) -> web.Response:
-    """PATCH /v1/apps/{app}: a JSON merge patch."""
+    """PATCH /v1/apps/{app}: a JSON merge patch; force=true as with PUT."""
     service, patch = request.app[SERVICE], await body_of(request)
-    name = request.match_info["app"]
+    name, is_asked = request.match_info["app"], bodies.has_template(patch)
     view = service.patch(
         name,
         lambda view: bodies.patched(view, patch, service.domain),
-        is_asked=bodies.has_template(patch),
+        is_asked=is_asked,
+        is_forced=is_forced(request),
+        rebuilt=await service.rebuilt(name) if is_asked else frozenset(),
     )
     return app_reply(request, view)
 
@@ -94,6 +105,12 @@ async def set_mode(request: web.Request) -> web.Response:
     body = decode(ModeBody, await body_of(request))
     service, name = request.app[SERVICE], request.match_info["app"]
     return app_reply(request, service.set_mode(name, body.mode, body.target_label.lower()))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """POST /v1/apps/{app}/cancel: give up the deploy under way; `cancelled` is its revision."""
+    view, dropped = request.app[SERVICE].cancel(request.match_info["app"])
+    return app_reply(request, view, cancelled=dropped.name)
 
 
 async def stop_app(request: web.Request) -> web.Response:

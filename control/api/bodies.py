@@ -22,6 +22,8 @@ _READ_ONLY = (
     "latestReadyRevisionName",
     "latestRevisionFqdn",
     "quarantined",
+    "cancelled",
+    "restored",
 )
 
 

@@ -20,7 +20,7 @@ _DEFAULT = 50
 
 
 class RollbackBody(Model):
-    """Which record to go back to; 0 for the one before the last."""
+    """Which record to go back to; 0 for that before the last change which can be undone."""
 
     to: Annotated[int, Field(ge=0)] = 0
 
@@ -54,8 +54,8 @@ def _wire(record: Record) -> dict[str, Any]:
 
 
 async def roll_back(request: web.Request) -> web.Response:
-    """POST /v1/apps/{app}/rollback {"to": N}."""
+    """POST /v1/apps/{app}/rollback {"to": N}; `restored` is the record that was gone back to."""
     raw = await body_of(request) if await request.read() else {}
     body = decode(RollbackBody, raw)
-    view = request.app[SERVICE].roll_back(request.match_info["app"], body.to)
-    return app_reply(request, view)
+    view, record = request.app[SERVICE].roll_back(request.match_info["app"], body.to)
+    return app_reply(request, view, restored=_wire(record))

@@ -51,7 +51,7 @@ _ANSWERS = {
          "latestRevisionName": _TEXT, "latestReadyRevisionName": _TEXT, "configuration": _OBJECT,
          "template": _OBJECT, "createdTime": _TEXT, "lastModifiedTime": _TEXT},
         provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT, quarantined=_TEXT,
-        resourceGroup=_TEXT, environment=_TEXT, location=_TEXT,
+        resourceGroup=_TEXT, environment=_TEXT, location=_TEXT, cancelled=_TEXT, restored=_OBJECT,
     ),
     "Revision": _object(
         {"name": _TEXT, "uid": _TEXT, "active": _BOOL},

@@ -54,6 +54,7 @@ _REVISION = _APP + "/revisions/{revision}"
 _REPLICA = _REVISION + "/replicas/{replica}"
 _LABEL = _APP + "/labels/{label}"
 _JOURNAL = (("app", "string"), ("before", "integer"), ("limit", "integer"))
+_FORCE = (("force", "boolean"),)
 _PAGE = (("limit", "integer"), ("after", "string"))
 _LOGS = (("tail", "integer"), ("follow", "boolean"), ("container", "string"))
 _E = Endpoint
@@ -61,11 +62,12 @@ _E = Endpoint
 ENDPOINTS = (
     _E("GET", "/v1/apps", apps.list_apps, "Apps", query=_PAGE),
     _E("GET", _APP, apps.get_app, "App"),
-    _E("PUT", _APP, apps.put_app, "App", AppBody, statuses=(200, 201)),
-    _E("PATCH", _APP, apps.patch_app, "App", AppBody, is_patch=True),
+    _E("PUT", _APP, apps.put_app, "App", AppBody, statuses=(200, 201), query=_FORCE),
+    _E("PATCH", _APP, apps.patch_app, "App", AppBody, is_patch=True, query=_FORCE),
     _E("DELETE", _APP, apps.delete_app, "", statuses=(204,)),
     _E("POST", _APP + "/stop", apps.stop_app, "App"),
     _E("POST", _APP + "/start", apps.start_app, "App"),
+    _E("POST", _APP + "/cancel", apps.cancel, "App"),
     _E("PUT", _APP + "/mode", apps.set_mode, "App", apps.ModeBody),
     _E("GET", _APP + "/traffic", traffic.get_traffic, "Traffic"),
     _E("PUT", _APP + "/traffic", traffic.set_traffic, "App", traffic.TrafficBody),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from control import traffic
+from control.base import base_of
 from control.errors import NotFound
 from control.lifecycle import app_provisioning, app_running, details, health_state, running_state
 from control.resources import AppView, Replica, ReplicaState, Revision
@@ -60,7 +61,9 @@ def app_wire(view: AppView, domain: str) -> dict[str, Any]:
     wire |= {key: value for key, value in beside.items() if value}
     if app.problem:
         wire["provisioningError"] = app.problem
-    return wire | {"configuration": configuration, "template": app.template.wire()}
+    base = base_of(view)
+    template = base.template if base is not None else app.template
+    return wire | {"configuration": configuration, "template": template.wire()}
 
 
 def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import yaml
 
 from control.api.azure import accepted
 from control.cli.client import Api, console, fail
+from control.cli.deploy import revision_of
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
 from control.depth import TOO_DEEP, is_deep
@@ -25,8 +26,9 @@ Name = Annotated[str, typer.Argument(help="The app; default: the file's name.")]
 
 def plan(file: File, app: Name = "", output: Output = Format.TABLE, server: Server = "") -> None:
     """Say what a file would change; exit 0 for nothing, 2 for something, 1 for an error."""
-    name, body = _read(file, app)
-    answer = Api(server).call("PUT", ("apps", f"{name}?dryRun=true"), body)
+    api = Api(server)
+    name, body = _read(file, app, api)
+    answer = api.call("PUT", ("apps", f"{name}?dryRun=true"), body)
     found = answer["apps"].get(name, {"changes": []})
     if output is not Format.TABLE:
         show(found, (), output)
@@ -43,15 +45,16 @@ def apply(
     server: Server = "",
 ) -> None:
     """Create an app or make it what a file says; waits until the revision is ready."""
-    name, body = _read(file, app)
     api = Api(server)
+    name, body = _read(file, app, api)
     after = api.call("PUT", ("apps", name), body)
+    revision = revision_of(after)
     if not no_wait:
-        wait_ready(api, name, after["latestRevisionName"], READY_S)
-    show(api.get("apps", name, "revisions", after["latestRevisionName"]), REVISIONS, output)
+        wait_ready(api, name, revision, READY_S)
+    show(api.get("apps", name, "revisions", revision), REVISIONS, output)
 
 
-def _read(file: Path, app: str) -> tuple[str, dict[str, Any]]:
+def _read(file: Path, app: str, api: Api) -> tuple[str, dict[str, Any]]:
     try:
         content = yaml.safe_load(file.read_text())
     except OSError as error:
@@ -73,12 +76,29 @@ def _read(file: Path, app: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(properties, dict):
         fail(f"{file}: properties is no mapping")
     try:
-        return name, accepted.writable(properties)
+        body = accepted.writable(properties)
     except ControlError as error:
         fail(error.message)
+    if _EXPORTED in content or _EXPORTED in properties:
+        _let_suffix_be_made(api, name, body)
+    return name, body
 
 
 _KEYS = ("configuration", "template")
+_EXPORTED = "latestRevisionName"  # stands in what `show` prints, and in no file written by hand
+
+
+def _let_suffix_be_made(api: Api, app: str, body: dict[str, Any]) -> None:
+    """The suffix in a printed app is that of the revision it was printed of, not a wish.
+
+    With an unchanged template the revision stays as it is, whatever the suffix says.
+    """
+    template = body.get("template")
+    if not isinstance(template, dict):
+        return
+    suffix = template.get("revisionSuffix")
+    if suffix and api.find("apps", app, "revisions", f"{app}--{suffix}") is not None:
+        body["template"] = {**template, "revisionSuffix": ""}
 
 
 def _print(name: str, found: dict[str, Any]) -> None:

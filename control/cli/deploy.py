@@ -7,9 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, console, errors, fail
-from control.cli.options import App, EnvVars, NoWait, is_external, merged, pairs
+from control.cli.options import App, EnvVars, NoWait, is_external, merged, pairs, without
 from control.cli.output import REVISIONS, Format, Output, Server, show
-from control.cli.waiting import READY_S, wait_ready
+from control.cli.split import told
+from control.cli.waiting import READY_S, wait_ready, wait_settled
+
+Wire = dict[str, Any]
 
 
 def deploy(
@@ -25,6 +28,17 @@ def deploy(
         list[str] | None, typer.Option("--args", help="Arguments; repeat for each.")
     ] = None,
     env: EnvVars = None,
+    remove_env: Annotated[
+        list[str] | None,
+        typer.Option("--remove-env-vars", help="NAME of a variable to drop; repeat for each."),
+    ] = None,
+    replace_env: Annotated[
+        list[str] | None,
+        typer.Option("--replace-env-vars", help="NAME=VALUE; drops all others; repeat for each."),
+    ] = None,
+    remove_all_env: Annotated[
+        bool, typer.Option("--remove-all-env-vars", help="Drop all variables.")
+    ] = False,
     secrets: Annotated[
         list[str] | None, typer.Option("--secrets", help="NAME=VALUE; repeat for each.")
     ] = None,
@@ -51,27 +65,45 @@ def deploy(
     target_label: Annotated[
         str, typer.Option("--target-label", help="Labels mode: the label that the revision gets.")
     ] = "",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="A new revision although nothing changed; pulls its image."),
+    ] = False,
+    cancel: Annotated[
+        bool,
+        typer.Option("--cancel", help="Give up the deploy under way instead; who serves stays."),
+    ] = False,
     no_wait: NoWait = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = READY_S,
     output: Output = Format.TABLE,
     server: Server = "",
 ) -> None:
-    """Create or update an app. What is not given stays as it is."""
+    """Create or update an app. What is not given stays as it is in the revision that serves."""
     api = Api(server)
+    if cancel:
+        _cancel(api, app, output)
+        return
     old = api.find("apps", app)
     if old is None and not image:
         fail(f"there is no app {app} yet; create it with --image", 2)
-    main = {
+    container: Wire = dict(old["template"]["containers"][0]) if old else {"name": "main"}
+    changed = {
         "image": image,
         "command": command,
         "args": args,
-        "env": merged([], env),
         "resources": _given(cpu=cpu, memory=memory or None),
-        "probes": _probes(probe_path, target_port or 80) if probe_path else None,
+        "probes": _probes(probe_path, target_port or _port_of(old) or 80) if probe_path else None,
     }
-    body = _body(old, main, _given(minReplicas=min_replicas, maxReplicas=max_replicas))
-    body["template"]["revisionSuffix"] = revision_suffix
-    configuration = body["configuration"] = _given(
+    container |= {key: value for key, value in changed.items() if value}
+    variables = [] if remove_all_env or replace_env else container.get("env", [])
+    container["env"] = merged(without(variables, remove_env), [*(replace_env or []), *(env or [])])
+    if target_port is not None and not probe_path:
+        container["probes"] = _moved(container.get("probes", []), _port_of(old), target_port)
+    template: Wire = {"revisionSuffix": revision_suffix}
+    template["containers"] = [container, *(old["template"]["containers"][1:] if old else [])]
+    if scale := _given(minReplicas=min_replicas, maxReplicas=max_replicas):
+        template["scale"] = scale
+    configuration = _given(
         activeRevisionsMode=revisions_mode or None, targetLabel=target_label or None
     )
     if target_port is not None or ingress or old is None:
@@ -80,43 +112,94 @@ def deploy(
         known = old["configuration"].get("secrets", []) if old else []
         named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
         configuration["secrets"] = list(named.values())
-    after = api.call("PATCH" if old else "PUT", ("apps", app), body)
-    if old is not None and after["latestRevisionName"] == old["latestRevisionName"]:
-        _tell_same(after)
+    body = {"template": template, "configuration": configuration}
+    latest = _latest(api, old)
+    path = f"{app}?force=true" if force else app
+    after = api.call("PATCH" if old else "PUT", ("apps", path), body)
+    revision = revision_of(after)
+    if old is not None:
+        # A corrected deploy may have the name of one that failed.
+        _tell(old, after, latest, is_new=_latest(api, after).get("uid") != latest.get("uid"))
     if not no_wait:
-        wait_ready(api, app, after["latestRevisionName"], timeout)
-    show(api.get("apps", app, "revisions", after["latestRevisionName"]), REVISIONS, output)
+        wait_ready(api, app, revision, timeout)
+        if target_port is not None:  # of a revision that is ready it changes all the same
+            wait_settled(api, app)
+    show(api.get("apps", app, "revisions", revision), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
         console.print(f"{app} answers at {fqdn}")
 
 
-def _tell_same(app: dict[str, Any]) -> None:
-    latest, is_tried = app["latestRevisionName"], app["provisioningState"] == "InProgress"
-    what = "is tried again" if is_tried else "is unchanged"
-    errors.print(f"{app['name']} {what}: {latest} has this template already")
+def revision_of(app: Wire) -> str:
+    """The revision that an app's template is that of: about to serve, or serving."""
+    return f"{app['name']}--{app['template']['revisionSuffix']}"
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _cancel(api: Api, app: str, output: Format) -> None:
+    wire = api.call("POST", ("apps", app, "cancel"))
+    if output is not Format.TABLE:
+        show(wire, (), output)
+        return
+    console.print(f"{wire['cancelled']} is dropped; {told(api, app)}")
+
+
+def _latest(api: Api, app: Wire | None) -> Wire:
+    """The newest revision; none of an app that is new."""
+    if app is None:
+        return {}
+    return api.find("apps", app["name"], "revisions", app["latestRevisionName"]) or {}
+
+
+def _tell(old: Wire, after: Wire, latest: Wire, *, is_new: bool) -> None:
+    """What a deploy builds on, or that there is nothing new in it; `latest` was it before."""
+    revision, base = revision_of(after), revision_of(old)
+    if not is_new:
+        errors.print(f"{after['name']} {_same(old, after)}")
+    elif base != old["latestRevisionName"]:
+        errors.print(
+            f"{revision} builds on {base}, and not on {old['latestRevisionName']}, "
+            "which failed, was cancelled or was rolled back"
+        )
+    else:
+        is_ready = latest.get("provisioningState") == "Provisioned"
+        errors.print(f"{revision} builds on {base}{'' if is_ready else ', which is not ready'}")
+
+
+def _same(old: Wire, after: Wire) -> str:
+    """What became of a deploy whose template there is a revision of."""
+    revision, is_under_way = revision_of(after), after["provisioningState"] == "InProgress"
+    if _port_of(old) != _port_of(after) and is_under_way:
+        return f"keeps {revision}, which moves to port {_port_of(after)} once it answers there"
+    what = f"{revision} has this template already"
+    if is_under_way:
+        return f"is tried again: {what}"
+    return f"is unchanged: {what}, and the same image; to deploy it all the same: --force"
+
+
+def _given(**values: Any) -> Wire:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _body(
-    old: dict[str, Any] | None, main: dict[str, Any], scale: dict[str, int]
-) -> dict[str, Any]:
-    """A PUT for a new app, a merge patch for one that is there; what is unset stays."""
-    container = dict(old["template"]["containers"][0]) if old else {"name": "main"}
-    container |= {key: value for key, value in main.items() if value}
-    template: dict[str, Any] = {"containers": [container]}
-    if old:  # its other containers stay
-        template["containers"] += old["template"]["containers"][1:]
-    if scale:
-        template["scale"] = scale
-    return {"template": template}
+def _port_of(app: Wire | None) -> int | None:
+    port: int | None = ((app or {}).get("configuration", {}).get("ingress") or {}).get("targetPort")
+    return port
 
 
-def _probes(path: str, port: int) -> list[dict[str, Any]]:
+def _probes(path: str, port: int) -> list[Wire]:
     get = {"path": path, "port": port}
     startup = {"type": "Startup", "periodSeconds": 1, "failureThreshold": 240}
     readiness = {"type": "Readiness", "periodSeconds": 5, "failureThreshold": 3}
     return [{**probe, "httpGet": get} for probe in (startup, readiness)]
+
+
+def _moved(probes: list[Wire], old: int | None, new: int) -> list[Wire]:
+    """The probes with those of the old target port asking the new one."""
+    return [
+        {
+            key: {**value, "port": new}
+            if key in ("httpGet", "tcpSocket") and value.get("port") == old
+            else value
+            for key, value in probe.items()
+        }
+        for probe in probes
+    ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from control.cli.client import Api
+from control.cli.client import Api, console, printable
 from control.cli.options import NoWait
 from control.cli.output import APPS, Format, Output, Server, show
+from control.cli.split import told
 from control.cli.waiting import wait_settled
 
 _COLUMNS = (
@@ -40,16 +41,32 @@ def rollback(
     to: Annotated[
         int,
         typer.Option(
-            "--to", help="Number of a journal record; default: as of before the last change."
+            "--to", help="Number of a journal record; default: that before the last change."
         ),
     ] = 0,
     no_wait: NoWait = False,
     output: Output = Format.TABLE,
     server: Server = "",
 ) -> None:
-    """Bring an app's settings and traffic back to a record; revisions are woken if need be."""
+    """Bring an app's settings and traffic back to a record; revisions are woken if need be.
+
+    Without a number it undoes the last change, and drops a deploy that is not finished at once; a
+    second rollback goes further back.
+    """
     api = Api(server)
+    newest = api.get(f"journal?app={app}&limit=1")["value"]
     wire = api.call("POST", ("apps", app, "rollback"), {"to": to})
+    record = wire["restored"]
     if not no_wait:
         wire = wait_settled(api, app)
     show(wire, APPS, output)
+    if output is Format.TABLE:
+        _tell(api, app, record, newest[0]["number"] if newest else 0)
+
+
+def _tell(api: Api, app: str, record: dict[str, Any], before: int) -> None:
+    """What was restored, who serves, and the way back: a second rollback would not be it."""
+    lines = "; ".join(record["changes"]) or "nothing"
+    moment = str(record["time"]).partition(".")[0].replace("T", " ")
+    console.print(printable(f"{app} is as after record {record['number']} of {moment}: {lines}"))
+    console.print(f"{told(api, app)}; undo this with: turnout rollback {app} --to {before}")

@@ -21,6 +21,7 @@ EnvVars = Annotated[
     list[str] | None,
     typer.Option(
         "--env-vars",
+        "--set-env-vars",
         "--env",
         help="NAME=VALUE, or NAME=secretref:SECRET; repeat for each.",
     ),
@@ -42,6 +43,17 @@ def merged(old: list[dict[str, str]], given: list[str] | None) -> list[dict[str,
         else:
             found[name] = {"name": name, "value": value}
     return list(found.values())
+
+
+def without(old: list[dict[str, str]], names: list[str] | None) -> list[dict[str, str]]:
+    """A container's variables but for those named; exits with code 2 for an unknown one."""
+    known = [variable["name"] for variable in old]
+    for name in names or []:
+        if name not in known:
+            fail(
+                f"there is no variable {name} to remove; there are: {', '.join(known) or 'none'}", 2
+            )
+    return [variable for variable in old if variable["name"] not in (names or [])]
 
 
 def is_external(kind: str) -> bool | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, console, fail
+from control.cli.deploy import revision_of
 from control.cli.options import App, EnvVars, NoWait, RevisionName, merged
 from control.cli.output import APPS, REPLICAS, REVISIONS, TRAFFIC, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
@@ -131,7 +132,7 @@ def set_mode(
 def copy_revision(
     app: App,
     from_revision: Annotated[
-        str, typer.Option("--from-revision", help="What to copy; default: the latest.")
+        str, typer.Option("--from-revision", help="What to copy; default: what serves.")
     ] = "",
     revision_suffix: Annotated[str, typer.Option("--revision-suffix")] = "",
     image: Annotated[str, typer.Option("--image", help="Another image for its container.")] = "",
@@ -145,7 +146,7 @@ def copy_revision(
 ) -> None:
     """Deploy again what a revision runs, the named one and not the latest, with changes."""
     api = Api(server)
-    base = from_revision or api.get("apps", app)["latestRevisionName"]
+    base = from_revision or revision_of(api.get("apps", app))
     template = api.get("apps", app, "revisions", base)["template"]
     patch: dict[str, Any] = {"revisionSuffix": revision_suffix, "targetLabel": target_label}
     if image or env:
@@ -154,9 +155,10 @@ def copy_revision(
         container["env"] = merged(container.get("env", []), env)
         patch["containers"] = template["containers"]
     wire = api.call("POST", ("apps", app, "revisions", base, "copy"), patch)
+    copied = revision_of(wire)
     if not no_wait:
-        wait_ready(api, app, wire["latestRevisionName"], READY_S)
-    show(api.get("apps", app, "revisions", wire["latestRevisionName"]), REVISIONS, output)
+        wait_ready(api, app, copied, READY_S)
+    show(api.get("apps", app, "revisions", copied), REVISIONS, output)
 
 
 @traffic_commands.command("show")

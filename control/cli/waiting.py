@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import typer
 from rich.status import Status
 from rich.text import Text
 
 from control.cli.client import Api, errors, fail, printable
 
 _POLL_S = 0.2
+_INTERRUPTED = 130  # as a shell has it
 READY_S = 660.0  # a minute above the default progress deadline, which gives the better reason
+
+
+@contextlib.contextmanager
+def _interruptible(what: str, app: str) -> Iterator[None]:
+    """Ctrl-C ends the waiting, not what is waited for: say so, and what would end that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print(
+            f"not waiting any longer: {what} goes on, and whoever serves now serves until then\n"
+            f"  how it goes: turnout revision list {app}\n"
+            f"  give it up:  turnout deploy {app} --cancel"
+        )
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
     """Show how a revision comes up; leaves with its reason when it fails."""
+    with _interruptible(f"the start of {revision}", app):
+        _wait_ready(api, app, revision, timeout_s)
+
+
+def _wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
     ends_at = time.monotonic() + timeout_s
     seen: dict[str, str] = {}
+    uid = ""
     with Status(line(revision, "starting"), console=errors) as status:
         while True:
             wire = api.get("apps", app, "revisions", revision)
+            if uid not in ("", wire["uid"]):
+                fail(f"{revision} did not become ready; a newer deploy took its name")
+            uid = wire["uid"]
             state = wire.get("provisioningState")
             details = wire.get("runningStateDetails", "")
             if not wire["active"] and wire.get("provisioningError"):
@@ -31,7 +58,10 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
             if state == "Failed":
                 fail(f"{revision} failed: {details}")
             if not wire["active"]:
-                fail(f"{revision} was deactivated before it was ready; a newer one took its place")
+                fail(
+                    f"{revision} was deactivated before it was ready: it was cancelled, or a newer "
+                    "one took its place"
+                )
             if time.monotonic() > ends_at:
                 fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
             seen = _tell_replicas(api, app, revision, seen)
@@ -56,6 +86,11 @@ def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> d
 
 def wait_settled(api: Api, app: str) -> dict[str, Any]:
     """Wait until nothing is under way in an app, and return it; leaves when that failed."""
+    with _interruptible(f"what is under way in {app}", app):
+        return _wait_settled(api, app)
+
+
+def _wait_settled(api: Api, app: str) -> dict[str, Any]:
     ends_at = time.monotonic() + READY_S
     with Status(line(app, "waiting for its revisions"), console=errors):
         while (wire := api.get("apps", app))["provisioningState"] == "InProgress":

@@ -16,11 +16,13 @@ from control.commands.deploy import (
 from control.commands.faults import clear_fault, expire, set_fault
 from control.commands.life import (
     activate,
+    cancel,
     deactivate,
     purge,
     restart,
     rested,
     set_stopped,
+    under_way,
     wake,
     woken,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "NewSuffix",
     "activate",
     "add_label",
+    "cancel",
     "check_app_name",
     "configure",
     "deactivate",
@@ -54,6 +57,7 @@ __all__ = [
     "set_stopped",
     "set_traffic",
     "swap_labels",
+    "under_way",
     "wake",
     "woken",
 ]

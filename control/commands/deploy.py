@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from control import labels
+from control import labels, ports
+from control.base import base_of
 from control.commands import steps
 from control.commands.configure import configure
 from control.commands.life import attempt, needed, purge
 from control.errors import Detail, Invalid, all_of
-from control.resources import App, AppView, Revision
+from control.resources import App, AppView, Provisioning, Revision
 from control.schema import AppBody, Configuration
 from router.hosts import APP_NAME, LABEL, NAME_RULE
 
@@ -41,12 +42,39 @@ def deploy(
     new_suffix: NewSuffix,
     *,
     is_asked: bool = False,
+    is_forced: bool = False,
+    rebuilt: frozenset[str] = frozenset(),
 ) -> AppView:
     """Create an app or replace what it is: a changed template makes a revision.
 
     The template that the latest revision has already tries that one again if it failed or rests,
-    provided that the write is about it: it says so (`is_asked`), or it changes nothing else.
+    provided that the write is about it: it says so (`is_asked`), or it changes nothing else. It
+    makes a new one when the latest is `rebuilt`, one of those whose images are others by now, or
+    when the caller insists (`is_forced`).
     """
+    deployed = _deployed(view, name, body, now, new_suffix, Again(is_asked, is_forced))
+    is_about_it = is_asked or steps.is_same(view, deployed)
+    if is_forced or not rebuilt or not is_about_it:
+        return deployed
+    return _deployed(view, name, body, now, new_suffix, Again(is_asked, rebuilt=rebuilt))
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a write of a template means that there is a revision of."""
+
+    is_asked: bool = False
+    is_forced: bool = False
+    rebuilt: frozenset[str] = frozenset()
+
+    def is_renewed(self, revision: Revision) -> bool:
+        """Whether a revision is not what the template would make now."""
+        return self.is_forced or (revision.has_been_ready and revision.name in self.rebuilt)
+
+
+def _deployed(
+    view: AppView, name: str, body: AppBody, now: float, new_suffix: NewSuffix, again: Again
+) -> AppView:
     old = view
     if view.app is None:
         check_app_name(name)
@@ -69,7 +97,7 @@ def deploy(
         environment=_first(app.environment, body.environment),
         location=_first(app.location, body.location),
     )
-    made = _new_revision(view, app, body, now, new_suffix)
+    made = _new_revision(view, app, body, now, new_suffix, again)
     if made is not None:
         app = replace(
             app,
@@ -87,9 +115,25 @@ def deploy(
     label = body.configuration.target_label
     if made is not None and labels.is_on(steps.app_of(view)):
         view = labels.aim(view, made.name, label)
-    elif made is None and (is_asked or (steps.is_same(old, view) and _can_aim(view, label))):
-        view = attempt(view, now, label)
+    elif made is None:
+        view = _repeated(old, view, body, now, again)
     return purge(view)
+
+
+def _repeated(old: AppView, view: AppView, body: AppBody, now: float, again: Again) -> AppView:
+    """After a write of a template that there is a revision of: other settings, or once more."""
+    app, label = steps.app_of(view), body.configuration.target_label
+    base = base_of(old)
+    is_about_base = base is not None and _repeats_base(old, body, again)
+    about = base.name if base is not None and is_about_base else app.latest
+    was = ports.of_app(steps.app_of(old)) if old.app is not None else 0
+    is_same, is_port_new = steps.is_same(old, view), ports.of_app(app) != was
+    has_failed = view.revisions[about].provisioning is Provisioning.FAILED
+    is_about_it = is_same or (is_port_new and has_failed)
+    is_tried = again.is_asked or (is_about_it and _can_aim(view, label))
+    if is_port_new or (is_tried and has_failed):
+        view = ports.follow(view, about, was, now)
+    return attempt(view, now, label) if is_tried and not is_about_base else view
 
 
 def _first(present: str, given: str | None) -> str:
@@ -116,12 +160,15 @@ def _can_aim(view: AppView, label: str) -> bool:
 
 
 def _new_revision(
-    view: AppView, app: App, body: AppBody, now: float, new_suffix: NewSuffix
+    view: AppView, app: App, body: AppBody, now: float, new_suffix: NewSuffix, again: Again
 ) -> Revision | None:
     """The revision that this template makes, or None when it is what the latest has already."""
     template, latest = body.template, view.revisions.get(app.latest)
     suffix = template.revision_suffix
-    if latest and template.same_as(latest.template) and suffix in ("", latest.suffix):
+    is_repeated = latest and template.same_as(latest.template) and suffix in ("", latest.suffix)
+    if latest and is_repeated and not again.is_renewed(latest):
+        return None
+    if _repeats_base(view, body, again):
         return None
     if suffix:
         name = _checked_name(view, app.name, suffix)
@@ -130,7 +177,7 @@ def _new_revision(
         while not name or name in view.revisions:
             suffix = new_suffix()
             name = f"{app.name}--{suffix}"
-    number = app.revisions_made + 1
+    number, ingress = app.revisions_made + 1, body.configuration.ingress
     return Revision(
         name=name,
         app=app.name,
@@ -139,13 +186,34 @@ def _new_revision(
         template=template.model_copy(update={"revision_suffix": suffix}),
         created_at=now,
         activated_at=now,
+        pulls=again.is_forced,
+        target_port=(ingress.target_port or 0) if ingress is not None else 0,
         needed=needed(view, app, template, body.configuration.revision_transition_threshold),
     )
+
+
+def _repeats_base(view: AppView, body: AppBody, again: Again) -> bool:
+    """Whether a body has the template that GET shows, which may not be that of the latest."""
+    base = base_of(view)
+    if base is None or base.name == steps.app_of(view).latest or body.configuration.target_label:
+        return False
+    if again.is_renewed(base):
+        return False
+    suffix = body.template.revision_suffix
+    return body.template.same_as(base.template) and suffix in ("", base.suffix)
 
 
 def _uid(name: str, number: int, now: float) -> str:
     """What tells a revision from an earlier one of its name, whose app was deleted."""
     return blake2b(f"{name} {number} {now!r}".encode(), digest_size=8).hexdigest()
+
+
+def _makes_way(view: AppView, revision: Revision) -> bool:
+    """Whether a deploy may take its name: it never was ready, and it has failed or is failing."""
+    if revision.has_been_ready:
+        return False
+    is_hopeful = revision.is_active and revision.provisioning is not Provisioning.FAILED
+    return not is_hopeful or any(replica.restarts for replica in view.of(revision.name))
 
 
 def _checked_name(view: AppView, app: str, suffix: str) -> str:
@@ -160,8 +228,9 @@ def _checked_name(view: AppView, app: str, suffix: str) -> str:
             f"app and suffix must not be more than a combined {MAX_REVISION_NAME}",
             code="ContainerAppInvalidRevisionName",
         )
-    if name in view.revisions:
-        state = "active" if view.revisions[name].is_active else "inactive"
+    known = view.revisions.get(name)
+    if known is not None and not _makes_way(view, known):
+        state = "active" if known.is_active else "inactive"
         raise Invalid(
             f"a revision with suffix {suffix} already exists and is {state}; choose another "
             f"suffix, or bring it back: turnout revision activate {app} --revision {name}",

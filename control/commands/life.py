@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from control import labels, traffic, vault
+from control import labels, ports, traffic, vault
 from control.commands import steps
 from control.errors import Conflict
 from control.resources import App, AppView, Provisioning, Revision
@@ -60,6 +60,7 @@ def wake(view: AppView, name: str, now: float) -> AppView:
 
 def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
     """The revision, active and on its way. Raises Invalid when a secret it needs is gone."""
+    revision = ports.staying(revision)  # it rested on its way to a port, which may be wrong
     woken = replace(
         revision,
         is_active=True,
@@ -67,6 +68,8 @@ def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
         generation=revision.generation + revision.is_active,
         activated_at=now,
         provisioning=Provisioning.PROVISIONING,
+        # An image that never worked may have been built anew; one that did is what comes back.
+        images=revision.images if revision.has_been_ready else {},
         needed=needed(
             view, app, revision.template, app.configuration.revision_transition_threshold
         ),
@@ -101,7 +104,43 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     candidate = "" if app.candidate == name else app.candidate
     kept = "" if app.kept == name else app.kept
     app = replace(app, serving=serving, candidate=candidate, kept=kept)
-    return purge(steps.replace_app(view, app))
+    view = purge(steps.replace_app(view, app))
+    return view if revision.has_been_ready else ports.taken_back(view)
+
+
+def under_way(view: AppView) -> Revision | None:
+    """The revision that a deploy waits for, until it is ready or has failed."""
+    app = steps.app_of(view)
+    revision = view.revisions.get(app.candidate if app.is_single else app.latest)
+    if revision is not None and revision.is_active:
+        is_new = app.is_single or not revision.has_been_ready  # else the app was stopped before
+        if revision.provisioning is Provisioning.PROVISIONING and is_new:
+            return revision
+    return next((r for r in view.revisions.values() if r.is_active and r.leaving_port), None)
+
+
+def cancel(view: AppView, now: float) -> AppView:
+    """Give up the deploy that is under way; who serves goes on. Raises Conflict without one."""
+    app, revision = steps.app_of(view), under_way(view)
+    if revision is None:
+        raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
+    if revision.leaving_port:
+        revisions = {name: ports.staying(r) for name, r in view.revisions.items()}
+        return ports.taken_back(AppView(app, revisions, view.replicas))
+    if labels.is_on(app):
+        if labels.holds_one(app, revision.name):  # the first: there is none to leave the label to
+            raise Conflict(
+                f"revision {revision.name} has its label already, and nobody had it before; "
+                f"deploy a corrected one, or: turnout app delete {app.name}"
+            )
+        pending = {label: name for label, name in app.pending.items() if name != revision.name}
+        app = replace(app, pending=pending)
+        return ports.taken_back(steps.with_revision(view, app, rested(revision, now)))
+    view = deactivate(view, revision.name, now)
+    app = steps.app_of(view)
+    if app.serving in view.revisions:  # with `recreate` it rests, to make room for the new one
+        view = wake(view, app.serving, now)
+    return ports.taken_back(view)
 
 
 def rested(revision: Revision, now: float) -> Revision:

@@ -52,6 +52,7 @@ class Started:
 
     address: str  # HOST:PORT that requests go to
     ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to HOST:PORT
+    images: dict[str, str] = field(default_factory=dict)  # that it was made of, to their ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,9 @@ class Runtime(Protocol):
 
     async def survivors(self) -> dict[str, Survivor] | None:
         """Replicas of ours that there is anything of, by name; None while that is unknown."""
+
+    async def images(self, template: Template) -> dict[str, str]:
+        """The id that each image of a template has now, as far as that is known here."""
 
     async def hint(self, replica: Replica) -> str:
         """What is likely wrong with a replica that runs and does not answer; empty if unknown."""

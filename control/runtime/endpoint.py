@@ -59,6 +59,10 @@ class EndpointRuntime:
         """It cannot be known: only probes tell."""
         return
 
+    async def images(self, template: Template) -> dict[str, str]:
+        """There are none."""
+        return {}
+
     async def hint(self, replica: Replica) -> str:
         """Nothing that its probes do not say."""
         return ""

@@ -229,6 +229,10 @@ class ProcessRuntime:
         self._watch(name, process)
         return True
 
+    async def images(self, template: Template) -> dict[str, str]:
+        """There are none."""
+        return {}
+
     async def hint(self, replica: Replica) -> str:
         """Nothing that its probes do not say."""
         return ""

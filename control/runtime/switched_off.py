@@ -40,6 +40,10 @@ class SwitchedOff:
     async def survivors(self) -> dict[str, Survivor] | None:
         return await self._inner.survivors()
 
+    async def images(self, template: Template) -> dict[str, str]:
+        """As the runtime does."""
+        return await self._inner.images(template)
+
     async def hint(self, replica: Replica) -> str:
         return await self._inner.hint(replica)
 

@@ -243,7 +243,7 @@ def test_records_that_cannot_be_read_cost_only_themselves(tmp_path: Path, doc: s
     assert [r.number for r in service.journal("shop")] == [6, 4, 1]
     assert [r.number for r in service.journal("shop", limit=2)] == [6, 4]
     assert [r.number for r in service.journal("shop", before=4)] == [1]
-    app = service.roll_back("shop").app
+    app = service.roll_back("shop")[0].app
     assert app is not None
     assert app.restored == {"shop--v3"}  # of the change 4
     store.close()

@@ -129,6 +129,10 @@ class Machine(RuleBasedStateMachine):
         name = self.revision(at)
         self.command(lambda view, now: getattr(commands, what)(view, name, now))
 
+    @rule()
+    def cancel(self) -> None:
+        self.command(commands.cancel)
+
     @rule(mode=st.sampled_from(MODES), label=st.sampled_from(LABELS))
     def set_mode(self, mode: str, label: str) -> None:
         self.command(lambda view, now: commands.set_mode(view, mode, now, label))

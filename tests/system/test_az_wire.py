@@ -366,3 +366,38 @@ def test_azure_env_prints_what_az_needs(az: Az, shared_state: Path) -> None:
     lines = dict(x.removeprefix("export ").split("=", 1) for x in done.stdout.splitlines())
     assert lines["REQUESTS_CA_BUNDLE"] == str(shared_state / "s" / "azure" / "ca.pem")
     assert "no Azure endpoint" in run("azure-env", "--state", str(shared_state / "none")).stderr
+
+
+def test_after_a_failed_update_az_changes_what_serves(az: Az) -> None:
+    """`update` sends the whole template that `show` gave it, `secret set` the whole app."""
+    body = created()
+    body["properties"]["configuration"]["activeRevisionsMode"] = "single"
+    az.write("PUT", APP, body)
+
+    def update(suffix: str, **main: Any) -> tuple[int, dict[str, str], Any]:
+        shown = az.get(APP)["properties"]["template"]
+        container = shown["containers"][0] | main
+        template = {"revisionSuffix": suffix, "containers": [container]}
+        return az.send("PATCH", APP, {"properties": {"template": template}})
+
+    script = {"image": "process:", "command": ["sh", "-c", "exit 3"]}
+    _, headers, _ = update("second", **script)
+    ended = until(
+        lambda: (
+            (found := az.get(headers["Azure-AsyncOperation"]))["status"] != "InProgress" and found
+        )
+    )
+    assert ended["status"] == "Failed"
+    app = az.get(APP)
+    assert app["properties"]["template"]["containers"][0]["image"] == "process:demo"
+    app["properties"]["configuration"]["secrets"] = [{"name": "db", "value": "x"}]
+    az.write("PUT", APP, app)
+    assert az.get(f"{APP}/revisions")["value"][0]["name"] == "album-api--second"
+
+    # the name of what failed is free, and the corrected update has it
+    _, old, _ = update("second", env=[{"name": "A", "value": "2"}])
+    until(lambda: az.get(old["Azure-AsyncOperation"])["status"] == "Succeeded")
+    assert az.get(headers["Azure-AsyncOperation"])["status"] == "Canceled"
+    latest = az.get(APP)["properties"]
+    assert latest["latestReadyRevisionName"] == "album-api--second"
+    assert latest["template"]["containers"][0]["env"] == [{"name": "A", "value": "2"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ class Cli:
     def __init__(self, server: str) -> None:
         self._server = server
 
-    def __call__(self, *args: str) -> str:
+    def process(self, *args: str) -> subprocess.CompletedProcess[str]:
         done = run(*args, server=self._server)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done
+
+    def __call__(self, *args: str) -> str:
+        return self.process(*args).stdout
 
     def json(self, *args: str) -> Any:
         return json.loads(self(*args, "-o", "json"))

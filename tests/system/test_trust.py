@@ -180,6 +180,7 @@ async def hammer(control: Turnout, chance: random.Random, statuses: set[int]) ->
                 ("POST", f"revisions/{one}/deactivate", None),
                 ("PUT", "mode", {"mode": chance.choice(["single", "multiple"])}),
                 ("POST", "rollback", {}),
+                ("POST", "cancel", None),
             ]
             method, path, body = chance.choice(calls)
             async with session.request(method, path, json=body) as response:

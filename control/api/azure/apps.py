@@ -58,7 +58,9 @@ async def patch_app(call: Call) -> web.Response:
         tags = merge_patch(view.app.tags, envelope.get("tags", {})) or {}
         return _placed(call, properties, envelope, tags)
 
-    view = call.service.patch(call.app, patched, is_asked=has_template(patch))
+    is_asked = has_template(patch)
+    rebuilt = await call.service.rebuilt(call.app) if is_asked else frozenset[str]()
+    view = call.service.patch(call.app, patched, is_asked=is_asked, rebuilt=rebuilt)
     return _accepted(call, view, 202)
 
 
@@ -82,7 +84,7 @@ def _placed(
 def _accepted(call: Call, view: AppView, status: int) -> web.Response:
     """The resource; while its newest revision is being provisioned, with an operation."""
     assert view.app is not None
-    operation = Operation("deploy", view.app.name, view.app.latest)
+    operation = Operation.of_deploy(view)
     state, _ = operations.status(operation, view)
     if state == "InProgress":
         # To a PUT, 202 is an error for the SDK; to both, 200 would be the end.

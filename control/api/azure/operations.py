@@ -25,11 +25,19 @@ class Operation:
     kind: str  # deploy, delete, done
     app: str
     revision: str = ""
+    uid: str = ""  # of the revision: a later one may have its name
+
+    @classmethod
+    def of_deploy(cls, view: AppView) -> Operation:
+        """To wait for the newest revision of an app."""
+        assert view.app is not None
+        latest = view.revisions.get(view.app.latest)
+        return cls("deploy", view.app.name, view.app.latest, latest.uid if latest else "")
 
     @property
     def id(self) -> str:
         """A name that can stand in a path."""
-        text = "|".join((self.kind, self.app, self.revision))
+        text = "|".join((self.kind, self.app, self.revision, self.uid))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -37,10 +45,10 @@ def parse(name: str) -> Operation:
     """The operation of that id. Raises NotFound."""
     try:
         text = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        kind, app, revision = text.split("|")
+        kind, app, revision, uid = text.split("|")
     except ValueError:
         raise NotFound(f"there is no operation {name}") from None
-    return Operation(kind, app, revision)
+    return Operation(kind, app, revision, uid)
 
 
 def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | None]:
@@ -53,7 +61,7 @@ def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | N
     revision = view.revisions.get(operation.revision)
     if view.app is None:
         return _canceled(operation, "the app was deleted meanwhile")
-    if revision is None:  # purged: it rested, and the history is full
+    if revision is None or operation.uid not in ("", revision.uid):  # purged, or replaced
         return _canceled(operation, _SUPERSEDED)
     if revision.provisioning is Provisioning.FAILED:
         return "Failed", _error(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import aiodocker
@@ -11,19 +13,60 @@ import aiodocker
 from control.runtime.base import Launch, StartFailed
 from control.schema import Registry
 
+log = logging.getLogger("turnout.control")
+
 _DOCKER_HUB = "docker.io"
 _TELL_S = 1.0  # between two reports: each is a write
 _MIB = 1 << 20
 
 
-async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> None:
-    """Pull an image unless it is there. Raises StartFailed."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image that is here."""
+
+    id: str
+    reference: str  # what to make containers of: the tag, for people, unless it has moved on
+
+
+async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> Found:
+    """The image that a revision was made of, or for its first replica that of now.
+
+    Pulled if it is not here. Raises StartFailed.
+    """
+    known = launch.revision.images.get(image)
+    here = await id_of(docker, image)
+    if known and known != here and await id_of(docker, known):
+        return Found(known, known)
+    if known and known != here:
+        log.warning("event=image_gone replica=%s image=%s id=%s", launch.replica.name, image, known)
+    is_first = not launch.revision.images
+    if here is None or (launch.revision.pulls and is_first):
+        try:
+            await _pull(docker, image, launch)
+        except StartFailed:
+            if here is None:  # else it was built here, and no registry has it
+                raise
+        here = await id_of(docker, image)
+    return Found(here or "", image)
+
+
+async def ids(docker: aiodocker.Docker, names: Iterable[str]) -> dict[str, str]:
+    """The ids of those images that are here."""
+    found = {name: await id_of(docker, name) for name in names}
+    return {name: known for name, known in found.items() if known}
+
+
+async def id_of(docker: aiodocker.Docker, image: str) -> str | None:
+    """The id of an image; None if the engine has it not."""
     try:
-        await docker.images.inspect(image)
-        return
+        return str((await docker.images.inspect(image))["Id"])
     except aiodocker.DockerError as error:
         if error.status != 404:
             raise
+        return None
+
+
+async def _pull(docker: aiodocker.Docker, image: str, launch: Launch) -> None:
     auth = _auth(image, launch)
     try:
         progress = Progress(image, launch.progress)

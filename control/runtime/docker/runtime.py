@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from control.runtime.base import (
     check_words,
 )
 from control.runtime.docker import images, listening, spec
+from control.runtime.docker.engine import connected
+from control.runtime.docker.network import Network
 from control.settings import ControlSettings
 from control.template import InitContainer, Template
 
@@ -38,7 +41,7 @@ log = logging.getLogger("turnout.control")
 
 _EVIDENCE_LINES = 5
 _RETRY_S = 1.0  # while the engine does not answer
-_CALL_S = 30.0
+_LOOK_S = 3.0  # a deploy waits for it
 _GONE = (404, 409)  # removed, or being removed
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
@@ -65,7 +68,7 @@ class DockerRuntime:
         self._on_back = on_back
         self._client: aiodocker.Docker | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
-        self._making_network = asyncio.Lock()
+        self._network = Network(self._owner.network)
         self._waiting: asyncio.Task[None] | None = None  # for an engine that does not answer
 
     @property
@@ -104,16 +107,7 @@ class DockerRuntime:
     @property
     def _docker(self) -> aiodocker.Docker:
         if self._client is None:
-            # Every watched container holds a connection, so there is no limit to them.
-            path = self._url.removeprefix("unix://")
-            connector: aiohttp.BaseConnector = (
-                aiohttp.UnixConnector(path, limit=0)
-                if path != self._url
-                else aiohttp.TCPConnector(limit=0)
-            )
-            timeout = aiohttp.ClientTimeout(connect=_CALL_S, sock_connect=_CALL_S)
-            url = "unix://localhost" if path != self._url else self._url
-            self._client = aiodocker.Docker(url, connector=connector, timeout=timeout)
+            self._client = connected(self._url)
         return self._client
 
     # --- starting
@@ -140,23 +134,24 @@ class DockerRuntime:
             return self._started(launch, running)
         self._unwatch(launch.replica.name)
         await self._remove(launch.replica.name)
-        await self._ensure_network()
+        await self._network.ensure(self._docker)
         template = launch.revision.template
-        for image in {
-            spec.image_of(c.image) for c in (*template.init_containers, *template.containers)
-        }:
-            await images.ensure(self._docker, image, launch)
+        found = {
+            image: await images.ensure(self._docker, image, launch)
+            for image in spec.images(template)
+        }
         await self._make_volumes(launch)
         for init in template.init_containers:
-            await self._run_to_its_end(launch, init)
+            await self._run_to_its_end(launch, init, found)
         main, *others = template.containers
-        first = await self._create(launch, main, "main")
+        first = await self._create(launch, main, "main", found)
         await first.start()
-        sides = [await self._create(launch, c, "side", first.id) for c in others]
+        sides = [await self._create(launch, c, "side", found, first.id) for c in others]
         for side in sides:
             await side.start()
         self._watch(launch.replica.name, [first, *sides])
-        return self._started(launch, await first.show())
+        ids = {image: known.id for image, known in found.items()}
+        return replace(self._started(launch, await first.show()), images=ids)
 
     async def _running(self, replica: Replica, wanted: int) -> dict[str, Any] | None:
         """The main container when all of the replica's containers run already, with its code."""
@@ -177,9 +172,15 @@ class DockerRuntime:
         return Started(address, ports)
 
     async def _create(
-        self, launch: Launch, container: InitContainer, role: str, main_id: str = ""
+        self,
+        launch: Launch,
+        container: InitContainer,
+        role: str,
+        found: Mapping[str, images.Found],
+        main_id: str = "",
     ) -> DockerContainer:
-        config = spec.config_of(launch, container, role, self._owner, main_id)
+        reference = found[spec.image_of(container.image)].reference
+        config = spec.config_of(launch, container, role, self._owner, main_id, reference)
         name = spec.container_name(launch.replica.name, container.name, is_main=role == "main")
         made = await self._docker.containers.create(config, name=name)
         volumes = {v.name: v for v in launch.revision.template.volumes}
@@ -189,8 +190,10 @@ class DockerRuntime:
                 await made.put_archive(mount.mount_path, spec.secret_files(launch, volume))
         return made
 
-    async def _run_to_its_end(self, launch: Launch, init: InitContainer) -> None:
-        container = await self._create(launch, init, "init")
+    async def _run_to_its_end(
+        self, launch: Launch, init: InitContainer, found: Mapping[str, images.Found]
+    ) -> None:
+        container = await self._create(launch, init, "init", found)
         await container.start()
         code = (await container.wait())["StatusCode"]
         if code:
@@ -203,24 +206,6 @@ class DockerRuntime:
                 name = spec.volume_name(launch.replica.name, volume)
                 labels = self._owner.labels(launch.replica)
                 await self._docker.volumes.create({"Name": name, "Labels": labels})
-
-    async def _ensure_network(self) -> None:
-        """The network that replicas live in, once: of two with its name none can be used."""
-        async with self._making_network:
-            found = await self._networks()
-            if not found:
-                await self._docker.networks.create({"Name": self._owner.network})
-                found = await self._networks()
-            for double in found[1:]:  # another control plane made one at the same moment
-                with contextlib.suppress(aiodocker.DockerError):
-                    await (await self._docker.networks.get(double["Id"])).delete()
-
-    async def _networks(self) -> list[dict[str, Any]]:
-        """Those that have the name of ours, oldest first; the engine lets several have one."""
-        name = self._owner.network
-        listed = await self._docker.networks.list(filters={"name": [f"^{name}$"]})
-        exact = [network for network in listed if network["Name"] == name]
-        return sorted(exact, key=lambda network: (network["Created"], network["Id"]))
 
     # --- watching
 
@@ -264,6 +249,14 @@ class DockerRuntime:
             is_out_of_memory=bool(state.get("OOMKilled")),
             limit=f"{host['Memory'] >> 20}Mi" if host.get("Memory") else "",
         )
+
+    async def images(self, template: Template) -> dict[str, str]:
+        """The id that each image has now; nothing of an engine that does not answer at once."""
+        if not self._is_absent:
+            with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
+                async with asyncio.timeout(_LOOK_S):
+                    return await images.ids(self._docker, spec.images(template))
+        return {}
 
     async def hint(self, replica: Replica) -> str:
         """What is likely wrong with a replica that does not answer."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from control.resources import Replica
 from control.runtime.base import Launch
-from control.template import InitContainer, Volume
+from control.template import InitContainer, Template, Volume
 
 INSTANCE = "turnout.instance"  # id of the store whose replica it is
 REPLICA = "turnout.replica"
@@ -27,6 +27,12 @@ _LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 def image_of(image: str) -> str:
     """The image as the engine knows it; `docker:` only says who runs it."""
     return image.removeprefix("docker:")
+
+
+def images(template: Template) -> list[str]:
+    """The images that a template's containers are made of, each once."""
+    programs = (*template.init_containers, *template.containers)
+    return list(dict.fromkeys(image_of(program.image) for program in programs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +75,17 @@ def main_of(shown: list[dict[str, Any]], replica: Replica, wanted: int) -> dict[
 
 
 def config_of(
-    launch: Launch, container: InitContainer, role: str, owner: Owner, main_id: str = ""
+    launch: Launch,
+    container: InitContainer,
+    role: str,
+    owner: Owner,
+    main_id: str = "",
+    reference: str = "",
 ) -> dict[str, Any]:
-    """The body of a create; a side container joins the network of `main_id`."""
+    """The body of a create; a side container joins the network of `main_id`.
+
+    `reference` is what the engine has the image as, when its tag is another's by now.
+    """
     replica = launch.replica.name
     host: dict[str, Any] = {
         "LogConfig": _LOGS,
@@ -87,7 +101,7 @@ def config_of(
         host |= {"Memory": resources.memory_bytes, "MemorySwap": resources.memory_bytes}
     variables = launch.variables(container.env, launch.target_port)
     config: dict[str, Any] = {
-        "Image": image_of(container.image),
+        "Image": reference or image_of(container.image),
         "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": owner.labels(launch.replica) | {CONTAINER: container.name, ROLE: role},
         "HostConfig": host,

@@ -1,0 +1,82 @@
+"""The same template once more: an image built anew under its tag, or a caller who insists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from control import commands
+from control.errors import Invalid
+from control.resources import AppView, Provisioning, replace
+from tests.control.support import LIMITS, World
+from tests.support.builders import a_body
+
+V1 = frozenset({"shop--v1"})
+
+
+def serving() -> World:
+    world = World()
+    world.deploy(suffix="v1", mode="single", image="web:1")
+    world.settle()
+    ids = replace(world.view.revisions["shop--v1"], images={"web:1": "sha256:a"})
+    world.view = AppView(world.app, {"shop--v1": ids}, world.view.replicas)
+    return world
+
+
+def deploy(world: World, suffix: str = "", **given: Any) -> None:
+    world.now += 1
+    body = a_body(suffix, mode="single", image="web:1", **given.pop("configuration", {}))
+    world.view = commands.deploy(world.view, "shop", body, world.now, world.new_suffix, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_new"),
+    [
+        ({"is_asked": True}, False),
+        ({"is_asked": True, "rebuilt": V1}, True),
+        ({"is_asked": True, "rebuilt": frozenset({"shop--v0"})}, False),
+        ({"is_forced": True}, True),
+        ({"rebuilt": V1}, True),  # a PUT that changes nothing else
+        # az PUTs the whole app back to change a setting: that deploys nothing
+        ({"rebuilt": V1, "configuration": {"maxInactiveRevisions": 7}}, False),
+    ],
+)
+def test_a_template_makes_a_new_revision_when_its_image_is_another(
+    given: dict[str, Any], is_new: bool
+) -> None:
+    world = serving()
+    deploy(world, **given)
+    assert (world.app.latest != "shop--v1") is is_new
+    assert len(world.view.revisions) == 1 + is_new
+    assert world.view.revisions[world.app.latest].pulls is bool(given.get("is_forced"))
+
+
+def test_its_name_is_another_too() -> None:
+    world = serving()
+    with pytest.raises(Invalid, match="suffix v1 already exists"):
+        deploy(world, "v1", is_asked=True, rebuilt=V1)
+    deploy(world, "v2", is_asked=True, rebuilt=V1)
+    assert world.app.latest == "shop--v2"
+
+
+def test_what_never_was_ready_is_tried_again_with_the_image_of_now() -> None:
+    world = World()
+    world.broken = {"shop--v1"}
+    world.deploy(suffix="v1", mode="single", image="web:1")
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    failed = replace(world.view.revisions["shop--v1"], images={"web:1": "sha256:a"})
+    assert failed.provisioning is Provisioning.FAILED
+    world.view = AppView(world.app, {"shop--v1": failed}, world.view.replicas)
+    deploy(world, is_asked=True)
+    assert world.view.revisions["shop--v1"].images == {}
+
+
+def test_what_was_ready_comes_back_with_the_image_that_it_was_made_of() -> None:
+    world = serving()
+    world.deploy(suffix="v2", mode="single", image="web:2")
+    world.settle()
+    world.view = commands.activate(world.view, "shop--v1", world.now)
+    assert world.view.revisions["shop--v1"].images == {"web:1": "sha256:a"}
