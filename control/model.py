@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
+_words: dict[str, str] = {}  # by pattern: what its texts look like
+
+
+def shaped(pattern: str, words: str, **bounds: Any) -> Any:
+    """The Field of a text; `words` tells whoever writes another one what it looks like."""
+    _words[pattern] = words
+    return Field(pattern=pattern, **bounds)
+
+
+def words_for(pattern: str) -> str:
+    """What the texts of a pattern of `shaped` look like."""
+    return _words[pattern]
 
 
 class Model(BaseModel):

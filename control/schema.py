@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control.model import Many, Model, lower
+from control.model import Many, Model, lower, shaped
 from control.template import SecretName, Template
 
 
@@ -105,7 +105,7 @@ class Secret(Model):
 class Registry(Model):
     """How to sign in to a registry that images are pulled from."""
 
-    server: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+(/[^\s]*)?\z")]
+    server: Annotated[str, shaped(r"^[^\s/]+(/[^\s]*)?\z", "a host such as registry.example.com")]
     username: Annotated[str, Field(min_length=1)]
     password_secret_ref: SecretName
 

@@ -6,17 +6,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control.model import Many, Model
+from control.model import Many, Model, shaped
 
 # Kubernetes' rule for keys of a secret, which ACA's names follow.
-SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\z")]
+SecretName = Annotated[
+    str,
+    shaped(
+        r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\z",
+        "a secret's name in a-z, 0-9, - and ., such as db-password",
+    ),
+]
+
+
+# A label of RFC 1123, as Kubernetes has it for containers and volumes.
+Name = Annotated[
+    str,
+    shaped(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\z",
+        "a name in a-z, 0-9 and -, such as main",
+    ),
+]
 
 
 class EnvironmentVariable(Model):
     """One variable of a container: its value, or the secret that holds it."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^=\x00]+\z")]
-    value: Annotated[str, Field(pattern=r"^[^\x00]*\z")] | None = None
+    name: Annotated[str, shaped(r"^[^=\x00]+\z", "a variable's name, without =")]
+    value: Annotated[str, shaped(r"^[^\x00]*\z", "a text without NUL")] | None = None
     secret_ref: SecretName | None = None
 
     @model_validator(mode="before")
@@ -34,8 +50,8 @@ class EnvironmentVariable(Model):
 class HttpHeader(Model):
     """One header of an HTTP probe."""
 
-    name: Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+\z")]
-    value: Annotated[str, Field(pattern=r"^[^\r\n\x00]*\z")]
+    name: Annotated[str, shaped(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+\z", "a field name such as X-Probe")]
+    value: Annotated[str, shaped(r"^[^\r\n\x00]*\z", "one line")]
 
 
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
@@ -44,10 +60,10 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 class HttpGet(Model):
     """An HTTP probe: 200 to 399 is success, redirects are not followed."""
 
-    path: Annotated[str, Field(pattern=r"^/[^\s\x00]*\z")] = "/"
+    path: Annotated[str, shaped(r"^/[^\s\x00]*\z", "a path such as /healthz")] = "/"
     port: Port
     scheme: Annotated[Literal["HTTP", "HTTPS"], BeforeValidator(lambda v: str(v).upper())] = "HTTP"
-    host: Annotated[str, Field(pattern=r"^[^\s\x00]*\z")] | None = None
+    host: Annotated[str, shaped(r"^[^\s\x00]*\z", "a host name")] | None = None
     http_headers: Many[HttpHeader] = ()
 
 
@@ -87,7 +103,15 @@ class Resources(Model):
     """Limits of one container: cores, and memory such as 0.5Gi."""
 
     cpu: Annotated[float, Field(gt=0, le=1024)] | None = None
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi)\z")] | None = None
+    memory: (
+        Annotated[
+            str,
+            shaped(
+                r"^\d+(\.\d+)?(Ki|Mi|Gi)\z", "a number with Ki, Mi or Gi, such as 512Mi or 0.5Gi"
+            ),
+        ]
+        | None
+    ) = None
     ephemeral_storage: str | None = None  # shown by Azure, computed there
 
     @property
@@ -103,21 +127,23 @@ class VolumeMount(Model):
     """Where a container sees a volume."""
 
     volume_name: str
-    mount_path: Annotated[str, Field(pattern=r"^/[^\x00:]*\z")]
-    sub_path: Annotated[str, Field(pattern=r"^[^/\x00][^\x00]*\z")] | None = None
+    mount_path: Annotated[str, shaped(r"^/[^\x00:]*\z", "an absolute path without :")]
+    sub_path: Annotated[str, shaped(r"^[^/\x00][^\x00]*\z", "a relative path")] | None = None
 
 
 class SecretFile(Model):
     """A secret as a file of a volume."""
 
     secret_ref: SecretName
-    path: Annotated[str, Field(pattern=r"^[^/\x00]*[^/\x00.][^/\x00]*\z")] | None = None
+    path: (
+        Annotated[str, shaped(r"^[^/\x00]*[^/\x00.][^/\x00]*\z", "a file name without /")] | None
+    ) = None
 
 
 class Volume(Model):
     """Storage that a replica's containers share; EmptyDir and Secret live as long as it does."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\z")]
+    name: Name
     storage_type: Literal["EmptyDir", "Secret", "HostPath"] = "EmptyDir"
     storage_name: str | None = None  # HostPath: the path on the host
     secrets: Many[SecretFile] = ()  # Secret: which ones; none given means all
@@ -133,7 +159,7 @@ class Volume(Model):
 class InitContainer(Model):
     """A program that runs to its end before a replica's containers start."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\z")] = "main"
+    name: Name = "main"
     image: Annotated[str, Field(min_length=1)]
     command: Many[str] = ()
     args: Many[str] = ()

@@ -22,6 +22,7 @@ from pydantic import (
 from router import snapshot
 from router.domains import Owners, host_problem
 from router.hosts import ANY_SUFFIX, APP_NAME, LABEL, MAX_DNS_LABEL, NAME_RULE, fold, parse_name
+from router.sentences import what_is_wrong
 
 Path = tuple[str | int, ...]
 
@@ -131,7 +132,7 @@ def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Probl
     try:
         model = (_FileSnapshot if is_file else _Snapshot).model_validate(wire)
     except ValidationError as error:
-        return [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        return [_problem(e) for e in error.errors(include_input=False)]
     problems = list(_rules(model))
     return problems or _freeze(model)
 
@@ -141,16 +142,15 @@ def check_app(wire: Any, domain: str) -> snapshot.App | list[Problem]:
     try:
         model = _App.model_validate(wire)
     except ValidationError as error:
-        return [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        return [_problem(e) for e in error.errors(include_input=False)]
     problems = list(_app_rules(model, (), domain))
     return problems or snapshot.app_from(model.model_dump())
 
 
-def _problem(path: Path, kind: str, message: str) -> Problem:
-    if kind == "extra_forbidden":
-        return Problem(path, "unknown key; remove it or mend its spelling")
-    message = message.removeprefix("Value error, ")
-    return Problem(path, message[:1].lower() + message[1:])
+def _problem(error: Any) -> Problem:
+    if error["type"] == "extra_forbidden":
+        return Problem(error["loc"], "unknown key; remove it or mend its spelling")
+    return Problem(error["loc"], what_is_wrong(error))
 
 
 def domain_problem(domain: str) -> str:

@@ -22,8 +22,9 @@ PURE = [
     "router/discovery/rules.py", "router/errors.py", "router/exchange.py", "router/fields.py",
     "router/hosts.py", "router/ingress/repeated.py", "router/memo.py", "router/merge.py",
     "router/overload.py", "router/peers.py", "router/request_head.py", "router/response_head.py",
-    "router/routes_file.py", "router/selection.py", "router/snapshot.py", "router/stats.py",
-    "router/table.py", "router/trail.py", "router/validate.py", "router/websocket.py",
+    "router/routes_file.py", "router/selection.py", "router/sentences.py", "router/snapshot.py",
+    "router/stats.py", "router/table.py", "router/trail.py", "router/validate.py",
+    "router/websocket.py",
 ]  # fmt: skip
 # What a worker may not load: it would pay for it in memory and start-up, and never use it.
 NOT_IN_WORKERS = {"aiohttp", "pydantic", "prometheus_client", "typer", "rich"}

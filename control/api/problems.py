@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from control.api.sentences import sentence
 from control.depth import TOO_DEEP, is_deep
 from control.dry_run import Previewed
 from control.errors import ControlError, Detail, Invalid, all_of
@@ -131,9 +132,9 @@ def decode(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = _told(error.errors(include_url=False, include_input=False))
         details = [
-            Detail("InvalidParameterValue", _sentence(e), _path(e["loc"]))
+            Detail("InvalidParameterValue", sentence(_path(e["loc"]), e), _path(e["loc"]))
             for e in found[:MAX_DETAILS]
         ]
         if len(found) > MAX_DETAILS:
@@ -142,14 +143,13 @@ def decode(model: type[M], value: Any) -> M:
         raise all_of(details, "the request was not accepted") from None
 
 
+def _told(found: list[Any]) -> list[Any]:
+    """Without "too few" of a list whose items are wrong: pydantic does not count those."""
+    places = {error["loc"] for error in found}
+    inside = {place[:n] for place in places for n in range(len(place))}
+    return [e for e in found if e["type"] != "too_short" or e["loc"] not in inside]
+
+
 def _path(location: tuple[str | int, ...]) -> str:
     parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in location]
     return "".join(parts).lstrip(".")
-
-
-def _sentence(error: Any) -> str:
-    where = _path(error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{where} is not known here; leave it out, or mend its spelling"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

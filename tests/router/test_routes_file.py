@@ -112,3 +112,14 @@ def test_the_wire_ignores_what_a_newer_control_plane_adds() -> None:
 def test_a_deep_file_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(BadRoutes):
         parse(text)
+
+
+def test_wrong_kinds_are_said_in_words_for_people() -> None:
+    text = '[[app]]\nname = 3\nmode = "x"\n[[app.revision]]\nweight = "much"\nendpoints = "y"\n'
+    with pytest.raises(BadRoutes) as caught:
+        parse(text)
+    said = dict(caught.value.problems)
+    assert said[2] == "name: write a text"
+    assert said[3] == "mode: write 'single', 'multiple' or 'labels'"
+    assert said[5] == "weight: write a whole number"
+    assert said[6] == "endpoints: write a list"
