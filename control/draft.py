@@ -8,7 +8,7 @@ from collections.abc import Callable
 from control import domains, journal, label_history
 from control.commands import is_same
 from control.dry_run import Preview, Previewed, preview
-from control.errors import Conflict, NotFound, PreconditionFailed
+from control.errors import Conflict, PreconditionFailed, no_app
 from control.preconditions import UNCONDITIONAL, Conditions
 from control.resources import AppView, replace
 from control.store import Store, Write, rows_of
@@ -51,7 +51,7 @@ class Draft:
         self._store.check_readable(name)
         old = self.view(name)
         if is_existing and old.app is None:
-            raise NotFound(f"there is no app {name}")
+            raise no_app(name)
         _check(old, conditions)
         if not may_interrupt:
             _refuse_while_restoring(old)

@@ -5,7 +5,10 @@ Raised where the rule is, rendered once at the edge of the API.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+_SHOWN = 5  # of many names
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,17 @@ class NotFound(ControlError):
 
     status = 404
     code = "ResourceNotFound"
+
+
+def no_app(name: str) -> NotFound:
+    """There is no such app."""
+    return NotFound(f"there is no app {name}; list those there are: turnout app list")
+
+
+def no_revision(app: str, name: str, known: Iterable[str]) -> NotFound:
+    """There is no such revision; the newest of those that there are come first."""
+    newest = [*known][: -_SHOWN - 1 : -1]
+    return NotFound(f"app {app} has no revision {name}; it has {', '.join(newest) or 'none'}")
 
 
 class Invalid(ControlError):

@@ -96,7 +96,9 @@ class Plane:
         if settings.azure_port >= 0:
             folder = settings.state / "azure"
             tls, port = Authority(folder).context(), settings.azure_port
-            at = await self._open(build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls)
+            at = await self._open(
+                build(*self._parts, signs_in=True), f"127.0.0.1:{port}", tls, "azure_port"
+            )
             try:
                 write_durably(folder / "endpoint", f"https://{at}".encode())
             except OSError as error:  # only `turnout azure-env` reads it
@@ -105,7 +107,11 @@ class Plane:
         return facts
 
     async def _open(
-        self, app: web.Application, address: str, tls: ssl.SSLContext | None = None
+        self,
+        app: web.Application,
+        address: str,
+        tls: ssl.SSLContext | None = None,
+        setting: str = "admin",
     ) -> str:
         settings = self.settings
         server = AdminServer(
@@ -114,6 +120,7 @@ class Plane:
             tls=tls,
             max_connections=settings.admin_connections,
             silence_s=settings.admin_silence_s,
+            setting=setting,
         )
         await server.start()
         self._servers.append(server)

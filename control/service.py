@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from control import commands, journal, rollback, traffic
 from control.draft import Command, Draft
 from control.dry_run import refuse_dry_run
-from control.errors import Invalid, NotFound
+from control.errors import Invalid, NotFound, no_app, no_revision
 from control.journal import Record
 from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
@@ -65,7 +65,7 @@ class Service:
         view = self._store.view(name.lower())
         self._store.check_readable(name.lower())
         if view.app is None:
-            raise NotFound(f"there is no app {name}")
+            raise no_app(name)
         return view
 
     def peek(self, name: str) -> AppView:
@@ -77,7 +77,7 @@ class Service:
         view = self.app(app)
         revision = view.revisions.get(name.lower())
         if revision is None:
-            raise NotFound(f"app {app} has no revision {name}")
+            raise no_revision(app, name, view.revisions)
         return view, revision
 
     def replica(self, app: str, revision: str, name: str) -> Replica:
@@ -184,7 +184,7 @@ class Service:
             )
             return
         if change.is_existing and draft.view(name).app is None:
-            raise NotFound(f"there is no app {change.app}")
+            raise no_app(change.app)
         body = self.places.placed(change.body(draft.view(name)), draft.view(name))
         self._runtimes[body.template.runtime].check(body.template)
         draft.change(

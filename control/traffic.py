@@ -48,10 +48,16 @@ def check_single(rules: Sequence[TrafficRule], app: str) -> None:
         raise all_of(details, "the traffic was not changed")
 
 
+def _sum_of(total: int) -> str:
+    words = f"the weights sum to {total}; they must sum to 100"
+    rest = f"give the other {100 - total} to another revision, or to latest"
+    return f"{words}: {rest}" if total < 100 else words
+
+
 def _sums(rules: Sequence[TrafficRule]) -> Iterator[Detail]:
     total = sum(rule.weight for rule in rules)
     if rules and total != 100:
-        yield _bad("Weight", f"the weights sum to {total}; they must sum to 100")
+        yield _bad("Weight", _sum_of(total))
 
 
 def _references(

@@ -30,10 +30,14 @@ _OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
 _SLASHES = re.compile("/+")  # az doubles some
 _BODY_S = 30.0
 _QUOTED = 80  # of what a client sent, in a refusal
+_UNKNOWN = (
+    "The token that was sent is not one of this server's. It knows those of its --token-file, or"
+    " the one in the file token of its state directory; one that was replaced counts no more."
+)
 _WHO = (
-    "Send a bearer token (Authorization: Bearer TOKEN). Without a --token-file it is the one in the"
-    " file token of the server's state directory; the turnout command finds it there (TURNOUT_STATE"
-    " names the directory), or takes --token or TURNOUT_TOKEN."
+    "No token was sent. Send one (Authorization: Bearer TOKEN). Without a --token-file it is the"
+    " one in the file token of the server's state directory; the turnout command finds it there"
+    " (TURNOUT_STATE names the directory), or takes --token or TURNOUT_TOKEN."
 )
 _TOO_LITTLE = {
     "read": "The token %s may only read; this needs the role write.",
@@ -187,8 +191,7 @@ def guard(
         if path not in is_open:
             token = tokens.find(request.headers.get("Authorization", ""))
             if token is None:
-                headers = {"WWW-Authenticate": "Bearer"}
-                return _refusal(401, "AuthenticationFailed", _WHO, headers)
+                return _without_token(is_sent="Authorization" in request.headers)
             is_trial = request.query.get("dryRun", "").lower() == "true"
             if not door.may(token.role, request.method, path, is_trial=is_trial):
                 return _refusal(403, "AuthorizationFailed", _TOO_LITTLE[token.role] % token.name)
@@ -197,6 +200,14 @@ def guard(
         return refusal or await handler(request)
 
     return check
+
+
+def _without_token(*, is_sent: bool) -> web.Response:
+    """The refusal of a request without a token, or with an unknown one (RFC 6750 §3.1)."""
+    if is_sent:
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        return _refusal(401, "InvalidAuthenticationToken", _UNKNOWN, headers)
+    return _refusal(401, "AuthenticationFailed", _WHO, {"WWW-Authenticate": "Bearer"})
 
 
 def _listen_host(settings: Guarded) -> str:

@@ -102,8 +102,10 @@ class AdminServer:
         tls: ssl.SSLContext | None = None,
         max_connections: int,
         silence_s: float,
+        setting: str = "admin",  # that gives the address
     ) -> None:
         self._address = address
+        self._setting = setting
         self._listener = listener
         self._tls = tls
         self._max = max_connections
@@ -138,7 +140,7 @@ class AdminServer:
     async def start(self) -> None:
         """Bind, unless a listener was handed over, and accept. Raises OSError."""
         if self._listener is None:
-            self._listener = bind_admin(self._address)
+            self._listener = bind_admin(self._address, self._setting)
         await self._runner.setup()
         self._listener.listen(_BACKLOG)
         self._tasks = [asyncio.create_task(self._accept()), asyncio.create_task(self._sweep())]

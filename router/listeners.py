@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ def bind_ingress(address: str, workers: int) -> list[socket.socket]:
         except OSError as error:
             for one in (*listeners, listener):
                 one.close()
-            raise OSError(f"cannot listen on {address}: {error.strerror}") from None
+            raise _not_bound(address, error, "listen") from None
         port = listener.getsockname()[1]
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -41,8 +42,20 @@ def bind_ingress(address: str, workers: int) -> list[socket.socket]:
     return listeners
 
 
-def bind_admin(address: str) -> socket.socket:
-    """The admin port, HOST:PORT or unix:PATH. Raises OSError."""
+def check_free(address: str) -> None:
+    """Raises OSError when somebody listens on an ingress address, sharing the port or not."""
+    host, port = split_address(address, "listen")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise _not_bound(address, error, "listen") from None
+
+
+def bind_admin(address: str, name: str = "admin") -> socket.socket:
+    """The admin port, HOST:PORT or unix:PATH; `name` is of its setting. Raises OSError."""
     try:
         if address.startswith("unix:"):
             return _bind_unix(Path(address.removeprefix("unix:")))
@@ -56,9 +69,21 @@ def bind_admin(address: str) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise OSError(f"cannot listen on {address}: {error.strerror or error}") from None
+        raise _not_bound(address, error, name) from None
     listener.setblocking(False)
     return listener
+
+
+def _not_bound(address: str, error: OSError, name: str) -> OSError:
+    """What was wrong with an address, and the flag that gives another one."""
+    flag = f"--{name.replace('_', '-')}"
+    advice = {
+        errno.EADDRINUSE: f"stop what listens there, or give another with {flag}",
+        errno.EACCES: f"ports below 1024 need a right: give a higher one with {flag},"
+        " or let systemd open it (config/systemd)",
+        errno.EADDRNOTAVAIL: f"this host has no such address: give one that it has with {flag}",
+    }.get(error.errno or 0, f"give another with {flag}")
+    return OSError(f"cannot listen on {address}: {error.strerror or error}; {advice}")
 
 
 def _bind_unix(path: Path) -> socket.socket:
@@ -76,13 +101,16 @@ def activated(environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
 
     The protocol is sd_listen_fds(3); the numbers are only meant for the process LISTEN_PID names.
     """
+    return [taken(fd) for fd in handed_over(environ)]
+
+
+def handed_over(environ: Mapping[str, str] = os.environ) -> Sequence[int]:
+    """The descriptors of those sockets."""
     if environ.get(INHERITED):
-        fds: Sequence[int] = [int(fd) for fd in environ[INHERITED].split(",") if fd]
-    elif environ.get("LISTEN_PID") == str(os.getpid()):
-        fds = range(_FIRST_FD, _FIRST_FD + int(environ.get("LISTEN_FDS", "0")))
-    else:
-        return []
-    return [taken(fd) for fd in fds]
+        return [int(fd) for fd in environ[INHERITED].split(",") if fd]
+    if environ.get("LISTEN_PID") == str(os.getpid()):
+        return range(_FIRST_FD, _FIRST_FD + int(environ.get("LISTEN_FDS", "0")))
+    return []
 
 
 def taken(fd: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from control import traffic
-from control.errors import Conflict, NotFound
+from control.errors import Conflict, NotFound, no_revision
 from control.resources import App, AppView, Revision
 from control.schema import Ingress
 
@@ -21,8 +21,7 @@ def revision_of(view: AppView, name: str) -> Revision:
     """One of its revisions. Raises NotFound."""
     revision = view.revisions.get(name)
     if revision is None:
-        app = app_of(view)
-        raise NotFound(f"app {app.name} has no revision {name}")
+        raise no_revision(app_of(view).name, name, view.revisions)
     return revision
 
 

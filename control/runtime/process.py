@@ -85,7 +85,9 @@ class ProcessRuntime:
         if main.image == "process:" and not main.command:
             raise Invalid("template.containers[0].command: process: needs the command to run")
         if main.image not in ("process:", "process:demo"):
-            raise Invalid(f"{IMAGE}: {main.image!r} is neither process: nor process:demo")
+            raise Invalid(
+                f"{IMAGE}: {main.image!r} is neither process:demo nor process: with a command"
+            )
 
     # --- starting
 

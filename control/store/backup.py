@@ -34,6 +34,8 @@ def backup(state: Path, file: Path) -> None:
         raise BadSettings(f"there is no state in {state}; give its --state")
     if file.exists() and file.samefile(source):
         raise BadSettings(f"{file} is the state itself; name another file")
+    if not os.access(file.parent, os.W_OK):
+        raise BadSettings(f"{file.parent} cannot be written; name a file in another directory")
     beside = file.with_name(file.name + ".new")
     _copy(source, beside)
     for end in _BESIDE:
@@ -48,7 +50,7 @@ def restore(state: Path, file: Path) -> Path | None:
     A crash at any moment leaves the old state or the new one.
     """
     if not file.is_file():
-        raise BadSettings(f"there is no file {file}")
+        raise BadSettings(f"there is no file {file}; make one with: turnout backup FILE")
     prepare(state)
     target = state / DATABASE
     with _locked(state):
