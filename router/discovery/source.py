@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -21,6 +20,7 @@ import aiohttp
 import orjson
 
 from router.discovery import labels, rules
+from router.discovery.engine import advice, engine_url
 from router.discovery.labels import Container, Replica
 from router.discovery.probes import Probes
 from router.snapshot import Snapshot
@@ -30,15 +30,11 @@ from router.validate import check
 
 log = logging.getLogger("turnout.router")
 
-_RETRY_S = 1.0
+_RETRY_S = 1.0  # until an engine that does not answer is asked again, doubling
+_LONGEST_RETRY_S = 15.0
 _LEAVING_S = 60.0  # a signal that does not end a container is forgotten after that
 _ENDING = frozenset({"15", "9", "2", "3", "TERM", "SIGTERM", "KILL", "SIGKILL"})
 _Unreachable = (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError)
-
-
-def engine_url(given: str) -> str:
-    """The setting, else DOCKER_HOST, else the usual socket."""
-    return given or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
 class DockerSource:
@@ -51,6 +47,8 @@ class DockerSource:
         self._resync_s = resync_s
         self._changed = asyncio.Event()
         self._is_stale = True  # the engine has to be asked again
+        self._retry_s = _RETRY_S
+        self._is_away = False
         self._containers: dict[str, Container] = {}
         self._leaving: dict[str, float] = {}  # id to when that is forgotten
         self._probes = Probes(self._changed.set)
@@ -102,7 +100,7 @@ class DockerSource:
     async def _wait(self) -> None:
         """For news, or for the time to look at everything should an event have been lost."""
         try:
-            async with asyncio.timeout(self._resync_s if not self._is_stale else _RETRY_S):
+            async with asyncio.timeout(self._resync_s if not self._is_stale else self._retry_s):
                 await self._changed.wait()
         except TimeoutError:
             self._is_stale = True
@@ -124,7 +122,7 @@ class DockerSource:
                     await asyncio.gather(running, return_exceptions=True)
             except _Unreachable as error:
                 log.debug("event=events_lost reason=%r", str(error))
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(self._retry_s)
 
     def _hear(self, event: dict[str, Any]) -> None:
         actor = event.get("Actor", {})
@@ -149,13 +147,29 @@ class DockerSource:
             listed = await docker.containers.list(filters=filters)
             found = [_container(await one.show()) for one in listed]
         except _Unreachable as error:
-            log.warning("event=engine_away url=%s reason=%r", self._url, str(error))
+            self._note_away(error)
             return False
+        self._note_back()
         self._containers = {container.id: container for container in found}
         self._is_stale = False
         now = time.monotonic()
         self._leaving = {c: at for c, at in self._leaving.items() if at > now}
         return True
+
+    def _note_away(self, error: Exception) -> None:
+        """Say it once, and ask less and less often."""
+        if not self._is_away:
+            why = str(error) or type(error).__name__
+            log.warning(
+                "event=engine_away url=%s reason=%r advice=%r", self._url, why, advice(error)
+            )
+        self._is_away = True
+        self._retry_s = min(self._retry_s * 2, _LONGEST_RETRY_S)
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            log.info("event=engine_back url=%s", self._url)
+        self._is_away, self._retry_s = False, _RETRY_S
 
     # --- what becomes of it
 

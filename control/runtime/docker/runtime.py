@@ -36,6 +36,7 @@ from control.runtime.docker.engine import connected
 from control.runtime.docker.network import Network
 from control.settings import ControlSettings
 from control.template import InitContainer, Template
+from router.discovery.engine import advice, engine_url
 
 log = logging.getLogger("turnout.control")
 
@@ -44,11 +45,6 @@ _RETRY_S = 1.0  # while the engine does not answer
 _LOOK_S = 3.0  # a deploy waits for it
 _GONE = (404, 409)  # removed, or being removed
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
-
-
-def engine_url(given: str) -> str:
-    """The setting, else DOCKER_HOST, else the usual socket."""
-    return given or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
 class DockerRuntime:
@@ -125,7 +121,8 @@ class DockerRuntime:
         except _Unreachable as error:
             why = error or type(error).__name__
             raise StartFailed(
-                "EngineUnavailable", f"the Docker Engine at {self._url} does not answer ({why})."
+                "EngineUnavailable",
+                f"the Docker Engine at {self._url} does not answer ({why}); {advice(error)}.",
             ) from None
 
     async def _start(self, launch: Launch) -> Started:
@@ -315,7 +312,9 @@ class DockerRuntime:
             found = await self._list()
             shown = [await container.show() for container in found]
         except (aiodocker.DockerError, *_Unreachable) as error:
-            log.warning("event=engine_away url=%s reason=%r", self._url, str(error))
+            log.warning(
+                "event=engine_away url=%s reason=%r advice=%r", self._url, str(error), advice(error)
+            )
             if self._waiting is None or self._waiting.done():
                 self._waiting = asyncio.create_task(self._wait_for_engine())
             return None
