@@ -5,7 +5,7 @@ Pure. It compiles the apps in question with the router's compiler, so it cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from router import errors
 from router.errors import Outcome
 from router.hosts import fold
 from router.replicas import ReplicaRegistry
-from router.snapshot import App
+from router.snapshot import App, Revision, Snapshot
 from router.stats import WorkerStats
 from router.table import EMPTY, Compiler, Route
 
@@ -33,10 +33,49 @@ _INSIDE = (
 )
 
 
+Told = Callable[[str, Revision], dict[str, Any]]  # an app's revision: its fault and replicas
+
+
 def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
     """What would become of a request for `url`. Raises Invalid for what is no URL."""
-    host = _host(url)
     compiled = {name: app for name, view in views.items() if (app := compile_app(view))}
+
+    def told(app: str, revision: Revision) -> dict[str, Any]:
+        view = views[app]
+        fault = view.app.faults.get(revision.name) if view.app is not None else None
+        replicas = [
+            {
+                "name": r.name,
+                "address": r.address,
+                "state": r.state.value,
+                "ready": r.is_ready,
+                "details": r.message,
+            }
+            for r in view.of(revision.name)
+        ]
+        wire = asdict(sent(fault)) if fault is not None else None
+        return {"fault": wire, "replicas": replicas}
+
+    return _explain(compiled, domain, version, url, told)
+
+
+def explain_table(table: Snapshot, url: str) -> dict[str, Any]:
+    """The same by a router's table alone, which has ready replicas only. Raises Invalid."""
+
+    def told(_: str, revision: Revision) -> dict[str, Any]:
+        replicas = [
+            {"name": e.replica, "address": e.address, "state": "Ready", "ready": True}
+            for e in revision.endpoints
+        ]
+        return {"fault": None, "replicas": replicas}
+
+    return _explain({app.name: app for app in table.apps}, table.domain, table.version, url, told)
+
+
+def _explain(
+    compiled: Mapping[str, App], domain: str, version: int, url: str, told: Told
+) -> dict[str, Any]:
+    host = _host(url)
     compiler = Compiler(ReplicaRegistry(), WorkerStats())
     routes = [compiler.app(app, domain) for app in _concerned(compiled.values(), host)]
     table = compiler.table(EMPTY, domain=domain, version=version or 1, epoch="", changed=routes)
@@ -46,11 +85,10 @@ def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -
     answer: dict[str, Any] = {"url": url, "host": host, "tableVersion": version}
     if isinstance(found, Outcome):
         return answer | {"app": None, "reason": None, "revisions": []} | _refusal(found)
-    view = views[found.app]
     chances = _chances(found)
     answer |= {"app": found.app, "reason": found.reason, "because": _WORDS[found.reason]}
     answer["revisions"] = [
-        _revision(view, spec.name, spec.weight, chances)
+        _revision(spec, chances, told(found.app, spec))
         for spec in compiled[found.app].revisions
         if found.split is not None or spec.name in chances or len(chances) == 0
     ]
@@ -87,28 +125,14 @@ def _chances(route: Route) -> dict[str, float]:
     return {item.name: item.weight / total for item in items}
 
 
-def _revision(
-    view: AppView, name: str, weight: int, chances: Mapping[str, float]
-) -> dict[str, Any]:
-    replicas = view.of(name)
-    ready = sum(r.is_ready for r in replicas)
-    fault = view.app.faults.get(name) if view.app is not None else None
+def _revision(spec: Revision, chances: Mapping[str, float], told: dict[str, Any]) -> dict[str, Any]:
+    ready = sum(r["ready"] for r in told["replicas"])
     return {
-        "name": name,
-        "weight": weight,
-        "chance": round(chances.get(name, 0.0), 4),
-        "why": _why(name, weight, ready, chances),
-        "fault": asdict(sent(fault)) if fault is not None else None,
-        "replicas": [
-            {
-                "name": r.name,
-                "address": r.address,
-                "state": r.state.value,
-                "ready": r.is_ready,
-                "details": r.message,
-            }
-            for r in replicas
-        ],
+        "name": spec.name,
+        "weight": spec.weight,
+        "chance": round(chances.get(spec.name, 0.0), 4),
+        "why": _why(spec.name, spec.weight, ready, chances),
+        **told,
     }
 
 

@@ -7,7 +7,9 @@ and the other way round. Both leave when this process does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -23,9 +25,10 @@ from router import children
 from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
-from router.state import open_private
+from router.state import open_private, write_durably
 
 LOCK = "up.lock"
+ADDRESSES = "up.json"  # of the running one, for commands that print where an app answers
 _RESTART_S = 0.2
 _LONGEST_RESTART_S = 10.0  # of a part that dies again and again
 _SETTLED_S = 30.0  # of life, after which the next death counts as the first
@@ -222,6 +225,9 @@ class Launcher:
         azure = self._control.facts.get("azure")
         also = f" azure={azure}" if azure else ""
         line = f"ready ingress={self.ingress} admin={self.admin}{also}"
+        with contextlib.suppress(OSError):  # without it URLs are printed without a port
+            known = {"ingress": self.ingress, "admin": self.admin}
+            write_durably(self.state / ADDRESSES, json.dumps(known).encode())
         print(line, file=sys.stderr, flush=True)
         notify("READY=1")
 

@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from control.api.azure import accepted
 from control.cli.client import Api, console, fail
 from control.cli.deploy import revision_of
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.waiting import READY_S, wait_ready
-from control.depth import TOO_DEEP, is_deep
-from control.errors import ControlError
 
 _CHANGES = 2  # exit code of a plan that would change something
 
@@ -55,6 +51,12 @@ def apply(
 
 
 def _read(file: Path, app: str, api: Api) -> tuple[str, dict[str, Any]]:
+    import yaml
+
+    from control.api.azure import accepted
+    from control.depth import TOO_DEEP, is_deep
+    from control.errors import ControlError
+
     try:
         content = yaml.safe_load(file.read_text())
     except OSError as error:

@@ -13,12 +13,8 @@ from typing import Annotated
 
 import typer
 
-from control.api.azure.around import TENANT
-from control.api.azure.signin import CLOUD
-from control.certificates import Authority
 from control.cli.client import errors, fail, own_token, settings_here
 from control.cli.options import State
-from router.state import make_private, write_durably
 
 _AZ_S = 120.0
 
@@ -47,6 +43,8 @@ def azure_env(
 
 
 def _variables(folder: Path) -> dict[str, str]:
+    from control.certificates import Authority
+
     return {
         "AZURE_CONFIG_DIR": str(folder / "config"),
         "REQUESTS_CA_BUNDLE": str(Authority(folder).ca),
@@ -59,6 +57,9 @@ def _variables(folder: Path) -> dict[str, str]:
 
 def _register(secret: str, endpoint: str, variables: dict[str, str]) -> None:
     """Once for an endpoint: the cloud, and a sign-in that lasts a day."""
+    from control.api.azure.around import TENANT
+    from control.api.azure.signin import CLOUD
+
     config = Path(variables["AZURE_CONFIG_DIR"])
     config.mkdir(parents=True, exist_ok=True, mode=0o700)
     password = _password_file(config, secret)
@@ -68,6 +69,8 @@ def _register(secret: str, endpoint: str, variables: dict[str, str]) -> None:
         ("cloud", "set", "-n", CLOUD),
         (*sign_in, "--tenant", TENANT),
     )
+    from router.state import make_private
+
     az = shutil.which("az")
     if az is None:
         errors.print("az is not installed here; run these where it is:", style="yellow")
@@ -100,6 +103,8 @@ def _no_version_check(config: Path, az: str, environment: dict[str, str]) -> Non
 
     It does not ask while the file names the versions that are installed, which az itself knows.
     """
+    from router.state import write_durably
+
     file = config / "versionCheck.json"
     now = str(datetime.now().astimezone().replace(tzinfo=None))  # as az compares it
     nothing = {"local": "0"}

@@ -9,10 +9,6 @@ import typer
 
 from control.cli.client import console, fail
 from control.cli.options import State
-from control.settings import ControlSettings
-from control.store.backup import backup as copy_to
-from control.store.backup import restore as copy_from
-from router.config import CONTROL_TABLE, BadSettings, load
 
 Config = Annotated[
     Path | None, typer.Option("--config", envvar="TURNOUT_CONFIG", help="Settings file, TOML.")
@@ -25,6 +21,9 @@ def backup(
     config: Config = None,
 ) -> None:
     """Copy the whole state to a file, while turnout runs or not."""
+    from control.store.backup import backup as copy_to
+    from router.config import BadSettings
+
     try:
         copy_to(_folder(state, config), file)
     except (BadSettings, OSError) as error:
@@ -38,6 +37,9 @@ def restore(
     config: Config = None,
 ) -> None:
     """Replace the state by a copy; the control plane must not run, the replaced state is kept."""
+    from control.store.backup import restore as copy_from
+    from router.config import BadSettings
+
     folder = _folder(state, config)
     try:
         replaced = copy_from(folder, file)
@@ -48,6 +50,9 @@ def restore(
 
 
 def _folder(state: Path | None, config: Path | None) -> Path:
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE, BadSettings, load
+
     try:
         return load(ControlSettings, {"state": state}, file=config, table=CONTROL_TABLE).state
     except BadSettings as error:

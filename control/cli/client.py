@@ -1,27 +1,33 @@
-"""One call to a control plane, and what a command does when it fails."""
+"""One call to a control plane, and what a command does when it fails.
+
+A command lives for a moment, so it pays for few imports: the standard library's client, as aiohttp
+alone would cost more than everything else a command does, and settings only when they are read.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import getpass
+import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, quote, urlsplit
 
-import aiohttp
-import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from control.settings import ControlSettings
-from router import __version__, tokens
-from router.config import CONTROL_TABLE, BadSettings, load
+from router import __version__
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+    from control.settings import ControlSettings
 
 # Without a terminal nobody wraps by eye: a pipe gets every name whole.
 # Names, notes and messages are others' texts: `[/]` in one is no markup, `:warning:` no emoji.
@@ -46,11 +52,17 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+def address(server: str) -> str:
+    """The URL of `--server`, TURNOUT_SERVER or this host; HOST:PORT is enough."""
+    given = (server or os.environ.get("TURNOUT_SERVER") or DEFAULT_SERVER).rstrip("/")
+    return given if "://" in given else f"http://{given}"
+
+
 class Api:
     """The control plane at `--server` or TURNOUT_SERVER."""
 
     def __init__(self, server: str = "") -> None:
-        self._server = (server or os.environ.get("TURNOUT_SERVER") or DEFAULT_SERVER).rstrip("/")
+        self.server = address(server)
 
     def get(self, *path: str) -> Any:
         """GET /v1/PATH."""
@@ -75,103 +87,202 @@ class Api:
     ) -> Any:
         """One call; leaves with a sentence when it fails."""
         try:
-            status, answer = asyncio.run(self._send(method, path, body))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            self._unreachable(error)  # ValueError: an address that is not a URL
+            text = json.dumps(body, ensure_ascii=False, allow_nan=False) if body is not None else ""
+            data = text.encode() or None
+        except ValueError as error:  # half a character of a broken encoding
+            fail(f"what was given cannot be sent: {error}", 2)
+        status, raw = self._read(method, _v1(path), data)
+        answer = _decoded(raw)
         if status == 404 and missing_is_none:
             return None
-        if status >= 400:
+        if status >= 300:
             self._explain(status, answer)
         return answer
 
-    async def text(self, path: str) -> str:
-        """A page that is not of the API; leaves with a sentence when it fails."""
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    def url_of(self, host: str) -> str:
+        """Where a browser finds a host of an app, with the port if that is known here."""
+        return f"http://{host}{_ingress_port(self.server)}/"
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and text of a page that is not of the API."""
+        status, raw = self._read("GET", path)
+        return status, raw.decode(errors="replace")
+
+    def is_control_plane(self) -> bool:
+        """Whether there are apps to manage: a router alone only has a table."""
+        status, raw = self._read("GET", "/v1/apps?limit=1")
+        return status != 404 or _decoded(raw) is not None
+
+    def table(self) -> dict[str, Any]:
+        """The routers' table in force: also what was found by labels is in it."""
+        status, raw = self._read("GET", "/table")
+        answer = _decoded(raw)
+        if status != 200:
+            self._explain(status, answer)
+        found: dict[str, Any] = answer
+        return found
+
+    def lines(self, *path: str) -> Iterator[str]:
+        """The lines of an answer that goes on."""
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,
-                session.get(self._server + path) as response,
-            ):
-                return await response.text()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            with self._open("GET", _v1(path), None, None) as response:
+                if response.status >= 300:
+                    self._explain(response.status, _decoded(response.read()))
+                while line := response.readline():
+                    yield line.decode(errors="replace").rstrip("\n")
+        except (OSError, ValueError) as error:
             self._unreachable(error)
 
-    async def lines(self, *path: str) -> AsyncIterator[str]:
-        """The lines of an answer that goes on."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=_TIMEOUT_S)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,
-            session.get(self._url(path)) as response,
-        ):
-            if response.status >= 400:
-                self._explain(response.status, await response.json())
-            async for raw in response.content:
-                yield raw.decode(errors="replace").rstrip("\n")
-
-    def _url(self, path: tuple[str, ...]) -> str:
-        return f"{self._server}/v1/" + "/".join(
-            quote(part, safe="?=&", errors="replace") for part in path
-        )
-
-    async def _send(self, method: str, path: tuple[str, ...], body: Any) -> tuple[int, Any]:
+    def is_ready(self) -> bool:
+        """Whether requests are served; an address that cannot be one leaves with a sentence."""
         try:
-            data = orjson.dumps(body) if body is not None else None
-        except orjson.JSONEncodeError as error:
-            fail(f"what was given cannot be sent: {error}", 2)
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, headers=_headers(self._server)) as session,
-            session.request(
-                method, self._url(path), data=data, headers={"Content-Type": "application/json"}
-            ) as response,
-        ):
-            raw = await response.read()
-            try:
-                return response.status, orjson.loads(raw) if raw else None
-            except orjson.JSONDecodeError:
-                return response.status, {"error": {"message": raw.decode(errors="replace")}}
+            with self._open("GET", "/readyz", None, _TIMEOUT_S) as response:
+                return response.status == 200
+        except OSError:
+            return False
+        except ValueError as error:
+            self._unreachable(error)
+
+    def _read(self, method: str, path: str, data: bytes | None = None) -> tuple[int, bytes]:
+        try:
+            with self._open(method, path, data, _TIMEOUT_S) as response:
+                return response.status, response.read()
+        except (OSError, ValueError) as error:  # ValueError: an address that is not a URL
+            self._unreachable(error)
+
+    @contextmanager
+    def _open(
+        self, method: str, path: str, data: bytes | None, timeout_s: float | None
+    ) -> Iterator[HTTPResponse]:
+        """The answer while it is read. Raises OSError, and ValueError for what is no URL."""
+        from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+        url = urlsplit(self.server)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("write http://HOST:PORT, https://HOST or HOST:PORT")
+        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        connection = kind(url.hostname, url.port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, url.path + path, data, _headers(self.server))
+            connection.sock.settimeout(timeout_s)
+            with connection.getresponse() as response:
+                yield response
+        except HTTPException as error:
+            raise OSError(f"it does not speak HTTP: {error!r}") from None
+        finally:
+            connection.close()
 
     def _unreachable(self, error: Exception) -> NoReturn:
         fail(
-            f"no control plane answers at {self._server} ({error or type(error).__name__}); "
-            "start one with: turnout up, or name one with --server or TURNOUT_SERVER"
+            f"no control plane answers at {self.server} ({error or type(error).__name__}); "
+            "start one with: turnout up, or name one with --server URL or TURNOUT_SERVER"
         )
 
     def _explain(self, status: int, answer: Any) -> NoReturn:
         error = answer.get("error", {}) if isinstance(answer, dict) else {}
+        if status == 401:
+            fail(_who(self.server))
         details = error.get("details") or []
         if len(details) > 1:
             errors.print(Text.assemble(_ERROR, " the request was refused:"))
             for detail in details:
-                errors.print(f"  - {printable(detail['message'])}")
+                errors.print(f"  - {printable(detail['message'])}", soft_wrap=True)
             raise typer.Exit(1)
-        fail(error.get("message") or f"the control plane answered {status}")
+        fail(error.get("message") or self._stranger(status))
+
+    def _stranger(self, status: int) -> str:
+        """Something answers that has no such error: it is no control plane, or stands before it."""
+        return (
+            f"{self.server} answered {status}, as no control plane does; give --server the address"
+            " of an admin port (8081 unless set otherwise), not the one that apps are reached at;"
+            " a router alone has no apps to change"
+        )
+
+
+def _v1(path: tuple[str, ...]) -> str:
+    return "/v1/" + "/".join(quote(part, safe="?=&", errors="replace") for part in path)
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return None
 
 
 def _headers(server: str) -> dict[str, str]:
     """Who asks and why, for the journal, and the token."""
-    token = own_token(server)
+    token, _ = _token(server, None)
     headers = {"User-Agent": f"turnout/{__version__}", "X-Turnout-User": printable(_user())}
     if note := os.environ.get("TURNOUT_NOTE"):
         headers["X-Turnout-Note"] = " ".join(printable(note).split())
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    return headers
+    headers |= {"Content-Type": "application/json", "Connection": "close"}
+    # What is not ASCII travels as UTF-8, which http.client takes for its own Latin-1.
+    return {name: value.encode().decode("latin-1") for name, value in headers.items()}
 
 
 def own_token(server: str, state: Path | None = None) -> str:
     """TURNOUT_TOKEN, else one of the token file, else this host's STATE/token; or nothing."""
+    return _token(server, state)[0]
+
+
+def _token(server: str, state: Path | None) -> tuple[str, str]:
+    """The token for a server, and where it was found or looked for."""
     if given := os.environ.get("TURNOUT_TOKEN"):
-        return given
+        return given.strip(), "--token or TURNOUT_TOKEN"
+    from router import tokens
+    from router.config import BadSettings
+
     settings = settings_here(state)
     try:
-        return tokens.to_send(server, settings.token_file, settings.state)
+        found = tokens.to_send(server, settings.token_file, settings.state)
     except BadSettings as error:
         fail(str(error))
+    return found, settings.token_file or str(tokens.path_in(settings.state))
+
+
+def _who(server: str) -> str:
+    token, place = _token(server, None)
+    if token:
+        return (
+            f"{server} does not know the token of {place}; give its own with --token TOKEN or"
+            " TURNOUT_TOKEN, or the server's state directory with TURNOUT_STATE=DIR"
+        )
+    return (
+        f"{server} asks for a token, and none was sent: {place} has none for it; set"
+        " TURNOUT_TOKEN (or --token), or TURNOUT_STATE=DIR to the state directory of a server"
+        " on this host"
+    )
+
+
+def _ingress_port(server: str) -> str:
+    """`:PORT` of the router that `turnout up` runs beside the server on this host; or nothing."""
+    known = _addresses(settings_here(None).state)
+    is_its = known.get("admin") == urlsplit(server).netloc
+    return f":{known.get('ingress', '').rpartition(':')[2]}" if is_its else ""
+
+
+def is_ours(state: Path, ingress: str) -> bool:
+    """Whether the last `turnout up` of a state directory listened there."""
+    return _addresses(state).get("ingress") == ingress
+
+
+def _addresses(state: Path) -> dict[str, str]:
+    """What the launcher has written down of the last `turnout up`; nothing if it has not."""
+    try:
+        known = json.loads((state / "up.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def settings_here(state: Path | None) -> ControlSettings:
     """The settings that a control plane started here would have."""
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE, BadSettings, load
+
     file = os.environ.get("TURNOUT_CONFIG")
     flags = {"state": state}
     try:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
+import shutil
 import sys
-from collections import Counter
+import time
+from collections import Counter, deque
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -23,7 +27,10 @@ from router import tokens
 APP = "album-api"
 _RATE_PER_S = 20  # gentle: one core is busy for a few thousandths of it
 _REFRESH_S = 0.5
+_WINDOW_S = 10.0  # of the observed split: a change shows while one looks
 _READY_S = 60.0
+_SEEN = f"Last {_WINDOW_S:.0f} s"
+_COLUMNS = ("Revision", "Labels", "Weight", _SEEN, "Requests", "Replicas", "State")
 
 
 def _template(suffix: str) -> dict[str, Any]:
@@ -52,7 +59,8 @@ class Demo:
         self._session = session
         file = settings_here(launcher.state).token_file
         self._token = tokens.to_send(f"http://{launcher.admin}", file, launcher.state)
-        self._seen: Counter[str] = Counter()
+        self._seen: deque[tuple[float, str]] = deque()  # when, and which revision answered
+        self._total = 0
         self._failed = 0
         self._revisions: list[dict[str, Any]] = []
 
@@ -109,11 +117,15 @@ class Demo:
                 async with self._session.get(url, headers=headers) as response:
                     body = await response.read()
                     if response.status == 200:
-                        self._seen[orjson.loads(body)["revision"]] += 1
+                        self._note(orjson.loads(body)["revision"])
                     else:
                         self._failed += 1
             except (aiohttp.ClientError, OSError):
                 self._failed += 1
+
+    def _note(self, revision: str) -> None:
+        self._total += 1
+        self._seen.append((time.monotonic(), revision))
 
     async def show(self) -> None:
         """The observed split, live."""
@@ -125,14 +137,25 @@ class Demo:
                 live.update(self._view())
 
     def _view(self) -> Group:
-        total = sum(self._seen.values())
+        while self._seen and self._seen[0][0] < time.monotonic() - _WINDOW_S:
+            self._seen.popleft()
+        recent = Counter(revision for _, revision in self._seen)
+        total = len(self._seen)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in ("Revision", "Labels", "Weight", "Observed", "Requests", "Replicas", "State"):
+        for title in (
+            "Revision",
+            "Labels",
+            "Weight",
+            f"Last {_WINDOW_S:.0f} s",
+            "Requests",
+            "Replicas",
+            "State",
+        ):
             table.add_column(title, no_wrap=True)
         for revision in sorted(self._revisions, key=lambda r: r["name"]):
             if not revision["active"]:
                 continue
-            n = self._seen[revision["name"]]
+            n = recent[revision["name"]]
             share = n / total if total else 0.0
             bar = "█" * round(share * 12)
             table.add_row(
@@ -144,7 +167,7 @@ class Demo:
                 str(revision["replicas"]),
                 str(revision.get("runningState")),
             )
-        note = f"{total} requests, {self._failed} failed. Ctrl-C ends everything."
+        note = f"{self._total} requests in all, {self._failed} failed. Ctrl-C ends everything."
         return Group(table, Text(note, style="dim"))
 
 
@@ -166,6 +189,14 @@ def _print_targets(launcher: Launcher) -> None:
         console.print(f"{url + query:<60} {what}", soft_wrap=True)
 
 
+def _typed() -> str:
+    """The turnout command for any shell on this host: by its name only if that is this one."""
+    ours = Path(sys.executable).with_name("turnout")
+    if shutil.which("turnout") == str(ours):
+        return "turnout"
+    return shlex.quote(str(ours))
+
+
 def _curl(launcher: Launcher) -> str:
     return f'curl -H "Authorization: Bearer $(cat {tokens.path_in(launcher.state)})"'
 
@@ -173,7 +204,7 @@ def _curl(launcher: Launcher) -> str:
 def _print_tour(launcher: Launcher) -> None:
     port = launcher.ingress.rpartition(":")[2]
     server = f"http://{launcher.admin}"
-    command = f"TURNOUT_STATE={launcher.state} turnout"
+    command = f"TURNOUT_STATE={shlex.quote(str(launcher.state))} {_typed()}"
     if server != DEFAULT_SERVER:
         command = f"TURNOUT_SERVER={server} {command}"
     lines = (

@@ -127,7 +127,7 @@ def deploy(
     show(api.get("apps", app, "revisions", revision), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
-        console.print(f"{app} answers at {fqdn}")
+        console.print(f"{app} answers at {api.url_of(fqdn)}")
 
 
 def revision_of(app: Wire) -> str:

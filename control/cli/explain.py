@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from control.cli.client import Api, console
+from control.cli.client import Api, console, fail
 from control.cli.output import Format, Output, Server, show
 
 _COLUMNS = (
@@ -24,9 +24,7 @@ def explain(
     server: Server = "",
 ) -> None:
     """Say which revision would answer a request, and why."""
-    found = Api(server).get(
-        f"explain?url={url.partition('&')[0]}"
-    )  # nothing behind the host counts
+    found = _explain(Api(server), url.partition("&")[0])  # nothing behind the host counts
     if output is Format.JSON:
         show(found, _COLUMNS, output)
         return
@@ -42,3 +40,26 @@ def explain(
         answer = found["answer"]
         console.print(f"answered by the edge: {answer['status']} {answer['code']}")
         console.print(answer["message"])
+        if found["app"] is None:
+            console.print("The apps and their URLs: turnout app list")
+
+
+def _explain(api: Api, url: str) -> dict[str, Any]:
+    """As the control plane says, or by the router's table for what it found by labels."""
+    found: dict[str, Any] = {"app": None}
+    if api.is_control_plane():
+        found = api.get(f"explain?url={url}")
+    if found["app"] is not None:
+        return found
+    from control.errors import ControlError
+    from control.explain import explain_table
+    from router.snapshot import Snapshot
+    from router.validate import check
+
+    table = check(api.table())
+    if not isinstance(table, Snapshot):
+        return found
+    try:
+        return explain_table(table, url)
+    except ControlError as error:
+        fail(error.message)

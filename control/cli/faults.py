@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from control.cli.client import Api, fail
-from control.cli.options import App
+from control.cli.options import App, full_name
 from control.cli.output import Format, Output, Server, show
 
 TABLE = Format.TABLE
@@ -57,7 +57,7 @@ def set_fault(
         body["delayMs"] = _milliseconds(delay)
     if abort:
         body["abortStatus"] = abort
-    path = ("apps", app, "revisions", _full(app, revision), "fault")
+    path = ("apps", app, "revisions", full_name(app, revision), "fault")
     show(Api(server).call("PUT", path, body), _COLUMNS, output)
 
 
@@ -71,12 +71,8 @@ def list_faults(app: App, output: Output = TABLE, server: Server = "") -> None:
 @fault_commands.command("clear")
 def clear_fault(app: App, revision: Revision, output: Output = TABLE, server: Server = "") -> None:
     """End a fault at once."""
-    path = ("apps", app, "revisions", _full(app, revision), "fault")
+    path = ("apps", app, "revisions", full_name(app, revision), "fault")
     show(Api(server).call("DELETE", path), _COLUMNS, output)
-
-
-def _full(app: str, revision: str) -> str:
-    return revision if "--" in revision else f"{app}--{revision}"
 
 
 def _milliseconds(text: str) -> int:

@@ -8,7 +8,7 @@ import typer
 
 from control.cli.client import Api, console, printable
 from control.cli.options import NoWait
-from control.cli.output import APPS, Format, Output, Server, show
+from control.cli.output import Format, Output, Server, show, show_apps
 from control.cli.split import told
 from control.cli.waiting import wait_settled
 
@@ -59,7 +59,7 @@ def rollback(
     record = wire["restored"]
     if not no_wait:
         wire = wait_settled(api, app)
-    show(wire, APPS, output)
+    show_apps(api, wire, output)
     if output is Format.TABLE:
         _tell(api, app, record, newest[0]["number"] if newest else 0)
 

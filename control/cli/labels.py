@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from control.cli.client import Api
-from control.cli.options import App, RevisionName
+from control.cli.options import App, RevisionName, full_name
 from control.cli.output import HISTORY, TRAFFIC, Format, Output, Server, show
 
 TABLE = Format.TABLE
@@ -25,7 +25,8 @@ def add_label(
     server: Server = "",
 ) -> None:
     """Put a label on a revision; a label that another one holds moves."""
-    wire = Api(server).call("PUT", ("apps", app, "labels", label), {"revision": revision})
+    body = {"revision": full_name(app, revision)}
+    wire = Api(server).call("PUT", ("apps", app, "labels", label), body)
     show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
 
 

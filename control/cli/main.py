@@ -17,20 +17,27 @@ from control.cli import (
     journal,
     labels,
     logs,
+    replicas,
     resources,
     secrets,
     servers,
     top,
+    waiting,
 )
+from control.cli.examples import give_examples
 from control.cli.options import take_token
+from control.cli.usage import Commands
 from router import __version__
 
 app = typer.Typer(
     name="turnout",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Revisions of Azure Container Apps on any Docker host.",
+    epilog="Commands talk to the control plane at --server or TURNOUT_SERVER (http://127.0.0.1:8081),"
+    " with the token of --token, TURNOUT_TOKEN or the state directory (TURNOUT_STATE, .turnout).",
 )
 
 
@@ -49,10 +56,20 @@ def main(
     """Revisions of Azure Container Apps on any Docker host."""
 
 
+def show_version() -> None:
+    """Show the versions of turnout, Python and uvloop."""
+    from importlib.metadata import version
+    from platform import python_version
+
+    typer.echo(f"turnout {__version__}, Python {python_version()}, uvloop {version('uvloop')}")
+
+
 for server in (
-    servers.up, servers.router, servers.control, servers.demo, servers.upgrade, servers.check
+    servers.up, servers.router, servers.control, servers.demo, servers.upgrade, servers.check,
+    waiting.wait,
 ):  # fmt: skip
     app.command()(server)
+app.command("version")(show_version)
 app.command()(deploy.deploy)
 app.command()(apply.plan)
 app.command()(apply.apply)
@@ -71,6 +88,7 @@ app.add_typer(labels.label_commands, name="label")
 app.add_typer(ingress.ingress_commands, name="ingress")
 app.add_typer(faults.fault_commands, name="fault")
 app.add_typer(secrets.secret_commands, name="secret")
-app.add_typer(resources.replica_commands, name="replica")
+app.add_typer(replicas.replica_commands, name="replica")
 
 take_token(app)
+give_examples(app)

@@ -14,7 +14,9 @@ import typer
 from control.cli.client import fail
 
 App = Annotated[str, typer.Argument(help="The app's name.", metavar="APP")]
-RevisionName = Annotated[str, typer.Option("--revision", help="The revision's full name.")]
+RevisionName = Annotated[
+    str, typer.Option("--revision", help="The revision: its suffix, or its full name APP--SUFFIX.")
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until ready.")]
 State = Annotated[Path | None, typer.Option("--state", help="Directory that survives a restart.")]
 EnvVars = Annotated[
@@ -27,7 +29,10 @@ EnvVars = Annotated[
     ),
 ]
 Token = Annotated[
-    str, typer.Option("--token", help="Default TURNOUT_TOKEN, then the state directory's token.")
+    str,
+    typer.Option(
+        "--token", help="Default TURNOUT_TOKEN, then the token in the state directory on this host."
+    ),
 ]
 
 _SECRET = "secretref:"  # noqa: S105 - az's way to write it
@@ -59,15 +64,20 @@ def without(old: list[dict[str, str]], names: list[str] | None) -> list[dict[str
 def is_external(kind: str) -> bool | None:
     """`external` or `internal` as the API has it; exits with code 2 for anything else."""
     if kind.lower() not in ("", "external", "internal"):
-        fail(f"{kind!r} is neither external nor internal", 2)
+        fail(f"{kind!r} is neither external nor internal; write one of them", 2)
     return kind.lower() == "external" if kind else None
+
+
+def full_name(app: str, revision: str) -> str:
+    """A revision's whole name, of that or of its suffix."""
+    return revision if not revision or "--" in revision else f"{app}--{revision}"
 
 
 def pair(text: str) -> tuple[str, str]:
     """NAME=VALUE in two; leaves with exit code 2 when it is none."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        fail(f"{text!r} is not NAME=VALUE", 2)
+        fail(f"{text!r} is not NAME=VALUE, such as COLOR=blue", 2)
     return name, value
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-import orjson
 import typer
-import yaml
-from rich import box
-from rich.table import Table
 
-from control.cli.client import console, printable
+from control.cli.client import Api, console, printable
 
 
 class Format(StrEnum):
@@ -27,7 +26,11 @@ class Format(StrEnum):
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="table, json or yaml.")]
 Server = Annotated[
-    str, typer.Option("--server", help="Control plane; default TURNOUT_SERVER, then localhost.")
+    str,
+    typer.Option(
+        "--server",
+        help="Control plane, URL or HOST:PORT; default TURNOUT_SERVER, then 127.0.0.1:8081.",
+    ),
 ]
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)[.\d]*\+00:00")
@@ -41,7 +44,7 @@ APPS: Columns = (
     ("Status", "runningStatus"),
     ("Provisioning", "provisioningState"),
     ("Latest", "latestRevisionName"),
-    ("Fqdn", "configuration.ingress.fqdn"),
+    ("Url", "url"),
 )
 REVISIONS: Columns = (
     ("Name", "name"),
@@ -51,7 +54,8 @@ REVISIONS: Columns = (
     ("Replicas", "replicas"),
     ("State", "runningState"),
     ("Health", "healthState"),
-    ("Created", "createdTime"),
+    ("Image", "template.containers.0.image"),
+    ("Age", "createdTime"),
 )
 REPLICAS: Columns = (
     ("Name", "name"),
@@ -74,22 +78,52 @@ HISTORY: Columns = (
 )
 
 
+_UNBROKEN = ("Name", "Revision", "Fqdn", "Url")
+
+
 def show(value: Any, columns: Columns, output: Format) -> None:
     """Print one resource or a list of them."""
     if output is Format.JSON:
-        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
         return
     if output is Format.YAML:
+        import yaml
+
         sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
         return
+    from rich import box
+    from rich.table import Table
+
     rows = value if isinstance(value, list) else [value]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title, _ in columns:
-        table.add_column(title, overflow="fold", no_wrap=title in ("Name", "Revision", "Fqdn"))
+        table.add_column(title, overflow="fold", no_wrap=title in _UNBROKEN)
+
     for row in rows:
-        table.add_row(*(_text(_at(row, path)) for _, path in columns))
+        cells = ((title, _at(row, path)) for title, path in columns)
+        table.add_row(*(age(value) if title == "Age" else _text(value) for title, value in cells))
     console.print(table)
+
+
+def show_apps(api: Api, apps: Any, output: Format) -> None:
+    """Print one app or a list of them, with the URL that each answers at."""
+    if output is Format.TABLE:
+        for app in apps if isinstance(apps, list) else [apps]:
+            if fqdn := _at(app, "configuration.ingress.fqdn"):
+                app["url"] = api.url_of(fqdn)
+    show(apps, APPS, output)
+
+
+def age(moment: str | None, now: float | None = None) -> str:
+    """How long ago a moment of the API was, in its largest unit."""
+    if moment is None:
+        return ""
+    then = datetime.fromisoformat(moment).timestamp()
+    seconds = max(0, int((time.time() if now is None else now) - then))
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def _at(value: Any, path: str) -> Any:

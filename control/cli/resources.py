@@ -1,4 +1,4 @@
-"""The day-to-day nouns: app, revision, traffic, replica."""
+"""The day-to-day nouns: app, revision, traffic."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ import typer
 
 from control.cli.client import Api, console, fail
 from control.cli.deploy import revision_of
-from control.cli.options import App, EnvVars, NoWait, RevisionName, merged
-from control.cli.output import APPS, REPLICAS, REVISIONS, TRAFFIC, Format, Output, Server, show
+from control.cli.found import discovered
+from control.cli.options import App, EnvVars, NoWait, RevisionName, full_name, merged
+from control.cli.output import REVISIONS, TRAFFIC, Format, Output, Server, show, show_apps
 from control.cli.waiting import READY_S, wait_ready
 
 app_commands = typer.Typer(no_args_is_help=True, help="Apps.")
 revision_commands = typer.Typer(no_args_is_help=True, help="Revisions of an app.")
 traffic_commands = typer.Typer(no_args_is_help=True, help="How requests are split.")
-replica_commands = typer.Typer(no_args_is_help=True, help="Replicas of a revision.")
 
 JSON, TABLE = Format.JSON, Format.TABLE
 
 
 @app_commands.command("list")
 def list_apps(output: Output = TABLE, server: Server = "") -> None:
-    """List the apps."""
-    show(Api(server).every("apps"), APPS, output)
+    """List the apps; also those that only a router knows, by a file or containers' labels."""
+    api = Api(server)
+    apps = api.every("apps") if api.is_control_plane() else []
+    if output is TABLE:
+        known = {app["name"] for app in apps}
+        apps += [a for a in discovered(api.table()) if a["name"] not in known]
+    show_apps(api, apps, output)
 
 
 @app_commands.command("show")
 def show_app(app: App, output: Output = TABLE, server: Server = "") -> None:
     """Show one app."""
-    show(Api(server).get("apps", app), APPS, output)
+    api = Api(server)
+    show_apps(api, api.get("apps", app), output)
 
 
 @app_commands.command("delete")
@@ -49,13 +55,15 @@ def delete_app(
 @app_commands.command("stop")
 def stop_app(app: App, output: Output = TABLE, server: Server = "") -> None:
     """Take all replicas of an app down."""
-    show(Api(server).call("POST", ("apps", app, "stop")), APPS, output)
+    api = Api(server)
+    show_apps(api, api.call("POST", ("apps", app, "stop")), output)
 
 
 @app_commands.command("start")
 def start_app(app: App, output: Output = TABLE, server: Server = "") -> None:
     """Bring a stopped app back."""
-    show(Api(server).call("POST", ("apps", app, "start")), APPS, output)
+    api = Api(server)
+    show_apps(api, api.call("POST", ("apps", app, "start")), output)
 
 
 @revision_commands.command("list")
@@ -75,11 +83,12 @@ def show_revision(
     app: App, revision: RevisionName, output: Output = TABLE, server: Server = ""
 ) -> None:
     """Show one revision."""
-    show(Api(server).get("apps", app, "revisions", revision), REVISIONS, output)
+    name = full_name(app, revision)
+    show(Api(server).get("apps", app, "revisions", name), REVISIONS, output)
 
 
 def _act(verb: str, app: str, revision: str, output: Format, server: str) -> None:
-    path = ("apps", app, "revisions", revision, verb)
+    path = ("apps", app, "revisions", full_name(app, revision), verb)
     show(Api(server).call("POST", path), REVISIONS, output)
 
 
@@ -93,6 +102,7 @@ def activate(
 ) -> None:
     """Bring a revision back and wait until it is ready; in single mode it then takes over."""
     api = Api(server)
+    revision = full_name(app, revision)
     api.call("POST", ("apps", app, "revisions", revision, "activate"))
     if not no_wait:
         wait_ready(api, app, revision, READY_S)
@@ -125,7 +135,8 @@ def set_mode(
 ) -> None:
     """Switch between one serving revision, several, and those that labels name."""
     body = {"mode": mode, "targetLabel": target_label}
-    show(Api(server).call("PUT", ("apps", app, "mode"), body), APPS, output)
+    api = Api(server)
+    show_apps(api, api.call("PUT", ("apps", app, "mode"), body), output)
 
 
 @revision_commands.command("copy")
@@ -146,7 +157,7 @@ def copy_revision(
 ) -> None:
     """Deploy again what a revision runs, the named one and not the latest, with changes."""
     api = Api(server)
-    base = from_revision or revision_of(api.get("apps", app))
+    base = full_name(app, from_revision) or revision_of(api.get("apps", app))
     template = api.get("apps", app, "revisions", base)["template"]
     patch: dict[str, Any] = {"revisionSuffix": revision_suffix, "targetLabel": target_label}
     if image or env:
@@ -207,13 +218,15 @@ def _rules(
     """The new rules: named ones with their weights, and labels that would be lost."""
     weights: dict[str, int] = {}
     for name, weight in given:
-        full = name if name == "latest" or "--" in name else f"{app}--{name}"
-        full = full.lower()
-        weights[full] = weight
+        full = name if name.lower() == "latest" else full_name(app, name)
+        weights[full.lower()] = weight
     for label, weight in labelled:
         owner = next((r for r in old if r.get("label") == label.lower()), None)
         if owner is None:
-            fail(f"no revision of {app} holds the label {label}")
+            fail(
+                f"no revision of {app} holds the label {label}; give it to one: "
+                f"turnout label add {app} --label {label} --revision REVISION"
+            )
         weights[owner.get("revisionName", "latest")] = weight
     rules = []
     for rule in old:
@@ -225,29 +238,3 @@ def _rules(
         target = {"latestRevision": True} if name == "latest" else {"revisionName": name}
         rules.append({**target, "weight": weight})
     return rules
-
-
-@replica_commands.command("list")
-def list_replicas(
-    app: App,
-    revision: Annotated[str, typer.Option("--revision", help="Default: the latest.")] = "",
-    output: Output = TABLE,
-    server: Server = "",
-) -> None:
-    """List the replicas of a revision."""
-    api = Api(server)
-    name = revision or api.get("apps", app)["latestRevisionName"]
-    show(api.every("apps", app, "revisions", name, "replicas"), REPLICAS, output)
-
-
-@replica_commands.command("show")
-def show_replica(
-    app: App,
-    replica: Annotated[str, typer.Option("--replica", help="The replica's name.")],
-    revision: Annotated[str, typer.Option("--revision", help="Default: from the name.")] = "",
-    output: Output = TABLE,
-    server: Server = "",
-) -> None:
-    """Show one replica."""
-    name = revision or replica.rpartition("-")[0]
-    show(Api(server).get("apps", app, "revisions", name, "replicas", replica), REPLICAS, output)

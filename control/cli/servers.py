@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from control.cli.client import console, errors, fail
+from control.cli.client import console, errors, fail, is_ours
 from control.cli.options import State
-from control.launcher import Launcher, running
-from control.launcher import run as launch
-from control.settings import RUNTIMES, ControlSettings
-from router.config import CONTROL_TABLE, BadSettings, load
-from router.settings import RouterSettings
-from router.upgrades import facts_path
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from control.launcher import Launcher
+    from control.settings import ControlSettings
 
 _UPGRADE_S = 60.0
 _UPGRADE_POLL_S = 0.05
@@ -68,6 +68,7 @@ def router(
 ) -> None:
     """Run a router alone: on a routes file, following a control plane, or containers' labels."""
     from router.__main__ import run
+    from router.settings import RouterSettings
 
     flags = {**locals()}
     raise typer.Exit(run(_settings(RouterSettings, flags, config)))
@@ -84,6 +85,8 @@ def control(
 ) -> None:
     """Run the control plane alone."""
     from control.plane import main
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE
 
     flags = {**locals()}
     raise typer.Exit(main(_settings(ControlSettings, flags, config, CONTROL_TABLE)))
@@ -104,11 +107,20 @@ def up(
     """Run a control plane and a router on this host."""
     flags = {**locals()}
     environment = _environment(flags, config)
-    raise typer.Exit(_launch(environment, _state(state, config), _serve))
+    settings = _control_settings({"state": state, "domain": domain}, config)
+    _refuse_taken_port(listen, config, settings.state)
+    serve = partial(_serve, domain=settings.domain)
+    raise typer.Exit(_launch(environment, settings.state, serve))
 
 
-async def _serve(launcher: Launcher, stop: asyncio.Event) -> None:
+async def _serve(launcher: Launcher, stop: asyncio.Event, *, domain: str) -> None:
     launcher.announce()
+    port, token = launcher.ingress.rpartition(":")[2], launcher.state / "token"
+    console.print(f"apps       http://APP.{domain}:{port}/", soft_wrap=True)
+    console.print(f"API        http://{launcher.admin}/docs", soft_wrap=True)
+    if token.exists():
+        console.print(f"its token  {token}", soft_wrap=True)
+    sys.stdout.flush()
     await stop.wait()
 
 
@@ -117,6 +129,11 @@ def _launch(
     state: Path,
     then: Callable[[Launcher, asyncio.Event], Coroutine[None, None, None]],
 ) -> int:
+    import asyncio
+
+    from control.launcher import run as launch
+    from router.config import BadSettings
+
     try:
         return asyncio.run(launch(environment, state, then))
     except BadSettings as error:
@@ -128,8 +145,10 @@ def _launch(
 def upgrade(state: State = None, config: Config = None) -> None:
     """Go on as the newly installed code; listening sockets stay open, no request fails."""
     import control.plane  # noqa: F401 - code that does not even load must not be started
+    from control.launcher import running
+    from router.upgrades import facts_path
 
-    folder = _state(state, config)
+    folder = _control_settings({"state": state}, config).state
     facts = facts_path(folder / "router")
     asked = time.time()
     try:
@@ -162,15 +181,20 @@ def demo(
 ) -> None:
     """Run everything with a demo app: two revisions at 80/20 and a label."""
     from control.cli.demo import run
+    from control.settings import RUNTIMES
 
     given = state or os.environ.get("TURNOUT_STATE")
     with tempfile.TemporaryDirectory(prefix="turnout-demo-") as scratch:
         environment = _environment({"listen": listen, "admin": admin, "workers": workers}, None)
+        _refuse_taken_port(listen, None, Path(given or scratch))
         environment["TURNOUT_LOG_LEVEL"] = "warning"  # the display is the log
         environment["TURNOUT_RUNTIMES"] = ",".join(RUNTIMES)  # its replicas are processes
         code = _launch(
             environment, Path(given or scratch), partial(run, is_quiet=quiet, is_target=target)
         )
+    if code and "MAKELEVEL" in os.environ:
+        flags = 'make run ARGS="--listen 127.0.0.1:9090 --admin 127.0.0.1:9091"'
+        errors.print(f"make passes flags on: {flags}", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -178,7 +202,10 @@ def check(
     file: Annotated[Path, typer.Argument(help="A routes file or a settings file.")],
 ) -> None:
     """Check a routes or settings file; exit 0 good, 1 bad, every problem with its line."""
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE, BadSettings, load
     from router.routes_file import BadRoutes, parse
+    from router.settings import RouterSettings
 
     try:
         text = file.read_text()
@@ -211,6 +238,8 @@ def _is_settings(text: str) -> bool:
 
 
 def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: str = "") -> Any:
+    from router.config import BadSettings, load
+
     try:
         return load(cls, flags, file=file, table=table).check()
     except BadSettings as error:
@@ -219,6 +248,10 @@ def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: s
 
 def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
     """Flags as the environment of the processes that are started; checked here, at once."""
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE
+    from router.settings import RouterSettings
+
     names = (
         "listen", "admin", "workers", "domain", "token_file", "azure_port", "docker", "runtimes"
     )  # fmt: skip
@@ -231,6 +264,28 @@ def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
     return environment
 
 
-def _state(state: Path | None, config: Path | None) -> Path:
-    found: Path = _settings(ControlSettings, {"state": state}, config, CONTROL_TABLE).state
+def _refuse_taken_port(listen: str | None, config: Path | None, state: Path) -> None:
+    """Leave when something else listens on the ingress port.
+
+    Our own workers share a port, and the kernel would let two routers of one user share it, too:
+    requests would go now to the one, now to the other. What may be our own predecessor, whose
+    workers still serve, is let be.
+    """
+    from router.listeners import check_free, handed_over
+    from router.settings import RouterSettings
+
+    given = _settings(RouterSettings, {"listen": listen, "control": "unix:x", "routes": ""}, config)
+    if is_ours(state, given.listen) or handed_over():
+        return
+    try:
+        check_free(given.listen)
+    except OSError as error:
+        fail(str(error))
+
+
+def _control_settings(flags: dict[str, Any], config: Path | None) -> ControlSettings:
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE
+
+    found: ControlSettings = _settings(ControlSettings, flags, config, CONTROL_TABLE)
     return found

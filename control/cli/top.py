@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
-from prometheus_client.parser import text_string_to_metric_families
 from rich import box
-from rich.live import Live
 from rich.table import Table
 
-from control.cli.client import Api, console
+from control.cli.client import Api, console, fail
 from control.cli.output import Format, Output, Server, show
 
 _COLUMNS = (
@@ -52,6 +49,8 @@ def top(
         time.sleep(interval)
         show(_rows(before, _sample(api), app), _COLUMNS, output)
         return
+    from rich.live import Live
+
     with Live(_table([]), console=console, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
@@ -61,7 +60,11 @@ def top(
 
 
 def _sample(api: Api) -> Sample:
-    text = asyncio.run(api.text("/metrics"))
+    from prometheus_client.parser import text_string_to_metric_families
+
+    status, text = api.page("/metrics")
+    if status != 200:
+        fail(f"{api.server}/metrics answered {status}; --server is the address of an admin port")
     sample = Sample(time.monotonic())
     for family in text_string_to_metric_families(text):
         for name, labels, value, *_ in family.samples:

@@ -5,17 +5,31 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from rich.status import Status
 from rich.text import Text
 
-from control.cli.client import Api, errors, fail, printable
+from control.cli.client import Api, console, errors, fail, printable
+from control.cli.output import Server
 
 _POLL_S = 0.2
 _INTERRUPTED = 130  # as a shell has it
 READY_S = 660.0  # a minute above the default progress deadline, which gives the better reason
+
+
+def wait(
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 60.0,
+    server: Server = "",
+) -> None:
+    """Wait until a control plane and its router serve, such as after `turnout up &`."""
+    api = Api(server)
+    ends_at = time.monotonic() + timeout
+    while not api.is_ready():
+        if time.monotonic() > ends_at:
+            fail(f"{api.server} is not ready after {timeout:.0f} s; see what turnout up printed")
+        time.sleep(_POLL_S)
+    console.print(f"{api.server} is ready")
 
 
 @contextlib.contextmanager
@@ -39,6 +53,8 @@ def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
 
 
 def _wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
+    from rich.status import Status
+
     ends_at = time.monotonic() + timeout_s
     seen: dict[str, str] = {}
     uid = ""
@@ -91,6 +107,8 @@ def wait_settled(api: Api, app: str) -> dict[str, Any]:
 
 
 def _wait_settled(api: Api, app: str) -> dict[str, Any]:
+    from rich.status import Status
+
     ends_at = time.monotonic() + READY_S
     with Status(line(app, "waiting for its revisions"), console=errors):
         while (wire := api.get("apps", app))["provisioningState"] == "InProgress":

@@ -1,0 +1,50 @@
+"""What is said to whoever typed a command wrongly: what is wrong, and what would be right."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from control.cli.client import errors, printable
+from control.cli.examples import example_for
+
+# typer has moved click's classes between its versions; the base of what it exports is click's.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+# typer names types as programmers do.
+_PLAIN = (
+    (re.compile(r"is not a valid int\w*( range)?\.?"), "is not a whole number"),
+    (re.compile(r"is not a valid float( range)?\.?"), "is not a number"),
+)
+_WITHOUT_ARGUMENTS = "NoArgsIsHelpError"  # prints the help, and is no mistake
+
+
+class Commands(TyperGroup):
+    """The root of all commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; exits with code 2 and an example when its words make none."""
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            if type(error).__name__ == _WITHOUT_ARGUMENTS:
+                raise
+            _tell(error)
+            raise typer.Exit(2) from None
+
+
+def _tell(error: Any) -> None:
+    path = error.ctx.command_path if error.ctx is not None else ""
+    path = f"turnout {path.partition(' ')[2]}".strip()  # however it was called
+    message = error.format_message()
+    for pattern, words in _PLAIN:
+        message = pattern.sub(words, message)
+    lines = [("error:", "bold red", message)]
+    if example := example_for(path):
+        lines.append(("example:", "bold", example))
+    lines.append(("help:", "bold", f"{path} -h"))
+    for word, style, text in lines:
+        errors.print(Text.assemble((word, style), " ", printable(text)), soft_wrap=True)
