@@ -23,7 +23,7 @@ COPY control control
 RUN /opt/turnout/bin/pip install --no-cache-dir --no-deps ${PIP_ARGS} . \
     && /opt/turnout/bin/pip uninstall -y -q pip setuptools
 
-FROM ${BASE}
+FROM ${BASE} AS turnout
 COPY --from=build /opt/turnout /opt/turnout
 COPY --from=build --chown=10001:10001 /state /state
 ENV PATH=/opt/turnout/bin:$PATH PYTHONUNBUFFERED=1 TURNOUT_STATE=/state
@@ -35,3 +35,12 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/healthz', timeout=2)"]
 ENTRYPOINT ["turnout"]
 CMD ["up"]
+
+# The demo app by itself, for config/compose: docker build --target demo -t turnout-demo .
+FROM turnout AS demo
+ENV HOST=0.0.0.0 PORT=8080
+HEALTHCHECK NONE
+ENTRYPOINT ["python3", "-m", "control.demo_app"]
+CMD []
+
+FROM turnout

@@ -129,14 +129,14 @@ async def healthz(_: web.Request) -> web.Response:
 
 
 def main() -> None:
-    """Listen on PORT until SIGTERM."""
+    """Listen on PORT, of HOST if that is set, until SIGTERM."""
     app = web.Application(client_max_size=_MOST_BYTES)
     app.router.add_get("/healthz", healthz)
     app.router.add_route("*", "/{path:.*}", answer)
     # Clients' connections come from the router, which keeps them for 4 s at most.
     web.run_app(
         app,
-        host="127.0.0.1",
+        host=os.environ.get("HOST", "127.0.0.1"),
         port=int(os.environ["PORT"]),
         access_log=None,
         print=lambda *_: None,
