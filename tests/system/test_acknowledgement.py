@@ -142,11 +142,11 @@ async def test_a_table_is_acknowledged_with_what_departed_replicas_still_owe(
 
         assert (await control.acknowledged(version))["in_flight"] == {"v1": CLIENTS}
         held.is_let.set()
-        await control.idle(version)
         for reader, writer in clients:
             head = await reader.readuntil(b"\r\n\r\n")
             assert head[9:12] == (b"101" if more else b"200")
             writer.close()
+        await control.idle(version)
 
 
 async def test_what_a_worker_owed_that_died_is_owed_no_more(state: Path) -> None:
