@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from router import door
-from router.admin_server import AdminServer, Handler
+from router.admin_server import WAITER, AdminServer, Handler
 from router.config import BadSettings
 from router.metrics import RouterCollector
 from router.settings import split_address
@@ -47,6 +47,7 @@ _OTHER_HOST = (
     "The request is for the host %s, which is not this one. If it is meant to be, add the name to"
     " the setting admin_hosts (TURNOUT_ADMIN_HOSTS)."
 )
+_PACKED = "The body has a Content-Encoding; send it as it is."
 _NOT_JSON = "The body is %s; send it as Content-Type: application/json."
 
 
@@ -210,6 +211,12 @@ def _without_token(*, is_sent: bool) -> web.Response:
     return _refusal(401, "AuthenticationFailed", _WHO, {"WWW-Authenticate": "Bearer"})
 
 
+def waits(request: web.Request) -> None:
+    """From here on it only waits for news, for as long as there is room for it."""
+    token = request.get(TOKEN)  # none on a unix socket
+    request[WAITER] = token.name if token is not None else ""
+
+
 def _listen_host(settings: Guarded) -> str:
     if settings.admin.startswith("unix:"):
         return "localhost"
@@ -230,9 +237,11 @@ def _of_a_page(request: web.Request, hosts: Collection[str]) -> web.Response | N
 
 
 async def _of_its_body(request: web.Request, *, may_be_form: bool) -> web.Response | None:
-    """The refusal of a body that is not JSON, too long, or does not arrive; else it is here."""
+    """The refusal of a body that is packed, no JSON, too long or not there; else it is here."""
     if not request.body_exists:
         return None
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return _refusal(415, "UnsupportedMediaType", _PACKED)
     try:
         async with asyncio.timeout(_BODY_S):
             has_body = bool(await request.read())

@@ -2,8 +2,8 @@
 
 A connection counts from its accept (a TLS handshake included) to its end. One that sends no whole
 request for a while is closed; when there are too many, the one that has been silent longest makes
-room, so that silent clients cannot lock out others. A client that stops reading its answer is cut
-off, one that reads slowly is not.
+room, so that silent clients cannot lock out others, and when all are busy, one of those that only
+wait for news. A client that stops reading its answer is cut off, one that reads slowly is not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from aiohttp import web
 from router.listeners import address_of, bind_admin
 
 log = logging.getLogger("turnout")
+
+# Of a long poll or a stream: the name of the token that it came with. It may be ended at any time,
+# as it is simply asked for again.
+WAITER = web.RequestKey("waiter", str)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,6 +57,11 @@ class Connection(asyncio.Protocol):
     def is_busy(self) -> bool:
         """Whether it is we who work; until its body has arrived the client is waited for."""
         return self._request is not None and not self._request.can_read_body
+
+    @property
+    def waiter(self) -> str | None:
+        """Whose token only waits here for news; None when it does not."""
+        return self._request.get(WAITER) if self._request is not None else None
 
     def end(self, now: float) -> None:
         """The answer is on its way."""
@@ -121,7 +130,11 @@ class AdminServer:
 
         app.middlewares.insert(0, note)
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=_LEAVE_S, handler_cancellation=True
+            app,
+            access_log=None,
+            shutdown_timeout=_LEAVE_S,
+            handler_cancellation=True,
+            auto_decompress=False,  # also bodies that are refused unread would be unpacked
         )
 
     @property
@@ -210,11 +223,19 @@ class AdminServer:
         del self._by_inner[connection.inner]
 
     def _make_room(self) -> bool:
-        """End the connection that has been silent longest; False when none is."""
+        """End the connection that has been silent longest, or else waits; False when none is."""
         silent = [(c.silent_since, task) for task, c in self._open.items() if not c.is_busy]
-        if not silent:
+        if silent:
+            min(silent, key=lambda pair: pair[0])[1].cancel()
+            return True
+        waiting: dict[str, list[asyncio.Task[None]]] = {}
+        for task, connection in self._open.items():
+            if (waiter := connection.waiter) is not None:
+                waiting.setdefault(waiter, []).append(task)
+        if not waiting:
             return False
-        min(silent, key=lambda pair: pair[0])[1].cancel()
+        # Of the token that has most of them, and the newest: who was here first stays.
+        max(waiting.values(), key=len)[-1].cancel()
         return True
 
     async def _sweep(self) -> None:

@@ -126,13 +126,18 @@ class Attempts(ABC):
             self._attempt(errors.NO_READY_REPLICA)
 
     def _delayed(self) -> None:
-        if not self.is_over:
+        if self.is_over:
+            return
+        gone = self._follow_table()
+        if gone is None:
             self._attempt(errors.NO_READY_REPLICA)
+        else:
+            self._refuse(gone)
 
     def _attempt(self, otherwise: Outcome, *, retry_for: str = "") -> None:
         """Try one more replica, or give the answer that the last attempt earned."""
         failed = self.revision
-        if retry_for and not self._may_retry(retry_for):
+        if retry_for and (not self._may_retry(retry_for) or self._follow_table() is not None):
             self._refuse(otherwise)
             return
         replica = self._next_replica()
@@ -149,6 +154,29 @@ class Attempts(ABC):
             self._use(replica)
         else:
             self._find_room(replica)
+
+    def _follow_table(self) -> Outcome | None:
+        """Route by the table in force, some time after the request was; an answer if it cannot be.
+
+        A replica that left the table is ended once what it was sent is answered: nothing may go
+        there any more. The revision stays the same if it can.
+        """
+        edge, known = self.edge, self.revision
+        assert known is not None
+        found = edge.table.lookup(self.head.host_key)
+        if isinstance(found, Outcome):
+            found = edge.missed(found, self.head.host_key, self.client)
+        if isinstance(found, Outcome):
+            return found
+        if found is self.route:
+            return None
+        revision = found.named(known.name) or found.revision()
+        if revision is None:
+            return found.outcome or errors.NO_READY_REPLICA
+        known.stats.in_flight -= 1
+        revision.stats.in_flight += 1
+        self.route, self.revision, self.reason = found, revision, found.reason
+        return None
 
     def _may_retry(self, reason: str) -> bool:
         assert self.revision is not None

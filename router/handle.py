@@ -159,7 +159,10 @@ class WorkerHandle:
     def _on_message(self, message: Message) -> None:
         self.heard_at, self.has_spoken = time.monotonic(), True
         if message["type"] == "applied":
-            self.applied = (message["epoch"], message["version"])
+            # An old worker of code that did not say what it still owes is better not believed.
+            if "departed" in message:
+                self.applied = (message["epoch"], message["version"])
+                self.departed = message["departed"]
         elif message["type"] == "stats":
             self.stats = message["stats"]
             self.connections = message["connections"]

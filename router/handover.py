@@ -42,6 +42,7 @@ class Handover:
     workers: list[OldWorker] = field(default_factory=list)
     retired: dict[str, Any] = field(default_factory=dict)  # as `Totals.report`
     restarts: int = 0
+    apps: list[str] = field(default_factory=list)  # in the workers' table, so that they can leave
 
 
 def is_rehearsal() -> bool:
@@ -82,6 +83,7 @@ def exec_with(handover: Handover) -> None:
         "workers": [[w.slot, w.pid, w.channel, w.unread.hex(), w.stats] for w in handover.workers],
         "retired": handover.retired,
         "restarts": handover.restarts,
+        "apps": handover.apps,
     }
     memory = os.memfd_create("turnout-handover")
     with os.fdopen(os.dup(memory), "wb") as file:

@@ -29,7 +29,9 @@ class AdminSettings:
         " for any other host get 421.",
     )
     admin_connections: int = setting(
-        512, "Open connections to the admin port; then the one silent longest is closed."
+        512,
+        "Open connections to the admin port; then the one silent longest is closed, or a long poll"
+        " of the token that has most.",
     )
     admin_silence_s: float = setting(
         15.0, "Seconds a connection to the admin port may take to send a first request."

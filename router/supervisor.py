@@ -76,7 +76,7 @@ class Supervisor:
         self.shares = Shares()
         self.ingress = ""  # HOST:PORT as bound
         self._source = source
-        self._apps: dict[str, App] = {}
+        self._apps: dict[str, App | None] = {}  # None: old workers have it, and we did not see it
         self._news = asyncio.Event()
         self._keeper = Keeper(settings, self, self._news.set)
         self._workers = self._keeper.workers
@@ -124,6 +124,7 @@ class Supervisor:
             given = [listeners.taken(fd) for fd in before.listeners]
             self._retired.add(before.retired, is_alive=False)
             self._keeper.restarts = before.restarts
+            self._apps = dict.fromkeys(before.apps)
         else:
             given = listeners.activated()
         sockets = given or listeners.bind_ingress(self.settings.listen, count)
@@ -170,6 +171,7 @@ class Supervisor:
                 workers=self._keeper.hand_over(),
                 retired=self._retired.report(),
                 restarts=self._keeper.restarts,
+                apps=list(self._apps),
             )
         )
 
@@ -197,11 +199,11 @@ class Supervisor:
                 await self._take(snapshot)
 
     async def _take(self, snapshot: Snapshot) -> None:
-        """Hand a table to every worker; they only get what differs."""
+        """Hand a table to every worker, old ones too; they only get what differs."""
         started = time.perf_counter()
         changed, dropped = self._follow_up(snapshot)
         self.snapshot = snapshot
-        for worker in self._workers:
+        for worker in self._keeper.everyone:
             worker.send_table(snapshot, changed, dropped)
         while not self._is_taken() and not self._stop.is_set():
             self._news.clear()
@@ -230,7 +232,7 @@ class Supervisor:
             return delta.changed, delta.dropped
         old, self._apps = self._apps, {app.name: app for app in snapshot.apps}
         is_same = snapshot.domain == here.domain
-        changed = [a for n, a in self._apps.items() if not is_same or _differs(a, old.get(n))]
+        changed = [a for a in snapshot.apps if not is_same or _differs(a, old.get(a.name))]
         return changed, [name for name in old if name not in self._apps]
 
     def _is_taken(self) -> bool:
@@ -257,9 +259,11 @@ class Supervisor:
     def applied(self) -> tuple[str, int]:
         """Epoch and version that every worker routes by; the lowest while they differ.
 
-        One that has no table yet routes by none, so nobody needs to wait for it.
+        One that has no table yet routes by none, so nobody needs to wait for it. An old one routes
+        by a table until it has ended, also before it has told us by which.
         """
-        known = (w.applied for w in self._workers if w.routes)
+        known = [w.applied for w in self._workers if w.routes]
+        known += [w.applied for w in self._keeper.old if w.is_running]
         epoch = self.snapshot.epoch  # versions of another one are no measure
         return min(known, key=lambda a: (a[0] == epoch, a[1]), default=("", 0))
 

@@ -101,6 +101,11 @@ class Route:
             return self.split.pick()
         return self.fixed
 
+    def named(self, revision: str) -> RevisionRoute | None:
+        """A revision it leads to, by name."""
+        ways = self.split.items if self.split is not None else (self.fixed,)
+        return next((way for way in ways if way is not None and way.name == revision), None)
+
     def others(self, but: RevisionRoute) -> list[RevisionRoute]:
         """The other revisions of the same split that have weight."""
         return [r for r in self.split.items if r is not but] if self.split is not None else []

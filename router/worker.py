@@ -192,7 +192,13 @@ class Worker:
         if not self._servers and not edge.is_draining:  # the first table: now it can answer
             self._accept_on(self._accepts_on)
         self._channel.send(
-            {"type": "applied", "version": edge.table.version, "epoch": edge.table.epoch}
+            {
+                "type": "applied",
+                "version": edge.table.version,
+                "epoch": edge.table.epoch,
+                # Not left to the next report: without it a replica counts as idle, and is ended.
+                "departed": edge.registry.departed(),
+            }
         )
 
     def _report(self, asked: Any) -> None:

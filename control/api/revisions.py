@@ -16,6 +16,7 @@ from control.errors import Invalid
 from control.model import Model
 from control.schema import Label
 from control.template import Template
+from router.admin import waits
 
 _MAX_TAIL = 1000
 
@@ -106,6 +107,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
         raise Invalid(f"tail: {tail!r} is not a number up to {_MAX_TAIL}")
     if request.query.get("follow", "").lower() != "true":
         return reply({"lines": await service.logs(replica, int(tail), container)})
+    waits(request)
     lines = service.follow(replica, int(tail), container)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)

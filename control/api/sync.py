@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from control.api.keys import PUBLISHER, RECONCILER
 from control.api.problems import body_of, decode
-from router.admin import TOKEN
+from router.admin import TOKEN, waits
 
 _MAX_WAIT_S = 60.0
 
@@ -53,6 +53,7 @@ async def sync(request: web.Request) -> web.Response:
         token.name if token is not None else "",
     )
     request.app[RECONCILER].routers_reported()
+    waits(request)
     body = await publisher.newer_than(report.known.model_dump(), report.wait_s)
     if body is None:
         return web.Response(status=204)

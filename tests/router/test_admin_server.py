@@ -7,6 +7,8 @@ import contextlib
 import resource
 import socket
 import ssl
+import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from aiohttp import web
 
 from control.certificates import Authority
 from router.admin import guard
-from router.admin_server import AdminServer
+from router.admin_server import WAITER, AdminServer
 from router.config import load
 from router.settings import RouterSettings
 from router.tokens import Tokens
@@ -152,6 +154,37 @@ async def test_requests_at_work_are_never_ended_to_make_room() -> None:
         assert all(answer.endswith(b"done") for answer in await asyncio.gather(*asking))
 
 
+async def test_who_only_waits_for_news_makes_room_and_the_newest_of_the_greediest_first() -> None:
+    waiting = asyncio.Semaphore(0)
+
+    async def news(request: web.Request) -> web.Response:
+        if (name := request.query.get("of")) is None:
+            return await hello(request)
+        request[WAITER] = name
+        waiting.release()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with serving(news, max_connections=4) as connect:
+
+        async def poll(name: str) -> Streams:
+            streams = await connect()
+            streams[1].write(GET.replace(b"/", b"/?of=" + name.encode(), 1))
+            async with asyncio.timeout(10):
+                await waiting.acquire()
+            return streams
+
+        first, *rest = [await poll("greedy") for _ in range(3)]
+        modest = await poll("modest")
+        assert (await ask(await connect())).endswith(b"hello")
+        assert await closed(rest[1])
+        for _ in range(40):  # it comes again at once
+            await poll("greedy")
+            assert (await ask(await connect())).endswith(b"hello")
+        assert not first[0].at_eof()
+        assert not modest[0].at_eof()
+
+
 async def test_a_slow_reader_gets_all_of_its_answer() -> None:
     size = 8 << 20
 
@@ -216,6 +249,46 @@ async def test_an_empty_body_needs_no_type_and_a_full_one_does(tmp_path: Path) -
             request = lines(*fields, *more, start=b"POST / HTTP/1.1", body=body)
             answer = await ask(await connect(), request)
             assert answer.startswith(b"HTTP/1.1 " + status), (more, body, answer)
+
+
+def a_bomb(megabytes: int) -> bytes:
+    """About a thousandth of what it unpacks to: the same block over and over."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + block * megabytes
+
+
+@pytest.mark.parametrize("has_token", [False, True])
+async def test_nobody_unpacks_a_body(tmp_path: Path, has_token: bool) -> None:
+    bomb = a_bomb(2000)
+
+    async with serving(guarded_in=tmp_path) as connect:
+        token = (tmp_path / "token").read_bytes().strip() if has_token else b"none"
+
+        async def cost(*fields: bytes) -> tuple[float, bytes]:
+            began = time.process_time()
+            head = lines(
+                b"Host: localhost",
+                b"Authorization: Bearer " + token,
+                b"Content-Type: application/json",
+                b"Content-Length: %d" % len(bomb),
+                b"Connection: close",
+                *fields,
+                start=b"POST / HTTP/1.1",
+            )
+            reader, writer = await connect()
+            writer.write(head + bomb)
+            answer = b""
+            with contextlib.suppress(ConnectionError):  # it may end before all was sent
+                while more := await reader.read(1 << 16):
+                    answer += more
+            return time.process_time() - began, answer
+
+        plain, _ = await cost()
+        packed, answer = await cost(b"Content-Encoding: gzip")
+        assert packed < plain + 0.5  # unpacking takes seconds
+        assert answer.startswith(b"HTTP/1.1 415 " if has_token else b"HTTP/1.1 401 ")
+        assert not has_token or b"send it as it is" in answer
 
 
 async def test_a_port_without_descriptors_says_so_once(caplog: pytest.LogCaptureFixture) -> None:

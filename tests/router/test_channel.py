@@ -66,7 +66,7 @@ async def test_half_a_message_is_finished_by_the_next_supervisor() -> None:
     ours.setblocking(False)
     report = End()
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    wire = _frame(b'{"type":"applied","epoch":"e","version":7}')
+    wire = _frame(b'{"type":"applied","epoch":"e","version":7,"departed":{"v1":2}}')
     try:
         before = WorkerHandle(0, [], lambda _: None)
         before._process = process
@@ -83,6 +83,7 @@ async def test_half_a_message_is_finished_by_the_next_supervisor() -> None:
         theirs.sendall(wire[20:])
         await eventually(lambda: report.heard)
         assert after.applied == ("e", 7)
+        assert after.departed == {"v1": 2}
     finally:
         theirs.close()
         before._channel._transport.abort()
@@ -92,3 +93,17 @@ async def test_half_a_message_is_finished_by_the_next_supervisor() -> None:
 
 def _frame(body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + body
+
+
+async def test_a_worker_that_does_not_say_what_it_owes_has_not_applied_a_table() -> None:
+    """So one of code that was replaced: an acknowledgement without it costs requests."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    heard = asyncio.Event()
+    worker = WorkerHandle(0, [], lambda _: heard.set())
+    await worker._talk(ours)
+    theirs.sendall(_frame(b'{"type":"applied","epoch":"e","version":7}'))
+    await heard.wait()
+    assert worker.applied == ("", 0)
+    theirs.close()
+    await worker.ended.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import socket
 import stat
 from collections.abc import Iterator
@@ -227,6 +228,34 @@ def test_silent_connections_do_not_lock_others_out(state: Path) -> None:
 
 
 # --- what may run here
+
+
+def test_long_polls_and_followed_logs_do_not_lock_others_out(state: Path) -> None:
+    (state / "tokens").write_text(f"op write {'w' * 24}\nedge router {'r' * 24}\n")
+    (state / "tokens").chmod(0o600)
+    settings: dict[str, Any] = {"token_file": state / "tokens", "admin_connections": 16}
+    with Turnout("control", state=state / "s", **FLAGS, **settings) as control:
+        host, _, port = control.facts["admin"].rpartition(":")
+
+        def poll(known: dict[str, Any]) -> http.client.HTTPConnection:
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            report = json.dumps({"router": "edge", "wait_s": 60, "known": known})
+            headers = {"Authorization": f"Bearer {'r' * 24}", "Content-Type": "application/json"}
+            connection.request("POST", "/v1/sync", report, headers)
+            return connection
+
+        first = poll({})
+        table = json.loads(first.getresponse().read())
+        first.close()
+        known = {key: table[key] for key in ("epoch", "version", "hash")}
+        polls = []
+        for _ in range(50):
+            polls.append(poll(known))
+            select.select([polls[-1].sock], [], [], 0.05)  # it is being waited, or was closed
+            who = {"Authorization": f"Bearer {'w' * 24}"}
+            assert ask(control, "GET", "/v1/apps", **who) == 200
+        for one in polls:
+            one.close()
 
 
 def test_process_is_a_runtime_only_where_it_was_asked_for(state: Path) -> None:

@@ -14,7 +14,7 @@ from control.api.azure.call import Call
 from control.api.problems import reply
 from control.api.wire import moment
 from control.errors import Invalid
-from router.admin import TOKEN
+from router.admin import TOKEN, waits
 
 _MAX_TAIL = 300  # az's own limit
 _VALID = timedelta(hours=1)
@@ -36,6 +36,7 @@ async def stream(call: Call) -> web.StreamResponse:
     _, revision = call.service.revision(call.app, names["revision"])
     replica = call.service.replica(call.app, revision.name, names["replica"])
     if _is_followed(call):
+        waits(call.request)
         return await _send(call, call.service.follow(replica, _tail(call), names["container"]))
     lines = await call.service.logs(replica, _tail(call), names["container"])
     return await _send(call, _all(lines))
