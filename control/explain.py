@@ -5,7 +5,8 @@ Pure. It compiles the apps in question with the router's compiler, so it cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +37,7 @@ _INSIDE = (
 def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
     """What would become of a request for `url`. Raises Invalid for what is no URL."""
     host = _host(url)
-    compiled = {name: app for name, view in views.items() if (app := compile_app(view))}
+    compiled = dict(_compiled(views))
     compiler = Compiler(ReplicaRegistry(), WorkerStats())
     routes = [compiler.app(app, domain) for app in _concerned(compiled.values(), host)]
     table = compiler.table(EMPTY, domain=domain, version=version or 1, epoch="", changed=routes)
@@ -57,6 +58,14 @@ def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -
     if not compiled[found.app].external:
         answer["because"] += _INSIDE
     return answer | (_refusal(found.outcome) if found.outcome is not None else {})
+
+
+def _compiled(views: Mapping[str, AppView]) -> Iterator[tuple[str, App]]:
+    """What can be compiled; an app that cannot be is quarantined, and no affair of the others."""
+    for name, view in views.items():
+        with contextlib.suppress(Exception):
+            if (app := compile_app(view)) is not None:
+                yield name, app
 
 
 def _host(url: str) -> str:
