@@ -5,7 +5,8 @@ Pure. It compiles the apps in question with the router's compiler, so it cannot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +39,7 @@ Told = Callable[[str, Revision], dict[str, Any]]  # an app's revision: its fault
 
 def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
     """What would become of a request for `url`. Raises Invalid for what is no URL."""
-    compiled = {name: app for name, view in views.items() if (app := compile_app(view))}
+    compiled = dict(_compiled(views))
 
     def told(app: str, revision: Revision) -> dict[str, Any]:
         view = views[app]
@@ -95,6 +96,14 @@ def _explain(
     if not compiled[found.app].external:
         answer["because"] += _INSIDE
     return answer | (_refusal(found.outcome) if found.outcome is not None else {})
+
+
+def _compiled(views: Mapping[str, AppView]) -> Iterator[tuple[str, App]]:
+    """What can be compiled; an app that cannot be is quarantined, and no affair of the others."""
+    for name, view in views.items():
+        with contextlib.suppress(Exception):
+            if (app := compile_app(view)) is not None:
+                yield name, app
 
 
 def _host(url: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from control.dry_run import refuse_dry_run
 from control.errors import Conflict, Invalid, NotFound, StoreUnavailable
+from control.records import CHECKED, document
 from control.resources import App, AppView
 from control.schema import AppBody
 from control.store import Store
@@ -31,6 +32,8 @@ _ENVIRONMENT_NAME = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,58}[a-z0-9])?", re.AS
 class Group:
     """A resource group; the name is as it was created."""
 
+    __pydantic_config__ = CHECKED
+
     name: str
     location: str = LOCATION
     tags: dict[str, str] = field(default_factory=dict)
@@ -43,6 +46,8 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class Environment:
     """A managed environment. `group` is the key of its group."""
+
+    __pydantic_config__ = CHECKED
 
     group: str
     name: str
@@ -63,11 +68,9 @@ class Places:
         self.workspaces = Workspaces(store)
         self._home = Group(group)
         self._shared = Environment(self._home.key, environment)
-        self._groups = {self._home.key: self._home} | store.documents(
-            "group", lambda doc: Group(**doc)
-        )
+        self._groups = {self._home.key: self._home} | store.documents("group", document(Group))
         self._environments = {self._shared.key: self._shared} | store.documents(
-            "environment", lambda doc: Environment(**doc)
+            "environment", document(Environment)
         )
         self._adopt()
 

@@ -14,22 +14,29 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import orjson
+from pydantic import TypeAdapter
 
 from control.compiler import compile_app
 from control.errors import Conflict, ControlError
 from control.published import Published
+from control.records import Count, reason
 from control.resources import AppView
 from control.store import Store
 from router.admission import Admission, News
 from router.snapshot import App
 from router.validate import check_app
 
+N = TypeVar("N")
+
 log = logging.getLogger("turnout.control")
 
 _VERSION = "table_version"
 _ROUTERS = "routers"
+_VERSION_NOTED: TypeAdapter[int] = TypeAdapter(Count)
+_ROUTERS_NOTED = TypeAdapter(list[str])
 _KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
 _MOST_ROUTERS = 1000  # of one token: names that change would each be written, and waited for
 _RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
@@ -62,7 +69,7 @@ class Publisher:
         self._domain = domain
         self._lease_s = lease_s
         self._admission = Admission()
-        first = int(store.meta(_VERSION) or 0)
+        first = _noted(store, _VERSION, _VERSION_NOTED, 0)
         self._reserved = first
         self._table = Published(domain, secrets.token_hex(8), first)
         self._first = first + 1  # a replica in no table of ours may be in one of the run before
@@ -73,7 +80,8 @@ class Publisher:
         self._served = store.served()  # what is kept, for an app that turns bad while we are away
         self._unserved: set[str] = set()  # apps of which another version is served than is kept
         # Routers known before a restart hold a table we must not pull replicas out of.
-        self._recorded = set(orjson.loads(store.meta(_ROUTERS) or "[]"))
+        known: list[str] = _noted(store, _ROUTERS, _ROUTERS_NOTED, [])
+        self._recorded = set(known)
         self._routers = {name: Router(seen_at=time.monotonic()) for name in self._recorded}
 
     @property
@@ -311,6 +319,15 @@ class Publisher:
         table = self._table
         named = (table.epoch, table.version, table.hash)
         return (known["epoch"], known["version"], known["hash"] or table.hash) == named
+
+
+def _noted(store: Store, key: str, kind: TypeAdapter[N], otherwise: N) -> N:
+    """What a run before noted; a note that cannot be read must not keep us from starting."""
+    try:
+        return kind.validate_json(store.meta(key) or orjson.dumps(otherwise))
+    except ValueError as error:
+        log.error("event=note_unreadable key=%s reason=%r", key, reason(error))
+        return otherwise
 
 
 def _replicas(app: App | None) -> frozenset[str]:

@@ -337,9 +337,12 @@ class Reconciler:
         is_same_boot = boot != "" and self._store.meta(_BOOT) == boot
         most_s = self._settings.max_backoff_s
         for name, view in self._store.every():
-            taken = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
-            taken = faults.after_start(taken, now, is_same_boot=is_same_boot)
-            self.lives.record(name, view, taken)
+            try:
+                taken = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
+                taken = faults.after_start(taken, now, is_same_boot=is_same_boot)
+                self.lives.record(name, view, taken)
+            except Exception as error:  # its own affair, as any record that is no good
+                self._store.set_aside(name, error)
         self._new_boot = "" if is_same_boot else boot
 
     def _record_boot(self) -> None:
@@ -368,10 +371,13 @@ class Reconciler:
                 self._resume(replica, is_alive=alive is None or _is_it(replica, alive))
 
     def _resume(self, replica: Replica, *, is_alive: bool) -> None:
-        if not is_alive:
-            self.lives.lost(replica.name)
-        elif not self.lives.prober.watches(replica.name):
-            self.lives.probe(replica.app, replica.name)
+        try:
+            if not is_alive:
+                self.lives.lost(replica.name)
+            elif not self.lives.prober.watches(replica.name):
+                self.lives.probe(replica.app, replica.name)
+        except Exception as error:
+            self._store.set_aside(replica.app, error)
 
     async def close(self, *, stop_replicas: bool) -> None:
         """Stop probing; with `stop_replicas`, end the local processes too."""

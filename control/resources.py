@@ -11,6 +11,19 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+import orjson
+from pydantic import TypeAdapter
+
+from control.records import (
+    CHECKED,
+    Address,
+    Count,
+    FaultKept,
+    Moment,
+    Restoring,
+    RuntimeName,
+    Stint,
+)
 from control.schema import Configuration
 from control.template import Template
 
@@ -42,28 +55,30 @@ class ReplicaState(StrEnum):
 class App:
     """Mutable configuration, and which of its revisions count."""
 
+    __pydantic_config__ = CHECKED
+
     name: str
     configuration: Configuration
     template: Template  # as sent last
-    created_at: float
-    updated_at: float
-    version: int = 0  # of this record; writers compare and set it
+    created_at: Moment
+    updated_at: Moment
+    version: Count = 0  # of this record; writers compare and set it
     latest: str = ""  # the newest revision
     latest_ready: str = ""  # the newest that has been ready; latestRevision rules follow it
     serving: str = ""  # single mode: who has all traffic
     candidate: str = ""  # single mode: who takes over once ready
     kept: str = ""  # chosen by a rollback: a switch to single mode keeps it, not the latest ready
     pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
-    restoring: dict[str, Any] = field(default_factory=dict)  # a rollback waiting for revisions
+    restoring: Restoring = field(default_factory=dict)  # a rollback waiting for revisions
     problem: str = ""  # what a caller should know of the last change: it was given up, and why
-    faults: dict[str, dict[str, Any]] = field(default_factory=dict)  # by revision: snapshot.Fault
-    label_history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    faults: dict[str, FaultKept] = field(default_factory=dict)  # by revision: snapshot.Fault
+    label_history: dict[str, list[Stint]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     resource_group: str = ""  # key in places.py; empty for the group of the settings
     environment: str = ""  # the same for its environment
     location: str = ""
     is_stopped: bool = False
-    revisions_made: int = 0
+    revisions_made: Count = 0
 
     @property
     def is_single(self) -> bool:
@@ -86,26 +101,28 @@ class App:
 class Revision:
     """An immutable template under a name, and how its life goes."""
 
+    __pydantic_config__ = CHECKED
+
     name: str
     app: str
-    number: int  # the order of creation
+    number: Count  # the order of creation
     template: Template
-    created_at: float
+    created_at: Moment
     uid: str = ""  # of this one: a later revision may have the same name, and other code
     is_active: bool = True
-    activated_at: float = 0.0
-    attempt_at: float = 0.0  # `activated_at` of the attempt that `attempt_since` belongs to
-    attempt_since: float = 0.0  # steady: its progress deadline counts from here
-    last_active_at: float = 0.0  # when it was deactivated
+    activated_at: Moment = 0.0
+    attempt_at: Moment = 0.0  # `activated_at` of the attempt that `attempt_since` belongs to
+    attempt_since: Moment = 0.0  # steady: its progress deadline counts from here
+    last_active_at: Moment = 0.0  # when it was deactivated
     provisioning: Provisioning = Provisioning.PROVISIONING
-    needed: int = 1  # ready replicas that make it ready
-    generation: int = 0  # of its replicas; a restart raises it
+    needed: Count = 1  # ready replicas that make it ready
+    generation: Count = 0  # of its replicas; a restart raises it
     has_been_ready: bool = False  # once, however it is doing now
     images: dict[str, str] = field(default_factory=dict)  # to the ids that its first replica had
     pulls: bool = False  # its images, although they may be here
-    target_port: int = 0  # where its containers listen; 0: wherever the app's others do
-    leaving_port: int = 0  # where they did, until enough of them are ready at the new one
-    leaving_generation: int = 0  # of the replicas there
+    target_port: Count = 0  # where its containers listen; 0: wherever the app's others do
+    leaving_port: Count = 0  # where they did, until enough of them are ready at the new one
+    leaving_generation: Count = 0  # of the replicas there
     reason: str = ""  # machine word for a failure
     message: str = ""  # sentence for a person
 
@@ -119,28 +136,30 @@ class Revision:
 class Replica:
     """One running copy of a revision."""
 
+    __pydantic_config__ = CHECKED
+
     name: str
     app: str
     revision: str
-    created_at: float
+    created_at: Moment
     revision_uid: str = ""  # of the one whose code it runs
-    runtime: str = "process"
+    runtime: RuntimeName = "process"
     node: str = "local"
-    generation: int = 0
-    target_port: int = 0  # the revision's as it was made
+    generation: Count = 0
+    target_port: Count = 0  # the revision's as it was made
     state: ReplicaState = ReplicaState.PENDING
-    address: str = ""  # HOST:PORT where it listens
-    ports: dict[str, str] = field(default_factory=dict)  # other ports that its probes ask
-    started_at: float = 0.0
-    ready_at: float = 0.0  # steady
-    restarts: int = 0
+    address: Address = ""  # HOST:PORT where it listens
+    ports: dict[str, Address] = field(default_factory=dict)  # other ports that its probes ask
+    started_at: Moment = 0.0
+    ready_at: Moment = 0.0  # steady
+    restarts: Count = 0
     exit_code: int | None = None
     exited: str = ""  # which of its containers that was
-    start_again_at: float = 0.0  # steady
-    drain_since: float = 0.0  # steady
+    start_again_at: Moment = 0.0  # steady
+    drain_since: Moment = 0.0  # steady
     reason: str = ""
     message: str = ""
-    grace_s: int = 30
+    grace_s: Count = 30
 
     @property
     def is_leaving(self) -> bool:
@@ -189,25 +208,27 @@ def to_doc(resource: App | Revision | Replica) -> dict[str, Any]:
 
 AsTemplate = Callable[[Any], Template]
 
+_APP, _REVISION = TypeAdapter(App).validate_python, TypeAdapter(Revision).validate_python
+_REPLICA = TypeAdapter(Replica).validate_json
 
-def app_from(doc: dict[str, Any], as_template: AsTemplate = Template.model_validate) -> App:
-    """An App out of the store."""
+
+def app_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> App:
+    """An App out of the store. Raises ValueError, TypeError and KeyError."""
+    doc = orjson.loads(raw)
     doc["configuration"] = Configuration.model_validate(doc["configuration"])
     doc["template"] = as_template(doc["template"])
-    return App(**doc)
+    return _APP(doc)
 
 
-def revision_from(
-    doc: dict[str, Any], as_template: AsTemplate = Template.model_validate
-) -> Revision:
-    """A Revision out of the store."""
+def revision_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> Revision:
+    """A Revision out of the store. Raises ValueError, TypeError and KeyError."""
+    doc = orjson.loads(raw)
     doc["template"] = as_template(doc["template"])
     doc["provisioning"] = Provisioning(doc["provisioning"])
     doc.setdefault("has_been_ready", doc["provisioning"] is Provisioning.PROVISIONED)
-    return Revision(**doc)
+    return _REVISION(doc)
 
 
-def replica_from(doc: dict[str, Any]) -> Replica:
-    """A Replica out of the store."""
-    doc["state"] = ReplicaState(doc["state"])
-    return Replica(**doc)
+def replica_from(raw: bytes) -> Replica:
+    """A Replica out of the store. Raises ValueError."""
+    return _REPLICA(raw)

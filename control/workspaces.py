@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from control.dry_run import refuse_dry_run
 from control.errors import Invalid, NotFound
+from control.records import CHECKED, document
 from control.store import Store
 
 KIND = "workspace"
@@ -21,6 +22,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,61}[a-z0-9]", re.ASCII | re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A workspace. `group` is the key of its group; environments name it by `customer_id`."""
+
+    __pydantic_config__ = CHECKED
 
     group: str
     name: str
@@ -38,7 +41,7 @@ class Workspaces:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known = store.documents(KIND, lambda doc: Workspace(**doc))
+        self._known = store.documents(KIND, document(Workspace))
 
     def all(self, group: str = "") -> list[Workspace]:
         """All workspaces, or those of a group, by name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -24,6 +25,9 @@ _MAX_DIGITS = 9
 _MAX_TOKEN = 1024
 
 T = TypeVar("T")
+V = TypeVar("V")
+
+log = logging.getLogger("turnout.control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,17 @@ def cut(items: Iterable[T], key: Callable[[T], str], window: Window) -> tuple[li
     return page, ""
 
 
+def shown(items: Iterable[T], show: Callable[[T], V]) -> list[V]:
+    """What there is to show of each item; one that cannot be shown hides none of the others."""
+    found = []
+    for item in items:
+        try:
+            found.append(show(item))
+        except Exception:
+            log.exception("event=not_shown")
+    return found
+
+
 def listed(
     request: web.Request,
     items: Iterable[T],
@@ -94,7 +109,7 @@ def listed(
     """A page of a list of the native API; `more` goes beside it."""
     window = Window.of(request.query)
     page, after = cut(items, key, window)
-    body: dict[str, Any] = {name: [show(item) for item in page], **more}
+    body: dict[str, Any] = {name: shown(page, show), **more}
     if after:
         body["nextLink"] = link(request, limit=str(window.limit), after=after)
     return reply(body)

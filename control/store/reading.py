@@ -17,12 +17,21 @@ import orjson
 
 from control.errors import StoreUnavailable
 from control.journal import Record
-from control.resources import AppView, Replica, app_from, replica_from, revision_from
+from control.records import reason
+from control.resources import (
+    App,
+    AppView,
+    Replica,
+    Revision,
+    app_from,
+    replica_from,
+    revision_from,
+)
 from control.template import Template
 
 log = logging.getLogger("turnout.control")
 
-R = TypeVar("R")
+R = TypeVar("R", App, Revision, Replica)
 
 
 @dataclass(slots=True)
@@ -134,8 +143,13 @@ class _Templates:
         return self._known[text]
 
 
+def _is_of(resource: Revision | Replica, app: str) -> bool:
+    """Whether a record is of the app that it stands with; its name begins with it."""
+    return resource.app == app and resource.name.partition("--")[0] == app
+
+
 def _decoded(
-    make: Callable[[dict[str, Any]], R],
+    make: Callable[[bytes], R],
     doc: bytes,
     name: str,
     what: str,
@@ -144,12 +158,11 @@ def _decoded(
 ) -> R | None:
     """A record as its resource; None, and said in `wrong`, when it is not one."""
     try:
-        found = make(orjson.loads(doc))
-        if getattr(found, "name", None) != name:
+        found = make(doc)
+        if found.name != name or (not isinstance(found, App) and not _is_of(found, app)):
             raise ValueError("it is the record of another name")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
-        wrong.setdefault(app, f"the record of {what} cannot be read ({reason})")
+        wrong.setdefault(app, f"the record of {what} cannot be read ({reason(error)})")
         return None
     return found
 

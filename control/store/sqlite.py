@@ -86,8 +86,7 @@ class Store:
             try:
                 domains.follow(self.owners, name, _NOTHING, view)
             except (TypeError, KeyError, AttributeError) as error:
-                why = f"the record of app {name} cannot be used ({error!r})"
-                self.unreadable[name] = unread(self._db, name, self._views.pop(name), why)
+                self._leave_out(name, error)
         for name, found in self.unreadable.items():
             log.error("event=quarantined app=%s reason=%r", name, found.why)
             self.owners.claim(name, self._hosts_served(name))
@@ -127,6 +126,18 @@ class Store:
                 "bring a backup back (turnout restore FILE), or delete the app",
                 code="AppQuarantined",
             )
+
+    def set_aside(self, name: str, error: Exception) -> None:
+        """Quarantine an app with a record that cannot be used, whatever it was that failed."""
+        domains.follow(self.owners, name, self.view(name), _NOTHING)
+        self._leave_out(name, error)
+        log.error("event=quarantined app=%s reason=%r", name, self.unreadable[name].why)
+        self.owners.claim(name, self._hosts_served(name))
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        why = f"the record of app {name} cannot be used ({error!r})"
+        self.unreadable[name] = unread(self._db, name, self._views.pop(name), why)
+        self._unwritten.pop(name, None)
 
     # --- writing
 

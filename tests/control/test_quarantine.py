@@ -89,15 +89,26 @@ def test_an_app_with_a_record_that_cannot_be_read_is_served_as_it_was(
     assert store.view("blog").app is not None
 
 
-def test_a_record_that_can_be_read_and_not_used_is_no_other_apps_affair(file: Path) -> None:
+def test_a_record_with_a_field_that_nobody_could_use_is_no_other_apps_affair(file: Path) -> None:
     with sqlite3.connect(file) as db:
         (doc,) = db.execute("SELECT doc FROM apps WHERE name = 'shop'").fetchone()
     db.close()
     poison(file, "apps", "shop", orjson.dumps(orjson.loads(doc) | {"restoring": 5}))
 
     store = an_open_store(file)
-    assert "cannot be used" in store.unreadable["shop"].why
+    assert "restoring: Input should be a valid dictionary" in store.unreadable["shop"].why
     assert store.names() == ["blog"]
+
+
+def test_an_app_whose_record_breaks_what_uses_it_is_set_aside(file: Path) -> None:
+    store = an_open_store(file)
+    store.set_aside("shop", ValueError("boom"))
+
+    assert "cannot be used (ValueError('boom'))" in store.unreadable["shop"].why
+    assert len(store.unreadable["shop"].replicas) == 1
+    assert store.names() == ["blog"]
+    publisher = a_publisher(store)
+    assert set(table(publisher)) == {"shop", "blog"}
 
 
 def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> None:
@@ -125,6 +136,17 @@ def a_publisher(store: Store) -> Publisher:
     unreadable = {name: found.why for name, found in store.unreadable.items()}
     publisher.put({n: publisher.compile(n, view) for n, view in store.every()} | unreadable)
     return publisher
+
+
+@pytest.mark.parametrize("known", ["", "x", "[", "5", "{}", '[["a"]]', "-1"])
+def test_a_note_to_ourselves_that_cannot_be_read_costs_itself_only(file: Path, known: str) -> None:
+    with sqlite3.connect(file) as db:
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('table_version', ?)", (known,))
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('routers', ?)", (known,))
+    db.close()
+    publisher = a_publisher(an_open_store(file))
+    assert set(table(publisher)) == {"shop", "blog"}
+    assert publisher.version >= 1
 
 
 @pytest.mark.parametrize("doc", [b"no JSON", b"[]", b'{"name": "blog"}'])

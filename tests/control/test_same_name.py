@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from control.compiler import compile_app
@@ -74,7 +75,7 @@ def test_records_of_a_time_before_uids_still_belong_together() -> None:
     old_replica = to_doc(replica)
     del old_revision["uid"], old_replica["revision_uid"]
 
-    view = AppView(world.app, {"shop--v1": revision_from(old_revision)})
-    view.replicas[replica.name] = replica_from(old_replica)
+    view = AppView(world.app, {"shop--v1": revision_from(orjson.dumps(old_revision))})
+    view.replicas[replica.name] = replica_from(orjson.dumps(old_replica))
 
     assert [r.name for r in view.ready("shop--v1")] == [replica.name]

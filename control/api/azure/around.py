@@ -8,6 +8,7 @@ from aiohttp import web
 
 from control.api.azure import shapes
 from control.api.azure.call import Call, listed, resource
+from control.api.paging import shown
 from control.api.problems import reply
 
 # Shown to clients that did not ask for a certain subscription or tenant; any is accepted.
@@ -64,7 +65,7 @@ async def list_resources(call: Call) -> web.Response:
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
-    views = [resource(call, view) for view in call.service.apps()]
+    views = shown(call.service.apps(), lambda view: resource(call, view))
     places, domain = call.service.places, call.service.domain
     found = views + [
         shapes.environment_resource(environment, domain, call.place)

@@ -13,7 +13,7 @@ from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
-from control.api.paging import Window, cut, link
+from control.api.paging import Window, cut, link, shown
 from control.api.problems import reply
 from control.errors import Invalid, NotFound
 from control.places import LOCATION, Environment, Group
@@ -106,7 +106,7 @@ def listed(
     """A page of a list; clients follow `nextLink` until there is none."""
     window = Window.of_arm(call.request.query)
     page, after = cut(items, key, window)
-    body: dict[str, Any] = {"value": [show(item) for item in page]}
+    body: dict[str, Any] = {"value": shown(page, show)}
     if after:
         following = {"$top": str(window.limit), "$skipToken": Window(after=after).token}
         body["nextLink"] = link(call.request, **following)
