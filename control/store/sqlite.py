@@ -17,15 +17,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
-
-import orjson
+from typing import Any
 
 from control import domains
 from control.errors import Conflict, StoreUnavailable
 from control.folder import prepare
 from control.journal import Record
 from control.resources import AppView
+from control.store.documents import Change, D, decoded, write_documents
 from control.store.file import StateFile
 from control.store.log import is_long, move
 from control.store.opening import LOCK_S, open_database, unreadable_state
@@ -39,7 +38,6 @@ from router.state import open_private
 
 log = logging.getLogger("turnout.control")
 
-D = TypeVar("D")
 
 _NOTHING = AppView(None)
 _SETTLED_AT_ONCE = 50  # apps written in one go: some milliseconds
@@ -374,23 +372,12 @@ class Store:
             self._damage = self._damage or damaged(error)
             self.trouble = _unwritable(self._damage)
             return {}
-        made: dict[str, D] = {}
-        for key, doc in found:
-            try:
-                made[key] = make(orjson.loads(doc))
-            except (ValueError, TypeError) as error:
-                log.error("event=unreadable kind=%s key=%s reason=%r", kind, key, str(error))
-        return made
+        return dict(decoded(kind, found, make))
 
-    def put_documents(self, changes: Iterable[tuple[str, str, dict[str, Any] | None]]) -> None:
+    def put_documents(self, changes: Iterable[Change]) -> None:
         """Write documents by kind and key in one transaction; None deletes."""
         with self._transaction() as db:
-            for kind, key, doc in changes:
-                if doc is None:
-                    db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
-                    continue
-                values = (kind, key, orjson.dumps(doc))
-                db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
+            write_documents(db, changes)
 
     # --- opening
 
