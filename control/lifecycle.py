@@ -59,16 +59,18 @@ class Failure:
 def failed(replica: Replica, failure: Failure, now: float, pauses: Pauses) -> Replica:
     """The replica with one more restart, which is due at once the first time.
 
-    Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. The
-    state is the caller's: a replica that still runs is ended first.
+    Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. What it
+    was ready for counts towards the pause: that bounds how often it fails, and one that has served
+    for longer is missed. The state is the caller's: a replica that still runs is ended first.
     """
-    was_well = replica.ready_at and now - replica.ready_at > pauses.healthy_after_s
-    restarts = 0 if was_well else replica.restarts
+    well_s = now - replica.ready_at if replica.ready_at else 0.0
+    restarts = 0 if well_s > pauses.healthy_after_s else replica.restarts
     pause = pauses.first_s * 2 ** min(restarts - 1, 30) if restarts else 0.0
     return replace(
         replica,
         restarts=restarts + 1,
-        start_again_at=now + min(pause, pauses.most_s),
+        start_again_at=now + max(0.0, min(pause, pauses.most_s) - well_s),
+        ready_at=0.0,  # the next failure may come before it is ready again
         reason=failure.reason,
         message=failure.message,
         exit_code=failure.exit_code,

@@ -68,7 +68,9 @@ class ControlSettings(AdminSettings):
         3, "Exits of one replica after which a revision that never was ready has failed."
     )
     restart_backoff_s: float = setting(
-        10.0, "Seconds before the second restart, doubling; the first is immediate."
+        10.0,
+        "Seconds before the second restart, doubling; the first is immediate. Seconds for which the"
+        " replica was ready count.",
     )
     max_backoff_s: float = setting(300.0, "Seconds between restarts at most.")
     healthy_after_s: float = setting(600.0, "Seconds in good health that reset the back-off.")

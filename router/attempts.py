@@ -1,7 +1,8 @@
 """How a request gets to a replica: routing, waiting for room, attempts, retries.
 
 A request is sent again only if no byte of a response was passed on and it can be replayed; to
-each replica at most once, and only within the budget of the revision that failed.
+each replica at most once, and only within the budget of the revision that failed. One that a
+replica may have died of is sent once more in all: it must not take the others along.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Attempts(ABC):
         "response",
         # attempts
         "_tried",
-        "_fresh",
+        "_resent",
         "_queue",
         "_waits_until",
         "_connecting",
@@ -73,7 +74,7 @@ class Attempts(ABC):
         self.is_over = False
         self.response: ResponseHead | None = None
         self._tried: tuple[Replica, ...] = ()
-        self._fresh = False
+        self._resent = False  # after a connection broke on which it had been sent
         self._queue: deque[Queued] | None = None
         self._waits_until = 0.0  # for room, however often it is called in vain
         self._connecting: asyncio.Task[None] | None = None
@@ -265,7 +266,7 @@ class Attempts(ABC):
         self.replica = replica
         replica.in_flight += 1
         connection = None
-        if not self._fresh:
+        if not self._resent:  # one that may be closing is no place for a last attempt
             is_safe = self.head.is_idempotent
             connection = replica.take_idle(0.0 if is_safe else self.edge.now - _FRESH_ENOUGH_S)
         if connection is not None:
@@ -330,12 +331,16 @@ class Attempts(ABC):
             self._cut(errors.UPSTREAM_RESET)
         elif self._held is None or not is_replayable:
             self._refuse(errors.UPSTREAM_RESET)
+        elif self._resent and connection.has_sent:
+            self._lose_replica()
+            self._refuse(errors.UPSTREAM_RESET)
         elif connection.used > 1:
             # The replica closed an idle connection as we used it: its right (RFC 9112 §9.3.1).
-            self._fresh = True
+            self._resent = True
             self._leave_replica()
             self._attempt(errors.UPSTREAM_RESET, retry_for="stale")
         else:
+            self._resent = self._resent or connection.has_sent
             self._lose_replica()
             self._attempt(errors.UPSTREAM_RESET, retry_for="reset")
 

@@ -31,7 +31,7 @@ def a_replica(**given: Any) -> Replica:
 def test_the_first_restart_is_at_once_and_pauses_double_up_to_the_most(
     restarts: int, pause: float
 ) -> None:
-    replica = a_replica(restarts=restarts, ready_at=NOW - 1)
+    replica = a_replica(restarts=restarts)
 
     after = failed(replica, Failure("ProbeFailed", "It was ill."), NOW, PAUSES)
 
@@ -47,6 +47,25 @@ def test_good_health_for_long_enough_begins_the_pauses_anew() -> None:
 
     assert (after.restarts, after.start_again_at) == (1, NOW)
     assert (after.exit_code, after.exited) == (1, "main")
+
+
+@pytest.mark.parametrize(("well_s", "pause"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (60.0, 0.0)])
+def test_what_a_replica_was_ready_for_counts_towards_its_pause(well_s: float, pause: float) -> None:
+    replica = a_replica(restarts=1, ready_at=NOW - well_s)
+
+    after = failed(replica, Failure("CrashLoopBackOff", "It was killed."), NOW, PAUSES)
+
+    assert (after.restarts, after.start_again_at) == (2, NOW + pause)
+
+
+def test_good_health_before_the_last_failure_counts_no_more() -> None:
+    """A replica that served for long and then dies as it starts may not be started in a whirl."""
+    died = Failure("CrashLoopBackOff", "It died.")
+    replica = failed(a_replica(ready_at=NOW - 601), died, NOW, PAUSES)
+
+    after = failed(replica, died, NOW + 1, PAUSES)
+
+    assert (after.restarts, after.start_again_at) == (2, NOW + 11)
 
 
 def a_world(**given: Any) -> World:

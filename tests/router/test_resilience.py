@@ -263,6 +263,44 @@ async def test_retries_end_with_the_budget() -> None:
         assert stats(edge).retries == {}
 
 
+@pytest.mark.parametrize("answered", [0, 1], ids=["new connections", "pooled connections"])
+async def test_a_request_that_kills_replicas_reaches_two_at_most(answered: int) -> None:
+    """Three replicas, and a budget for all of them: the last one must live."""
+    killed = []
+
+    async def dies(c: Connection) -> None:
+        while b"/kill" not in await c.head():
+            await c.send(OK)
+        killed.append(c)
+        c.reset()
+
+    async with (
+        Origin(dies) as one,
+        Origin(dies) as two,
+        Origin(dies) as three,
+        in_front_of(one, two, three, retry_min_per_s=100.0) as edge,
+    ):
+        client = await edge.client()
+        while answered and not all(len(r.idle) == 1 for r in edge.edge.registry):
+            await client.get()
+        head, _ = await client.get(path="/kill")
+        assert head.startswith(b"HTTP/1.1 502 ")
+        assert b"X-Turnout-Error: UpstreamReset" in head
+        assert len(killed) == 2
+        assert (await client.get())[1] == b"ok"
+
+
+async def test_what_a_replica_died_of_still_passes_by_those_that_refuse_connections() -> None:
+    """Whichever comes first, nothing is lost: to be refused is not to be sent."""
+    async with Origin(resets) as bad, Origin() as good:
+        for _ in range(20):
+            replicas = [bad.address, "127.0.0.1:1", "127.0.0.2:1", good.address]
+            app = an_app(a_revision("v1", 100, endpoints=replicas))
+            async with running(app, retry_min_per_s=100.0) as edge:
+                assert (await (await edge.client()).get())[1] == b"ok"
+        assert bad.connections > 0
+
+
 async def test_another_revision_does_not_stand_in_when_that_is_off() -> None:
     app = an_app(a_revision("v1", 100), a_revision("v2", 0, endpoints=["127.0.0.1:1"]))
     async with running(app, retry_other_revisions=False) as edge:
