@@ -14,6 +14,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hmac import compare_digest
+from itertools import islice
 from typing import TypeVar
 
 import orjson
@@ -38,6 +40,8 @@ _ROUTERS = "routers"
 _VERSION_NOTED: TypeAdapter[int] = TypeAdapter(Count)
 _ROUTERS_NOTED = TypeAdapter(list[str])
 _KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
+_MOST_REFUSED = 20  # apps of one router that are named, with why; the others are counted
+_LONGEST_WHY = 500
 _MOST_ROUTERS = 1000  # of one token: names that change would each be written, and waited for
 _RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
 
@@ -47,10 +51,13 @@ class Router:
     """What a router said last."""
 
     token: str = ""  # name of the one it came with
+    key: str = ""  # what only it knows
     applied: int = 0  # version, of our epoch
     behind_since: float | None = None  # monotonic; None while it has the table in force
-    in_flight: dict[str, int] = field(default_factory=dict)  # by departed replica
+    owes: frozenset[str] = frozenset()  # replicas that left our table; they have requests of it
+    owes_others: bool = False  # replicas that we do not know: of a table of the run before, perhaps
     refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
+    refused_more: int = 0  # apps beyond those
     seen_at: float = 0.0  # loop-independent, monotonic seconds
     is_connected: Callable[[], bool] = lambda: False
 
@@ -59,6 +66,10 @@ class Router:
         if self.is_connected():
             self.seen_at = time.monotonic()
         return self.seen_at >= moment
+
+    def uses(self, replica: str, left_in: int | None) -> bool:
+        """Whether it waits for an answer of a replica, which left the table in that version."""
+        return replica in self.owes if left_in is not None else self.owes_others
 
 
 class Publisher:
@@ -236,9 +247,9 @@ class Publisher:
         """
         if replica in self._routed:
             return False
-        left_in = self._left_in.get(replica, self._first)
+        left_in = self._left_in.get(replica)
         return all(
-            r.applied >= left_in and (is_late or not r.in_flight.get(replica))
+            r.applied >= (left_in or self._first) and (is_late or not r.uses(replica, left_in))
             for r in self.routers.values()
         )
 
@@ -253,26 +264,35 @@ class Publisher:
         name: str,
         epoch: str,
         applied: int,
-        in_flight: dict[str, int],
+        in_flight: Mapping[str, int],
         is_connected: Callable[[], bool] = lambda: False,
         refused: Mapping[str, str] | None = None,
         token: str = "",
+        key: str = "",
     ) -> None:
         """A router's report: the full truth each time, so losing one is harmless.
 
-        Raises Conflict for one more than a token may speak for.
+        Of its words only those are kept that can matter, or it could fill our memory. Raises
+        Conflict for one more than a token may speak for, and for who is not that router.
         """
         self._routers = self.routers
         known = self._routers.get(name)
+        if known is not None and known.key and not compare_digest(known.key, key):
+            raise Conflict(
+                f"router {name} has another key; give this one a state directory of its own, or "
+                f"wait until {self._lease_s:g} s after the other one left",
+                code="NotThatRouter",
+            )
         if known is None and self._of_token(token) >= _MOST_ROUTERS:
             raise Conflict(
                 f"{_MOST_ROUTERS} routers have come with this token by now; give others a token of "
                 f"their own, or wait {self._lease_s:g} s until those that left are forgotten",
                 code="TooManyRouters",
             )
-        refused = refused or {}
+        ours = {n: w[:_LONGEST_WHY] for n, w in (refused or {}).items() if self._table.body(n)}
+        refused = dict(islice(ours.items(), _MOST_REFUSED))
         if refused and (known is None or known.refused != refused):
-            log.error("event=router_refuses router=%s apps=%r", name, dict(refused))
+            log.error("event=router_refuses router=%s apps=%r", name, refused)
         applied = applied if epoch == self.epoch else 0
         now = time.monotonic()
         behind_since = known.behind_since if known is not None else None
@@ -280,8 +300,13 @@ class Publisher:
             token=token,
             applied=applied,
             behind_since=None if applied == self.version else behind_since or now,
-            in_flight=in_flight,
+            key=key,
+            owes=frozenset(r for r, n in in_flight.items() if n and r in self._left_in),
+            owes_others=any(
+                n and r not in self._left_in and r not in self._routed for r, n in in_flight.items()
+            ),
             refused=refused,
+            refused_more=len(ours) - len(refused),
             seen_at=now,
             is_connected=is_connected,
         )

@@ -119,7 +119,7 @@ class ControlSource:
         self._path = url.removeprefix("unix:")
         self._token = token
         self._last_good = LastGood(state)
-        self._identity = state / "router-id"
+        self._state = state
         self._received = Received()
         self._refusals = 0  # whole answers in a row that could not be taken
         self._is_saving = True  # whether the last good table could be kept
@@ -138,13 +138,13 @@ class ControlSource:
         self._received = self._last_good.load()
         if self._received.version:
             yield self._received.snapshot()
-        router = self._router_id()
+        me = {"router": self._kept("router-id", "router-"), "key": self._kept("router-key", "")}
         connector = aiohttp.UnixConnector(self._path) if self._is_unix else None
         failures = 0
         async with aiohttp.ClientSession(connector=connector) as session:
             while True:
                 try:
-                    body = await self._poll(session, router, reporter)
+                    body = await self._poll(session, me, reporter)
                 except (aiohttp.ClientError, TimeoutError, OSError) as error:
                     failures += 1
                     if failures == _SILENT_RETRIES:
@@ -164,7 +164,7 @@ class ControlSource:
                     await self._settle()
 
     async def _poll(
-        self, session: aiohttp.ClientSession, router: str, reporter: Reporter
+        self, session: aiohttp.ClientSession, me: dict[str, str], reporter: Reporter
     ) -> bytes | None:
         epoch, version = reporter.applied()
         departed = reporter.departed()
@@ -173,7 +173,7 @@ class ControlSource:
         if departed or (epoch, version) != (received.epoch, received.version):
             wait_s = _DRAIN_POLL_S  # something will be worth telling soon
         report = {
-            "router": router,
+            **me,
             "epoch": epoch,
             "applied": version,
             "in_flight": departed,
@@ -231,17 +231,20 @@ class ControlSource:
         else:
             self._is_saving = True
 
-    def _router_id(self) -> str:
-        """A name that survives a restart, so that the control plane does not wait for a ghost."""
+    def _kept(self, file: str, prefix: str) -> str:
+        """A random word that survives a restart: a name, so that the control plane does not wait
+        for a ghost, and a key, so that nobody else can speak in that name.
+        """
+        path = self._state / file
         try:
-            return self._identity.read_text().strip()
+            return path.read_text().strip()
         except OSError:
-            name = f"router-{secrets.token_hex(4)}"
+            word = f"{prefix}{secrets.token_hex(4 if prefix else 16)}"
         try:
-            write_durably(self._identity, name.encode())
-        except OSError as error:  # another name after the next start costs a lease and no more
-            log.error("event=router_id_not_saved path=%s reason=%r", self._identity, str(error))
-        return name
+            write_durably(path, word.encode())
+        except OSError as error:  # another one after the next start costs a lease and no more
+            log.error("event=router_id_not_saved path=%s reason=%r", path, str(error))
+        return word
 
 
 def _decoded(body: bytes) -> Any:

@@ -25,7 +25,8 @@ class Known(BaseModel):
 class Report(BaseModel):
     """The full truth of one router; unknown keys are a newer router's."""
 
-    router: Annotated[str, Field(min_length=1, max_length=128)]
+    router: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+    key: Annotated[str, Field(pattern=r"^[!-~]{0,128}$")] = ""  # so that no other speaks for it
     epoch: str = ""
     applied: int = 0
     in_flight: dict[str, int] = {}
@@ -51,6 +52,7 @@ async def sync(request: web.Request) -> web.Response:
         is_connected,
         report.refused,
         token.name if token is not None else "",
+        report.key,
     )
     request.app[RECONCILER].routers_reported()
     waits(request)

@@ -257,3 +257,52 @@ def test_a_token_speaks_for_a_bounded_number_of_routers(publisher: Publisher) ->
     publisher.hear("one0", publisher.epoch, publisher.version, {}, token="ours")
     publisher.hear("two", publisher.epoch, 0, {}, token="theirs")
     assert len(publisher.routers) == heard + 1
+
+
+def test_of_a_report_only_what_can_matter_is_kept(store: Store, publisher: Publisher) -> None:
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    name = leave(publisher, world)
+    many = {f"stranger-{n}": 1 for n in range(20_000)} | {name: 1}
+    why = dict.fromkeys((*many, "shop"), "x" * 10_000)
+    publisher.hear("rogue", publisher.epoch, publisher.version, many, refused=why)
+
+    assert not publisher.can_stop(name)
+    assert len(repr(publisher.routers["rogue"])) < 2_000
+    (note,) = Health(store, publisher, Quarantine(store, publisher)).notes()
+    assert note.startswith("router rogue refuses app shop: xxx")
+
+
+def test_a_router_that_owes_something_unknown_holds_what_only_runs_before_had(
+    publisher: Publisher,
+) -> None:
+    publisher.publish([("shop", a_world().view)])
+    publisher.hear("one", publisher.epoch, publisher.version, {"of-a-run-before": 1})
+    assert not publisher.can_stop("of-a-run-before")
+    assert publisher.can_stop("of-a-run-before", True)
+    publisher.hear("one", publisher.epoch, publisher.version, {})
+    assert publisher.can_stop("of-a-run-before")
+
+
+def test_nobody_acknowledges_in_the_name_of_another_router(publisher: Publisher) -> None:
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    publisher.hear("one", publisher.epoch, publisher.version, {}, key="its own")
+    name = leave(publisher, world)
+    for key in ("", "another"):
+        with pytest.raises(Conflict, match="has another key"):
+            publisher.hear("one", publisher.epoch, publisher.version, {}, key=key)
+    assert not publisher.can_stop(name)
+    publisher.hear("one", publisher.epoch, publisher.version, {}, key="its own")
+    assert publisher.can_stop(name)
+
+
+def test_health_names_some_of_many_routers(store: Store, publisher: Publisher) -> None:
+    publisher.publish([("shop", a_world().view)])
+    for n in range(500):
+        publisher.hear(f"r{n}", "", 0, {}, is_connected=lambda: True, refused={"shop": "why"})
+    health = Health(store, publisher, Quarantine(store, publisher), behind_s=0.0)
+
+    for lines in (health.failures(), health.notes()):
+        assert len(lines) == 21
+        assert "480 routers more" in lines[-1]

@@ -152,6 +152,9 @@ async def test_a_router_begins_with_the_last_good_table(tmp_path: Path) -> None:
     async with following(silent, tmp_path) as (router, _):
         report = await silent.until(lambda r: r["applied"] == 3)
 
+    before = control.reports[0]
+    assert (report["router"], report["key"]) == (before["router"], before["key"])
+    assert len(report["key"]) == 32
     assert [app.name for app in router.table.apps] == ["shop"]
     assert report["known"] == {"epoch": "e", "version": 3, "hash": a_table(an_app("shop"))["hash"]}
 
