@@ -26,6 +26,8 @@ def claimed(view: AppView) -> tuple[str, ...]:
 
 def follow(owners: Owners, name: str, old: AppView, new: AppView) -> None:
     """Let the index of owners follow a change of an app."""
+    if old.app is new.app:  # as with every verdict on a replica
+        return
     if old.app is not None:
         owners.release(name, claimed(old))
     if new.app is not None:

@@ -142,10 +142,6 @@ class Reconciler:
     def _on_change(self, name: str) -> None:
         self._dirty.add(name)
         self._unpublished.add(name)
-        if is_draining(self._store.view(name)):
-            self._draining.add(name)
-        else:
-            self._draining.discard(name)
         self._wake.set()
 
     def routers_reported(self) -> None:
@@ -172,10 +168,11 @@ class Reconciler:
             self._alarms.put(name, now.steady + _RETRY_S)
             return None
         self._alarms.put(name, result.wake_at)
-        if is_moving(result.view):
-            self._moving.add(name)
-        else:
-            self._moving.discard(name)
+        for names, is_one in (
+            (self._moving, is_moving(result.view)),
+            (self._draining, is_draining(result.view)),
+        ):
+            (names.add if is_one else names.discard)(name)
         return result
 
     def _carry_out(self, planned: Mapping[str, Plan]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -207,6 +209,13 @@ class Scale(Model):
         return self
 
 
+@lru_cache(maxsize=1 << 10)
+def _endpoints(image: str) -> tuple[str, ...]:
+    if not image.startswith("endpoint:"):
+        return ()
+    return tuple(a.strip() for a in image.removeprefix("endpoint:").split(",") if a.strip())
+
+
 class Template(Model):
     """Revision scope: a change makes a revision, which freezes a copy with its defaults."""
 
@@ -226,18 +235,15 @@ class Template(Model):
     @property
     def endpoints(self) -> tuple[str, ...]:
         """HOST:PORT of each replica that somebody else runs; empty for other images."""
-        image = self.containers[0].image
-        if not image.startswith("endpoint:"):
-            return ()
-        return tuple(a.strip() for a in image.removeprefix("endpoint:").split(",") if a.strip())
+        return _endpoints(self.containers[0].image)
 
     @model_validator(mode="after")
     def _names_fit(self) -> Template:
         programs = [*self.init_containers, *self.containers]
-        names = [program.name for program in programs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        times = Counter(program.name for program in programs)
+        repeated = [name for name, n in times.items() if n > 1]
         if repeated:
-            raise ValueError(f"two containers are named {repeated[0]}; give each its own name")
+            raise ValueError(f"two containers are named {min(repeated)}; give each its own name")
         volumes = {volume.name for volume in self.volumes}
         for program in programs:
             for mount in program.volume_mounts:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from control.api.sentences import sentence
-from control.depth import TOO_DEEP, is_deep
+from control.depth import MAX_WIDTH, TOO_DEEP, is_deep
 from control.dry_run import Previewed
 from control.errors import ControlError, Detail, Invalid, all_of
 from control.journal import CALLER, Caller
@@ -19,6 +19,7 @@ from router.admin import TOKEN
 
 log = logging.getLogger("turnout.control")
 
+_TOLD = 1 << 15
 MAX_DETAILS = 100  # of an answer: a body may break a rule in every key
 
 M = TypeVar("M", bound=BaseModel)
@@ -118,7 +119,7 @@ def decoded(raw: bytes) -> Any:
         raise _refused(
             TOO_DEEP if "limit" in str(error).lower() else f"is not valid JSON: {error}"
         ) from None
-    if is_deep(value):
+    if is_deep(value, MAX_WIDTH):
         raise _refused(TOO_DEEP)
     return value
 
@@ -132,6 +133,8 @@ def decode(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        if error.error_count() > _TOLD:  # to tell them apart would hold up everybody else
+            raise _refused(f"breaks a rule in {error.error_count()} places") from None
         found = _told(error.errors(include_url=False, include_input=False))
         details = [
             Detail("InvalidParameterValue", sentence(_path(e["loc"]), e), _path(e["loc"]))

@@ -11,6 +11,8 @@ from control.targets import Targets, no_name
 from control.template import Template
 from router.validate import is_address
 
+_MOST = 300  # replicas of a revision, each of which is probed and told to every router
+
 
 class EndpointRuntime:
     """Hands each replica one of the addresses in its image."""
@@ -24,6 +26,11 @@ class EndpointRuntime:
         A name is judged when it is connected to: looking it up here would make others wait.
         """
         check_is_one_program(template)
+        if len(template.endpoints) > _MOST:
+            raise Invalid(
+                f"{IMAGE}: {len(template.endpoints)} addresses are too many, a revision has at "
+                f"most {_MOST}; put a load balancer in front of the replicas and name that"
+            )
         for address in template.endpoints:
             if not is_address(address):
                 raise Invalid(f"{IMAGE}: {address!r} is not HOST:PORT")

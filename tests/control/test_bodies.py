@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from control.api.problems import MAX_DETAILS, as_text, decode, decoded
 from control.depth import MAX_DEPTH, is_deep
 from control.errors import Invalid
 from control.schema import AppBody
+from control.template import Template
 
 
 def nested(depth: int, opening: str, closing: str) -> bytes:
@@ -77,3 +79,24 @@ def test_values_that_hold_themselves_or_multiply_are_deep() -> None:
         bomb = [bomb] * 10
     assert is_deep(cycle)
     assert is_deep(bomb)
+
+
+def test_a_body_with_a_rule_broken_everywhere_is_refused_without_naming_each_place() -> None:
+    with pytest.raises(Invalid, match="too many values"):
+        decoded(b'{"template":{"containers":[' + b"0," * 400_000 + b"0]}}")
+    wide = decoded(b'{"template":{"containers":[' + b"0," * 40_000 + b"0]}}")
+    with pytest.raises(Invalid, match="breaks a rule in 40002 places"):
+        decode(AppBody, wide)
+
+
+def test_a_template_costs_what_its_length_is() -> None:
+    """30,000 containers in a body of 866 kB held up every caller for 15 s."""
+
+    def seconds(count: int) -> float:
+        wire = {"containers": [{"name": f"a{n:x}", "image": "b"} for n in range(count)]}
+        began = time.process_time()
+        Template.model_validate(wire)
+        return time.process_time() - began
+
+    seconds(10)  # whatever happens once only
+    assert seconds(16_000) < 20 * seconds(2_000)
