@@ -192,3 +192,10 @@ class Lives:
         if replica is not None:
             self.prober.forget(name)
             self.move(name, replica.app, _S.PENDING)
+
+    def end_pauses(self, kind: str) -> None:
+        """Start what waits to be started again: an engine that leaves spoils any attempt."""
+        for app, view in list(self._store.every()):
+            for replica in list(view.replicas.values()):
+                if replica.runtime == kind and replica.state is _S.BACKOFF:
+                    self.move(replica.name, app, _S.PENDING)

@@ -349,8 +349,13 @@ class Reconciler:
             return
         self._new_boot = ""
 
+    async def engine_back(self, kind: str) -> None:
+        """The engine of a runtime answers again."""
+        await self.resync(kind)
+        self.lives.end_pauses(kind)
+
     async def resync(self, kind: str) -> None:
-        """Match the replicas of one runtime with what runs; also when its engine is back."""
+        """Match the replicas of one runtime with what runs."""
         alive = await self._runtimes[kind].survivors()
         recorded = {
             name: replica

@@ -141,6 +141,12 @@ class Engine:
     def _said(self) -> str:
         return (self.root / "log").read_text()[-2000:]
 
+    def stop(self) -> None:
+        """SIGTERM: it ends its containers, then itself."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
     def kill(self) -> None:
         """SIGKILL, its containerd too; its containers run on."""
         assert self._process is not None

@@ -34,6 +34,7 @@ from control.runtime.base import (
 from control.runtime.docker import images, listening, spec
 from control.runtime.docker.engine import connected
 from control.runtime.docker.network import Network
+from control.runtime.docker.presence import Presence
 from control.settings import ControlSettings
 from control.template import InitContainer, Template
 from router.discovery.engine import advice, engine_url
@@ -61,11 +62,10 @@ class DockerRuntime:
         self._host_paths = settings.docker_host_paths
         self._owner = spec.Owner(instance, "turnout", settings.docker_publish)
         self._on_exit = on_exit
-        self._on_back = on_back
         self._client: aiodocker.Docker | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
         self._network = Network(self._owner.network)
-        self._waiting: asyncio.Task[None] | None = None  # for an engine that does not answer
+        self._presence = Presence(on_back)
 
     @property
     def _is_absent(self) -> bool:
@@ -93,7 +93,8 @@ class DockerRuntime:
 
     async def close(self) -> None:
         """Stop watching; containers go on."""
-        tasks = [*self._watched.values(), *([self._waiting] if self._waiting else [])]
+        await self._presence.close()
+        tasks = list(self._watched.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,6 +105,7 @@ class DockerRuntime:
     def _docker(self) -> aiodocker.Docker:
         if self._client is None:
             self._client = connected(self._url)
+            self._presence.follow(self._client)
         return self._client
 
     # --- starting
@@ -119,6 +121,7 @@ class DockerRuntime:
             await self._clean(launch.replica.name)
             raise
         except _Unreachable as error:
+            self._presence.missed()
             why = error or type(error).__name__
             raise StartFailed(
                 "EngineUnavailable",
@@ -315,8 +318,7 @@ class DockerRuntime:
             log.warning(
                 "event=engine_away url=%s reason=%r advice=%r", self._url, str(error), advice(error)
             )
-            if self._waiting is None or self._waiting.done():
-                self._waiting = asyncio.create_task(self._wait_for_engine())
+            self._presence.missed()
             return None
         running: dict[str, list[DockerContainer]] = {}
         alive: dict[str, Survivor] = {}
@@ -332,17 +334,6 @@ class DockerRuntime:
             if survivor.is_running and name not in self._watched:
                 self._watch(name, running[name])
         return alive
-
-    async def _wait_for_engine(self) -> None:
-        while True:
-            await asyncio.sleep(_RETRY_S)
-            try:
-                await self._docker.version()
-                break
-            except (aiodocker.DockerError, *_Unreachable):
-                continue
-        self._waiting = None
-        await self._on_back()
 
     async def _list(
         self, replica: str = "", states: list[str] | None = None

@@ -1,0 +1,75 @@
+"""Notices that an engine has gone, and says when it is back.
+
+One that is told to end may refuse what it is asked for reasons that name anything but that, and
+with no container left there is nobody to wait for: so it is listened to all the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import aiodocker
+import aiohttp
+import orjson
+
+log = logging.getLogger("turnout.control")
+
+_RETRY_S = 1.0
+_QUIET = orjson.dumps({"type": ["daemon"]}).decode()  # the stream's end is all the news
+_Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+class Presence:
+    """Of one engine; `on_back` is called whenever it answers again."""
+
+    def __init__(self, on_back: Callable[[], Awaitable[None]]) -> None:
+        self._on_back = on_back
+        self._missed = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+
+    def follow(self, docker: aiodocker.Docker) -> None:
+        """Begin to listen to it."""
+        self._following = asyncio.create_task(self._follow(docker))
+
+    def missed(self) -> None:
+        """It did not answer to somebody."""
+        self._missed.set()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    async def _follow(self, docker: aiodocker.Docker) -> None:
+        while True:
+            await self._until_it_goes(docker)
+            await self._until_it_answers(docker)
+            self._missed.clear()
+            try:
+                await self._on_back()
+            except Exception:  # whatever came of it, the next absence is noticed too
+                log.exception("event=engine_back_failed")
+
+    async def _until_it_goes(self, docker: aiodocker.Docker) -> None:
+        events = asyncio.create_task(docker.events.run(filters=_QUIET))
+        missed = asyncio.create_task(self._missed.wait())
+        try:
+            await asyncio.wait({events, missed}, return_when=asyncio.FIRST_COMPLETED)
+            if events.done() and isinstance(events.exception(), aiodocker.DockerError):
+                await missed  # a proxy before the engine lets nobody listen
+        finally:
+            events.cancel()
+            missed.cancel()
+            await asyncio.gather(events, missed, return_exceptions=True)
+
+    async def _until_it_answers(self, docker: aiodocker.Docker) -> None:
+        while True:
+            await asyncio.sleep(_RETRY_S)
+            try:
+                await docker.version()
+            except (aiodocker.DockerError, *_Unreachable):
+                continue
+            return

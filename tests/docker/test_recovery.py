@@ -1,0 +1,98 @@
+"""Replicas that are killed, all of them: back as soon as may be, and said in time meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.docker.conftest import docker, load_image
+from tests.docker.engines import Engine
+from tests.docker.test_runtime import body, containers
+from tests.support.turnout import Turnout, provisioned, until
+
+# A pause is longer than any test may take: who waits for one fails it.
+FLAGS = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "restart_backoff_s": 600}
+
+
+class Watch:
+    """Asks the app again and again, as clients do that come back when they are told to."""
+
+    def __init__(self, up: Turnout) -> None:
+        self._up = up
+        self.codes: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Meanwhile."""
+        is_over = threading.Event()
+
+        def ask() -> None:
+            while not is_over.wait(0.02):
+                status, head, _ = self._up.get("web.localhost")
+                self.codes[head.get("X-Turnout-Error", str(status))] += 1
+                if status == 503 and head.get("Retry-After") != "1":
+                    self.wrong.append(str(head))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            asking.join()
+
+
+def restarts(up: Turnout) -> list[int]:
+    """How often each ready replica was started again."""
+    found = up.must("GET", "/v1/apps/web/revisions/web--v1/replicas")["value"]
+    return [r["containers"][0]["restartCount"] for r in found if r["state"] == "Ready"]
+
+
+def test_replicas_that_are_killed_one_after_the_other_come_back_without_a_pause(
+    state: Path, image: str
+) -> None:
+    with Turnout("up", state=state / "s", **FLAGS) as up:
+        up.must("PUT", "/v1/apps/web", body("v1", image, replicas=2))
+        provisioned(up, "web--v1")
+        until(lambda: up.get("web.localhost")[0] == 200)
+        watch = Watch(up)
+        with watch.watching():
+            for name in containers():
+                docker("kill", name)
+            until(lambda: restarts(up) == [1, 1])
+            until(lambda: up.get("web.localhost")[0] == 200)
+        assert watch.codes.keys() <= {"200", "NoReadyReplica", "UpstreamConnectFailed",
+                                      "UpstreamReset"}  # fmt: skip
+        assert not watch.wrong
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not containers())
+
+
+def test_an_engine_that_is_restarted_brings_everything_back_without_a_pause(
+    tmp_path: Path, state: Path
+) -> None:
+    """It ends the containers first, and spoils the attempts to start them again at once."""
+    with (
+        Engine(tmp_path) as own,
+        own.entered(),
+        Turnout("up", state=state / "s", docker_host=own.host, **FLAGS) as up,
+    ):
+        load_image(own.docker)
+        up.must("PUT", "/v1/apps/web", body("v1", "turnout-test:1", replicas=2))
+        provisioned(up, "web--v1")
+        until(lambda: up.get("web.localhost")[0] == 200)
+        watch = Watch(up)
+        with watch.watching():
+            own.stop()
+            up.read_until(b"event=replica_failed .*\\n(.*\\n)*.*event=replica_failed ")
+            own.start()
+            until(lambda: len(restarts(up)) == 2)
+            until(lambda: up.get("web.localhost")[0] == 200)
+        print(watch.codes)
+        assert not watch.wrong
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not own.docker("ps", "-aq"))
