@@ -31,7 +31,13 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
     from router.discovery import CombinedSource, DockerSource  # aiodocker, for who uses it
 
     state = settings.state / "router"
-    found = DockerSource(settings.docker_host, settings.domain, state, settings.docker_resync_s)
+    found = DockerSource(
+        settings.docker_host,
+        settings.domain,
+        state,
+        settings.docker_resync_s,
+        settings.docker_absent_s,
+    )
     return CombinedSource(told, found) if told is not None else found
 
 

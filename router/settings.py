@@ -63,6 +63,11 @@ class RouterSettings(AdminSettings):
     docker_resync_s: float = setting(
         15.0, "Seconds between two looks at all containers, should an event be lost."
     )
+    docker_absent_s: float = setting(
+        60.0,
+        "Seconds for which an app whose last container went is answered with 503, not 404: it may"
+        " be recreated.",
+    )
     token: str = setting(
         "",
         "Token for the control plane, best of the role router; by default one of token_file, or the"

@@ -20,6 +20,7 @@ import aiohttp
 import orjson
 
 from router.discovery import labels, rules
+from router.discovery.absent import Absent
 from router.discovery.engine import advice, engine_url
 from router.discovery.labels import Container, Replica
 from router.discovery.probes import Probes
@@ -40,7 +41,9 @@ _Unreachable = (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerErro
 class DockerSource:
     """Tables from labelled containers."""
 
-    def __init__(self, url: str, domain: str, state: Path, resync_s: float) -> None:
+    def __init__(
+        self, url: str, domain: str, state: Path, resync_s: float, absent_s: float
+    ) -> None:
         self._url = engine_url(url)
         self._domain = domain
         self._good = state / "docker-table.json"
@@ -51,6 +54,7 @@ class DockerSource:
         self._is_away = False
         self._containers: dict[str, Container] = {}
         self._leaving: dict[str, float] = {}  # id to when that is forgotten
+        self._absent = Absent(absent_s)
         self._probes = Probes(self._changed.set)
         self._version = 0
 
@@ -100,7 +104,8 @@ class DockerSource:
     async def _wait(self) -> None:
         """For news, or for the time to look at everything should an event have been lost."""
         try:
-            async with asyncio.timeout(self._resync_s if not self._is_stale else self._retry_s):
+            until_s = self._resync_s if not self._is_stale else self._retry_s
+            async with asyncio.timeout(min(until_s, self._absent.next_end(time.monotonic()))):
                 await self._changed.wait()
         except TimeoutError:
             self._is_stale = True
@@ -181,7 +186,8 @@ class DockerSource:
             c: r for c, r in replicas.items() if r.container.is_healthy and r.container.address
         }
         self._probes.follow(asked)
-        apps, settled = rules.table(replicas.values(), self._probes.ready, self._domain)
+        found_apps, settled = rules.table(replicas.values(), self._probes.ready, self._domain)
+        apps = self._absent.beside(found_apps, time.monotonic())
         snapshot = Snapshot(
             self._domain, apps, epoch="docker", problems=tuple(sorted([*problems, *settled]))
         )

@@ -20,7 +20,8 @@ INGRESS = {"ingress": {"targetPort": 80}}
 @pytest.fixture
 def router(state: Path, image: str) -> Iterator[Turnout]:
     flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
-    with Turnout("router", "--docker", state=state / "s", docker_resync_s=1, **flags) as router:
+    with Turnout("router", "--docker", state=state / "s", docker_resync_s=1, docker_absent_s=1,
+                 **flags) as router:  # fmt: skip
         yield router
 
 
@@ -174,3 +175,33 @@ async def test_compose_scales_and_updates_without_a_lost_request(
         outcome = await flowing
     assert outcome.sent > 500
     assert not outcome.failures, outcome
+
+
+async def test_an_app_that_is_recreated_is_never_unknown(
+    state: Path, image: str, tmp_path: Path
+) -> None:
+    """Its only container is ended before the next one runs: 503 for a while, and never 404."""
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
+    with (
+        Turnout("router", "--docker", state=state / "s", **flags) as router,
+        Compose(tmp_path / "compose.yaml", APP_IMAGE=image) as compose,
+    ):
+
+        def recreate() -> None:
+            before = compose.container("web")
+            compose("up", "-d", "--force-recreate")
+            assert compose.container("web") != before
+            until(lambda: page(router))
+
+        await asyncio.to_thread(compose, "up", "-d")
+        await asyncio.to_thread(until, lambda: page(router))
+        load = Load(router.port, "web.localhost", 200)
+        flowing = asyncio.create_task(load.run())
+        await asyncio.to_thread(recreate)
+        load.stop()
+        outcome = await flowing
+    assert outcome.statuses[503] > 0  # else nothing was tried
+    assert outcome.statuses[404] == 0

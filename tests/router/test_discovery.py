@@ -7,10 +7,14 @@ from typing import Any
 import orjson
 import pytest
 
+from router.discovery.absent import Absent
 from router.discovery.labels import Container, Probe, Replica, read
 from router.discovery.rules import combine, table
+from router.errors import NO_READY_REPLICA
 from router.snapshot import App, Snapshot
+from router.table import Route
 from router.validate import check
+from tests.support.builders import an_edge
 
 
 def a_container(
@@ -179,3 +183,44 @@ def test_beside_a_control_plane_its_apps_and_hosts_come_first() -> None:
         "one of its own",
         "shop: containers are left out, an app of this name is there",
     )
+
+
+def hosts(apps: tuple[App, ...]) -> dict[str, tuple[str, ...]]:
+    return {app.name: app.hosts for app in apps}
+
+
+async def test_an_app_whose_last_container_went_has_no_ready_replica_for_a_while_then_no_host() -> (
+    None
+):
+    absent = Absent(60.0)
+    app, _ = app_of(a_replica("a", "v1", 1, label="blue", hosts="shop.example"))
+    assert absent.beside((app,), 100.0) == (app,)
+    for at in (101.0, 160.9):
+        routes = an_edge(*absent.beside((), at)).table
+        for host in (b"shop.localhost", b"shop.example", b"shop---blue.localhost",
+                     b"shop--v1.localhost"):  # fmt: skip
+            found = routes.lookup(host)
+            assert isinstance(found, Route)
+            assert (found.revision(), found.outcome) == (None, NO_READY_REPLICA)
+    assert absent.next_end(160.0) == 1.0
+    assert absent.beside((), 161.0) == ()
+    assert absent.next_end(161.0) == float("inf")
+
+
+def test_an_app_that_came_back_is_as_it_is_found_and_may_go_again() -> None:
+    absent = Absent(60.0)
+    old, new = (app_of(a_replica(name, name, 1))[0] for name in ("v1", "v2"))
+    absent.beside((old,), 0.0)
+    absent.beside((), 1.0)
+    assert absent.beside((new,), 60.0) == (new,)
+    (gone,) = absent.beside((), 90.0)
+    assert [(r.name, r.endpoints) for r in gone.revisions] == [("shop--v2", ())]
+    assert absent.beside((), 149.0)
+
+
+def test_a_host_is_the_app_that_had_it_last() -> None:
+    absent = Absent(60.0)
+    first, second = (App(name, hosts=("shop.example",)) for name in ("blog", "shop"))
+    absent.beside((first,), 0.0)
+    assert hosts(absent.beside((second,), 1.0)) == {"blog": (), "shop": ("shop.example",)}
+    assert hosts(absent.beside((), 2.0)) == {"blog": (), "shop": ("shop.example",)}

@@ -23,6 +23,9 @@ class Nobody:
     def departed(self) -> dict[str, int]:
         return {}
 
+    def failures(self) -> dict[str, tuple[int, int]]:
+        return {}
+
 
 class Refusals(logging.Handler):
     """Counts the warnings, and tells when the source has asked often enough."""
@@ -51,7 +54,7 @@ async def test_an_absent_engine_is_said_once(
     refusals = Refusals()
     source.log.addHandler(refusals)
     following = asyncio.create_task(
-        follow(DockerSource(f"unix://{tmp_path}/none.sock", "localhost", tmp_path, 15.0))
+        follow(DockerSource(f"unix://{tmp_path}/none.sock", "localhost", tmp_path, 15.0, 60.0))
     )
     try:
         async with asyncio.timeout(30):
