@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from control import traffic
+from control.clock import Moment
 from control.resources import App, AppView, Provisioning, Replica, ReplicaState, Revision
 
 R = TypeVar("R", Replica, Revision)
@@ -56,25 +57,29 @@ class Failure:
     exited: str = ""  # which of its containers ended
 
 
-def failed(replica: Replica, failure: Failure, now: float, pauses: Pauses) -> Replica:
+def failed(replica: Replica, failure: Failure, now: Moment, pauses: Pauses) -> Replica:
     """The replica with one more restart, which is due at once the first time.
 
     Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. What it
     was ready for counts towards the pause: that bounds how often it fails, and one that has served
     for longer is missed. The state is the caller's: a replica that still runs is ended first.
     """
-    well_s = now - replica.ready_at if replica.ready_at else 0.0
+    well_s = now.steady - replica.ready_at if replica.ready_at else 0.0
     restarts = 0 if well_s > pauses.healthy_after_s else replica.restarts
     pause = pauses.first_s * 2 ** min(restarts - 1, 30) if restarts else 0.0
     return replace(
         replica,
         restarts=restarts + 1,
-        start_again_at=now + max(0.0, min(pause, pauses.most_s) - well_s),
+        start_again_at=now.steady + max(0.0, min(pause, pauses.most_s) - well_s),
         ready_at=0.0,  # the next failure may come before it is ready again
         reason=failure.reason,
         message=failure.message,
         exit_code=failure.exit_code,
         exited=failure.exited,
+        restarts_ever=replica.restarts_ever + 1,
+        last_failed_at=now.wall,
+        last_reason=failure.reason,
+        last_message=failure.message,
     )
 
 

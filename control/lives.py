@@ -181,10 +181,11 @@ class Lives:
         if replica.state is _S.RESTARTING:  # that it ends now is what it was given up for
             return
         self.prober.forget(name)
+        self._counters.count_restart(replica.app, replica.revision, failure.reason)
         log.warning(
             "event=replica_failed app=%s replica=%s reason=%r", replica.app, name, failure.message
         )
-        self._put(failed(replica, failure, self._clock.now().steady, self._pauses), state)
+        self._put(failed(replica, failure, self._clock.now(), self._pauses), state)
 
     def lost(self, name: str) -> None:
         """It ended while nobody looked, most likely with us: started again, counted for nothing."""

@@ -23,6 +23,7 @@ class ControlCounters:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self.probe_failures: Counter[tuple[str, str, str]] = Counter()
+        self.restarts: Counter[tuple[str, str, str]] = Counter()
         self._reconcile = Histogram(
             "turnout_reconcile_seconds",
             "One pass of the reconciler over what changed.",
@@ -38,10 +39,15 @@ class ControlCounters:
         """One failed probe."""
         self.probe_failures[app, revision, kind] += 1
 
+    def count_restart(self, app: str, revision: str, reason: str) -> None:
+        """One replica that failed, and is started again."""
+        self.restarts[app, revision, reason] += 1
+
     def forget(self, is_there: Callable[[str, str], bool]) -> None:
         """Drop the series of revisions that are gone."""
-        for key in [key for key in self.probe_failures if not is_there(key[0], key[1])]:
-            del self.probe_failures[key]
+        for counted in (self.probe_failures, self.restarts):
+            for key in [key for key in counted if not is_there(key[0], key[1])]:
+                del counted[key]
 
 
 class ControlCollector(Collector):
@@ -85,6 +91,14 @@ class ControlCollector(Collector):
         for key, n in sorted(self._counters.probe_failures.items()):
             failures.add_metric(list(key), n)
         yield failures
+        restarts = CounterMetricFamily(
+            "turnout_replica_restarts",
+            "Replicas that failed and were started again.",
+            labels=["app", "revision", "reason"],
+        )
+        for key, n in sorted(self._counters.restarts.items()):
+            restarts.add_metric(list(key), n)
+        yield restarts
         yield from self._apart()
 
     def _apart(self) -> Iterable[Metric]:

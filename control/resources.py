@@ -152,7 +152,11 @@ class Replica:
     ports: dict[str, Address] = field(default_factory=dict)  # other ports that its probes ask
     started_at: Moment = 0.0
     ready_at: Moment = 0.0  # steady
-    restarts: Count = 0
+    restarts: Count = 0  # since it was in good health
+    restarts_ever: Count = 0
+    last_failed_at: Moment = 0.0  # why it was started again last, also when it is well by now
+    last_reason: str = ""
+    last_message: str = ""
     exit_code: int | None = None
     exited: str = ""  # which of its containers that was
     start_again_at: Moment = 0.0  # steady

@@ -55,7 +55,7 @@ _ANSWERS = {
     ),
     "Revision": _object(
         {"name": _TEXT, "uid": _TEXT, "active": _BOOL},
-        createdTime=_TEXT, replicas=_NUMBER, trafficWeight=_NUMBER, labels=_NAMES,
+        createdTime=_TEXT, replicas=_NUMBER, restarts=_NUMBER, trafficWeight=_NUMBER, labels=_NAMES,
         lastActiveTime=_TEXT, fqdn=_TEXT, provisioningState=_TEXT, runningState=_TEXT,
         runningStateDetails=_TEXT, healthState=_TEXT, provisioningError=_TEXT, template=_OBJECT,
         fault=_OBJECT,
@@ -63,7 +63,7 @@ _ANSWERS = {
     "Replica": _object(
         {"name": _TEXT, "createdTime": _TEXT, "runningState": _TEXT, "state": _TEXT,
          "address": _TEXT, "containers": {"type": "array", "items": _OBJECT}},
-        runningStateDetails=_TEXT, node=_TEXT,
+        runningStateDetails=_TEXT, node=_TEXT, lastFailure=_OBJECT,
     ),
     "Record": _object({"number": _NUMBER, "time": _TEXT, "app": _TEXT, "who": _TEXT,
                        "note": _TEXT, "changes": _NAMES}),

@@ -78,6 +78,7 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
         "createdTime": moment(revision.created_at),
         "active": revision.is_active,
         "replicas": sum(not r.is_leaving for r in replicas),
+        "restarts": sum(r.restarts_ever for r in replicas if not r.is_leaving),
         "trafficWeight": share.weight,
         "labels": list(share.labels),
     }
@@ -123,7 +124,7 @@ _WAITING = (ReplicaState.PENDING, ReplicaState.RESTARTING, ReplicaState.BACKOFF)
 def replica_wire(replica: Replica, template: Template) -> dict[str, Any]:
     """A replica with its containers, which begin and end together."""
     is_running = replica.state not in _WAITING
-    return {
+    wire: dict[str, Any] = {
         "name": replica.name,
         "createdTime": moment(replica.created_at),
         "runningState": "Running" if is_running else "NotRunning",
@@ -134,6 +135,13 @@ def replica_wire(replica: Replica, template: Template) -> dict[str, Any]:
         "initContainers": [{"name": c.name} for c in template.init_containers],
         "containers": [_container(replica, c.name, is_running) for c in template.containers],
     }
+    if replica.last_failed_at:
+        wire["lastFailure"] = {
+            "time": moment(replica.last_failed_at),
+            "reason": replica.last_reason,
+            "message": replica.last_message,
+        }
+    return wire
 
 
 def _container(replica: Replica, name: str, is_running: bool) -> dict[str, Any]:
@@ -141,7 +149,7 @@ def _container(replica: Replica, name: str, is_running: bool) -> dict[str, Any]:
         "name": name,
         "ready": replica.is_ready,
         "started": is_running and replica.state is not ReplicaState.STARTING,
-        "restartCount": replica.restarts,
+        "restartCount": replica.restarts_ever,
         "runningState": "Running" if is_running else "Waiting",
     }
     if replica.reason:

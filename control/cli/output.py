@@ -52,6 +52,7 @@ REVISIONS: Columns = (
     ("Traffic", "trafficWeight"),
     ("Labels", "labels"),
     ("Replicas", "replicas"),
+    ("Restarts", "restarts"),
     ("State", "runningState"),
     ("Health", "healthState"),
     ("Image", "template.containers.0.image"),
@@ -62,6 +63,8 @@ REPLICAS: Columns = (
     ("State", "state"),
     ("Address", "address"),
     ("Restarts", "containers.0.restartCount"),
+    ("Last failure", "lastFailure.reason"),
+    ("At", "lastFailure.time"),
     ("Details", "runningStateDetails"),
 )
 TRAFFIC: Columns = (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from control import commands, traffic
+from control.clock import Moment
 from control.lifecycle import Failure, Pauses, app_provisioning, app_running, failed
 from control.resources import Provisioning, Replica, ReplicaState
 from control.runtime import Launch
@@ -17,6 +18,7 @@ from tests.control.support import LIMITS, World
 
 S = ReplicaState
 NOW = 5000.0
+AT = Moment(NOW, 7.0)
 PAUSES = Pauses(first_s=10, most_s=300, healthy_after_s=600)
 
 
@@ -33,7 +35,7 @@ def test_the_first_restart_is_at_once_and_pauses_double_up_to_the_most(
 ) -> None:
     replica = a_replica(restarts=restarts)
 
-    after = failed(replica, Failure("ProbeFailed", "It was ill."), NOW, PAUSES)
+    after = failed(replica, Failure("ProbeFailed", "It was ill."), AT, PAUSES)
 
     assert after.restarts == restarts + 1
     assert after.start_again_at == NOW + pause
@@ -41,11 +43,12 @@ def test_the_first_restart_is_at_once_and_pauses_double_up_to_the_most(
 
 
 def test_good_health_for_long_enough_begins_the_pauses_anew() -> None:
-    replica = a_replica(restarts=7, ready_at=NOW - 601)
+    replica = a_replica(restarts=7, restarts_ever=7, ready_at=NOW - 601)
 
-    after = failed(replica, Failure("CrashLoopBackOff", "It died.", 1, "main"), NOW, PAUSES)
+    after = failed(replica, Failure("CrashLoopBackOff", "It died.", 1, "main"), AT, PAUSES)
 
     assert (after.restarts, after.start_again_at) == (1, NOW)
+    assert (after.restarts_ever, after.last_failed_at, after.last_message) == (8, 7.0, "It died.")
     assert (after.exit_code, after.exited) == (1, "main")
 
 
@@ -53,7 +56,7 @@ def test_good_health_for_long_enough_begins_the_pauses_anew() -> None:
 def test_what_a_replica_was_ready_for_counts_towards_its_pause(well_s: float, pause: float) -> None:
     replica = a_replica(restarts=1, ready_at=NOW - well_s)
 
-    after = failed(replica, Failure("CrashLoopBackOff", "It was killed."), NOW, PAUSES)
+    after = failed(replica, Failure("CrashLoopBackOff", "It was killed."), AT, PAUSES)
 
     assert (after.restarts, after.start_again_at) == (2, NOW + pause)
 
@@ -61,9 +64,9 @@ def test_what_a_replica_was_ready_for_counts_towards_its_pause(well_s: float, pa
 def test_good_health_before_the_last_failure_counts_no_more() -> None:
     """A replica that served for long and then dies as it starts may not be started in a whirl."""
     died = Failure("CrashLoopBackOff", "It died.")
-    replica = failed(a_replica(ready_at=NOW - 601), died, NOW, PAUSES)
+    replica = failed(a_replica(ready_at=NOW - 601), died, AT, PAUSES)
 
-    after = failed(replica, died, NOW + 1, PAUSES)
+    after = failed(replica, died, Moment(NOW + 1, 8.0), PAUSES)
 
     assert (after.restarts, after.start_again_at) == (2, NOW + 11)
 

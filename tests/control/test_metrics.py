@@ -18,9 +18,11 @@ def test_the_series_of_gone_revisions_go() -> None:
     counters = ControlCounters()
     for app, revision in (("shop", "shop--v1"), ("shop", "shop--v2"), ("blog", "blog--v1")):
         counters.count_probe_failure(app, revision, "Readiness")
+        counters.count_restart(app, revision, "OOMKilled")
     counters.forget(lambda app, revision: (app, revision) == ("shop", "shop--v2"))
 
     assert set(counters.probe_failures) == {("shop", "shop--v2", "Readiness")}
+    assert counters.restarts == {("shop", "shop--v2", "OOMKilled"): 1}
 
 
 def counted(collector: ControlCollector) -> tuple[dict[str, float], int]:

@@ -64,6 +64,11 @@ def test_replicas_that_are_killed_one_after_the_other_come_back_without_a_pause(
             for name in containers():
                 docker("kill", name)
             until(lambda: restarts(up) == [1, 1])
+            replicas = up.must("GET", "/v1/apps/web/revisions/web--v1/replicas")["value"]
+            assert all("exit code '137'" in r["lastFailure"]["message"] for r in replicas)
+            assert up.must("GET", "/v1/apps/web/revisions/web--v1")["restarts"] == 2
+            name = 'turnout_replica_restarts_total{app="web",reason="CrashLoopBackOff",'
+            assert f'{name}revision="web--v1"}} 2.0' in up.call("GET", "/metrics")[1]
             until(lambda: up.get("web.localhost")[0] == 200)
         assert watch.codes.keys() <= {"200", "NoReadyReplica", "UpstreamConnectFailed",
                                       "UpstreamReset"}  # fmt: skip
