@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from control.compiler import compile_app
 from control.errors import Conflict, ControlError
+from control.failures import Failures
 from control.published import Published
 from control.records import Count, reason
 from control.resources import AppView
@@ -85,6 +86,7 @@ class Publisher:
         self._table = Published(domain, secrets.token_hex(8), first)
         self._first = first + 1  # a replica in no table of ours may be in one of the run before
         self._changed = asyncio.Event()
+        self.failures = Failures()
         self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
         self._routed: set[str] = set()  # all of them
         self._left_in: dict[str, int] = {}  # replica -> version that is the first without it

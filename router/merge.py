@@ -71,6 +71,11 @@ class RevisionTotal:
         """Requests answered or given up."""
         return sum(self.codes.values())
 
+    @property
+    def errors(self) -> int:
+        """Those that a server is to blame for."""
+        return sum(n for code, n in self.codes.items() if code.startswith("5"))
+
     def add(self, report: dict[str, Any], *, is_alive: bool) -> None:
         """Add one worker's report; a dead worker has nothing in flight."""
         for code, n in report["codes"].items():
@@ -135,6 +140,33 @@ class Totals:
         if gone:
             self.revisions = {k: v for k, v in self.revisions.items() if k not in gone}
             self.errors = {k: v for k, v in self.errors.items() if (k[0], "") not in gone}
+
+
+class Failures:
+    """Each revision's requests and errors of the last seconds."""
+
+    def __init__(self, window_s: float = 10.0) -> None:
+        self._window_s = window_s
+        self._samples: deque[tuple[float, dict[Key, tuple[int, int]]]] = deque()
+
+    def sample(self, now: float, totals: Totals) -> None:
+        """Remember how many of either each revision has had by now."""
+        counts = {key: (t.requests, t.errors) for key, t in totals.revisions.items()}
+        self._samples.append((now, counts))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - self._window_s:
+            self._samples.popleft()
+
+    def recent(self) -> dict[str, tuple[int, int]]:
+        """Requests and errors by revision, of those that had an error."""
+        if len(self._samples) < 2:
+            return {}
+        first, last = self._samples[0][1], self._samples[-1][1]
+        found = {}
+        for key, (requests, errors) in last.items():
+            before = first.get(key, (0, 0))
+            if key[1] and errors > before[1]:
+                found[key[1]] = (requests - before[0], errors - before[1])
+        return found
 
 
 class Shares:

@@ -27,7 +27,7 @@ from router.state import write_durably
 log = logging.getLogger("turnout.router")
 
 _FILE_POLL_S = 0.25  # a stat each; inotify would miss some mounts and needs a library
-_POLL_WAIT_S = 25.0  # a long poll's length: below the idle limits of proxies between
+_POLL_WAIT_S = 5.0  # a long poll's length, and the age of what a control plane knows of failures
 _DRAIN_POLL_S = 0.25  # while departed replicas are busy, control waits for their numbers
 _RETRY_S = 0.25
 _KEEP_S = 5.0
@@ -45,6 +45,9 @@ class Reporter(Protocol):
 
     def departed(self) -> dict[str, int]:
         """Requests in flight at replicas that left the table."""
+
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Requests and errors of the last seconds, by revision, of those that had an error."""
 
 
 class SnapshotSource(Protocol):
@@ -178,6 +181,7 @@ class ControlSource:
             "applied": version,
             "in_flight": departed,
             "known": received.known if not self._refusals else {},
+            "failures": reporter.failures(),
             "refused": dict(received.refused),
             "wait_s": wait_s,
         }

@@ -21,7 +21,7 @@ from router import handover, listeners
 from router.handle import WorkerHandle
 from router.handover import Handover
 from router.keeper import Keeper
-from router.merge import Shares, Totals
+from router.merge import Failures, Shares, Totals
 from router.parent import on_parent_gone
 from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
@@ -74,6 +74,7 @@ class Supervisor:
         self.snapshot = Snapshot(domain=settings.domain)
         self.reloads = Reloads()
         self.shares = Shares()
+        self._recent = Failures()
         self.ingress = ""  # HOST:PORT as bound
         self._source = source
         self._apps: dict[str, App | None] = {}  # None: old workers have it, and we did not see it
@@ -348,6 +349,10 @@ class Supervisor:
                 total.add(worker.stats, is_alive=True)
         return total
 
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Requests and errors of the last seconds, by revision, of those that had an error."""
+        return self._recent.recent()
+
     def connections_open(self) -> int:
         """Client connections of all workers."""
         return sum(w.connections for w in self._keeper.everyone if w.stats is not None)
@@ -377,7 +382,9 @@ class Supervisor:
         while True:
             now = time.monotonic()
             self._retired.forget(self._is_there, now, self.settings.metric_lifetime_s)
-            self.shares.sample(now, self.totals())
+            totals = self.totals()
+            self.shares.sample(now, totals)
+            self._recent.sample(now, totals)
             await asyncio.sleep(_SHARE_SAMPLE_S)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:

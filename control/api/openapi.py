@@ -58,7 +58,7 @@ _ANSWERS = {
         createdTime=_TEXT, replicas=_NUMBER, restarts=_NUMBER, trafficWeight=_NUMBER, labels=_NAMES,
         lastActiveTime=_TEXT, fqdn=_TEXT, provisioningState=_TEXT, runningState=_TEXT,
         runningStateDetails=_TEXT, healthState=_TEXT, provisioningError=_TEXT, template=_OBJECT,
-        fault=_OBJECT,
+        fault=_OBJECT, errorPercent=_NUMBER,
     ),
     "Replica": _object(
         {"name": _TEXT, "createdTime": _TEXT, "runningState": _TEXT, "state": _TEXT,

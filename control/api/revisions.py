@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from aiohttp import web
 
 from control.api import bodies
 from control.api.apps import app_reply
-from control.api.keys import SERVICE
+from control.api.keys import PUBLISHER, SERVICE
 from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
 from control.api.wire import age_of, replica_wire, revision_wire
 from control.errors import Invalid
 from control.model import Model
+from control.resources import AppView, Revision
 from control.schema import Label
 from control.template import Template
 from router.admin import waits
@@ -32,14 +34,21 @@ async def list_revisions(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     view = service.app(request.match_info["app"])
     newest = sorted(view.revisions.values(), key=age_of)
-    return listed(request, newest, age_of, lambda r: revision_wire(view, r, service.domain))
+    return listed(request, newest, age_of, lambda r: _shown(request, view, r))
 
 
 async def get_revision(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions/{revision}."""
     service = request.app[SERVICE]
     view, revision = service.revision(request.match_info["app"], request.match_info["revision"])
-    return reply(revision_wire(view, revision, service.domain))
+    return reply(_shown(request, view, revision))
+
+
+def _shown(request: web.Request, view: AppView, revision: Revision) -> dict[str, Any]:
+    """A revision, and how much of what it was asked failed in the last seconds."""
+    wire = revision_wire(view, revision, request.app[SERVICE].domain)
+    percent = request.app[PUBLISHER].failures.percent(revision.name)
+    return wire if percent is None else wire | {"errorPercent": percent}
 
 
 async def copy(request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from control.api.keys import PUBLISHER, RECONCILER
 from control.api.problems import body_of, decode
+from control.records import Count
 from router.admin import TOKEN, waits
 
 _MAX_WAIT_S = 60.0
@@ -31,6 +32,7 @@ class Report(BaseModel):
     applied: int = 0
     in_flight: dict[str, int] = {}
     known: Known = Known()
+    failures: dict[str, tuple[Count, Count]] = {}  # requests and errors of the last seconds
     refused: dict[str, str] = {}  # apps whose newest version it does not route, and why
     wait_s: Annotated[float, Field(ge=0, le=_MAX_WAIT_S)] = 0.0
 
@@ -54,6 +56,7 @@ async def sync(request: web.Request) -> web.Response:
         token.name if token is not None else "",
         report.key,
     )
+    publisher.failures.hear(report.router, report.failures)
     request.app[RECONCILER].routers_reported()
     waits(request)
     body = await publisher.newer_than(report.known.model_dump(), report.wait_s)

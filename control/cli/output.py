@@ -55,6 +55,7 @@ REVISIONS: Columns = (
     ("Restarts", "restarts"),
     ("State", "runningState"),
     ("Health", "healthState"),
+    ("Errors %", "errorPercent"),
     ("Image", "template.containers.0.image"),
     ("Age", "createdTime"),
 )

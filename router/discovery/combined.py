@@ -121,3 +121,7 @@ class _Seen:
     def departed(self) -> dict[str, int]:
         """Requests in flight at replicas that left the table."""
         return self._reporter.departed()
+
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Requests and errors of the last seconds, by revision, of those that had an error."""
+        return self._reporter.failures()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.merge import Shares, Totals
+from router.merge import Failures, Shares, Totals
 from router.stats import WorkerStats
 
 
@@ -44,6 +44,28 @@ def test_shares_are_of_the_last_minute() -> None:
         ("shop", "shop--v1"): pytest.approx(0.25, abs=0.01),
         ("shop", "shop--v2"): pytest.approx(0.75, abs=0.01),
     }
+
+
+def test_failures_are_of_the_last_seconds_and_of_whom_they_are() -> None:
+    failures = Failures(window_s=10)
+    stats = WorkerStats()
+    good, bad = (stats.of("shop", f"shop--{revision}").codes for revision in ("v1", "v2"))
+
+    def recent(now: float) -> dict[str, tuple[int, int]]:
+        totals = Totals()
+        totals.add(stats.report(), is_alive=True)
+        failures.sample(now, totals)
+        return failures.recent()
+
+    good[200], bad[500] = 100, 7
+    assert recent(0.0) == {}
+    good[404] += 10  # the client's own
+    bad[200] += 20
+    bad[503] += 20
+    assert recent(5.0) == {"shop--v2": (40, 20)}
+    bad[200] += 10
+    assert recent(10.0) == {"shop--v2": (50, 20)}
+    assert recent(15.0) == {}
 
 
 def test_what_dead_workers_counted_of_gone_revisions_goes_after_a_while() -> None:

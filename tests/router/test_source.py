@@ -33,6 +33,9 @@ class Router:
     def departed(self) -> dict[str, int]:
         return {}
 
+    def failures(self) -> dict[str, tuple[int, int]]:
+        return {}
+
 
 class Control:
     """A control plane that says what a test wants, and keeps what it was told."""
