@@ -17,6 +17,7 @@ class Outcome:
     sent: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     failures: list[tuple[float, str]] = field(default_factory=list)  # when (monotonic), what
+    asked: list[float] = field(default_factory=list)  # when each of these was asked
 
     def __str__(self) -> str:
         return f"{self.sent} requests, {len(self.failures)} failed: {self.failures[:5]}"
@@ -67,14 +68,16 @@ class Load:
             writer.close()
 
     async def _open(self) -> tuple[asyncio.StreamReader | None, asyncio.StreamWriter | None]:
+        asked = time.monotonic()
         try:
             return await asyncio.open_connection("127.0.0.1", self._port)
         except OSError as error:
-            self._fail(f"connect: {error}")
+            self._fail(f"connect: {error}", asked)
             return None, None
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         self.outcome.sent += 1
+        asked = time.monotonic()
         try:
             async with asyncio.timeout(_ANSWER_S):
                 writer.write(self._wire)
@@ -84,12 +87,13 @@ class Load:
                 size = int(lowered.split(b"content-length: ")[1].split(b"\r\n")[0])
                 await reader.readexactly(size)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(f"{type(error).__name__}: {error}", asked)
             return False
         self.outcome.statuses[status] += 1
         if status != 200:
-            self._fail(head.decode(errors="replace"))
+            self._fail(head.decode(errors="replace"), asked)
         return b"connection: close" not in lowered
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, what: str, asked: float) -> None:
         self.outcome.failures.append((time.monotonic(), what))
+        self.outcome.asked.append(asked)
