@@ -25,7 +25,7 @@ from control.planner import Limits, Plan, plan
 from control.publisher import Publisher
 from control.quarantine import Quarantine
 from control.resources import AppView, Replica, ReplicaState, Revision
-from control.runtime import Launch, Runtime, StartFailed, Survivor
+from control.runtime import Launch, Runtime, StartFailed
 from control.settings import ControlSettings
 from control.store import Store
 from control.strays import Strays
@@ -370,7 +370,9 @@ class Reconciler:
                 self._strays.add(name, kind, self._clock.now().steady)
         for replica in recorded.values():
             if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
-                self._resume(replica, is_alive=alive is None or _is_it(replica, alive))
+                found = alive.get(replica.name) if alive is not None else None
+                is_alive = alive is None or (found is not None and found.is_of(replica))
+                self._resume(replica, is_alive=is_alive)
 
     def _resume(self, replica: Replica, *, is_alive: bool) -> None:
         try:
@@ -394,9 +396,3 @@ class Reconciler:
             replicas = [r for _, view in self._store.every() for r in view.replicas.values()]
             process = self._runtimes["process"]
             await asyncio.gather(*(process.stop(r, r.grace_s) for r in replicas))
-
-
-def _is_it(replica: Replica, alive: Mapping[str, Survivor]) -> bool:
-    """Whether what runs under a replica's name runs, and runs the code of its revision."""
-    found = alive.get(replica.name)
-    return found is not None and found.is_running and found.uid == replica.revision_uid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from router.stats import ACCEPT_ERRORS, BUCKETS
@@ -192,3 +192,12 @@ class Shares:
         for (app, _), n in made.items():
             by_app[app] = by_app.get(app, 0) + n
         return {k: n / by_app[k[0]] for k, n in made.items() if by_app[k[0]]}
+
+
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by name, added up."""
+    total: dict[str, int] = {}
+    for some in counts:
+        for name, n in some.items():
+            total[name] = total.get(name, 0) + n
+    return total

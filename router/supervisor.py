@@ -21,7 +21,7 @@ from router import handover, listeners
 from router.handle import WorkerHandle
 from router.handover import Handover
 from router.keeper import Keeper
-from router.merge import Failures, Shares, Totals
+from router.merge import Failures, Shares, Totals, added
 from router.parent import on_parent_gone
 from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
@@ -270,11 +270,7 @@ class Supervisor:
 
     def departed(self) -> dict[str, int]:
         """Requests still in flight at replicas that are in no table any more."""
-        total: dict[str, int] = {}
-        for worker in self._keeper.everyone:
-            for replica, n in worker.departed.items():
-                total[replica] = total.get(replica, 0) + n
-        return total
+        return added(worker.departed for worker in self._keeper.everyone)
 
     # --- workers
 
@@ -359,11 +355,7 @@ class Supervisor:
 
     def queued(self) -> dict[str, int]:
         """Requests that wait for room at a replica, by revision."""
-        total: dict[str, int] = {}
-        for worker in self._keeper.everyone:
-            for name, n in worker.queued.items():
-                total[name] = total.get(name, 0) + n
-        return total
+        return added(worker.queued for worker in self._keeper.everyone)
 
     def clients_stalled(self) -> int:
         """Clients of all workers that read slower than they are sent to."""

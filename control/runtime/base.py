@@ -62,6 +62,10 @@ class Survivor:
     uid: str  # of the revision whose code it runs
     is_running: bool
 
+    def is_of(self, replica: Replica) -> bool:
+        """Whether it runs, and runs the code of the replica's revision."""
+        return self.is_running and self.uid == replica.revision_uid
+
 
 class StartFailed(Exception):
     """A replica could not be started; the message says why, `reason` is the machine word."""
