@@ -1,4 +1,4 @@
-"""The router's admin endpoints: /metrics, /healthz, /readyz, /table (product.md §3)."""
+"""The router's admin endpoints: /metrics, /healthz, /readyz, /table."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def guard(
     open_paths: Collection[str] = (),
     form_paths: Collection[str] = (),
 ) -> Middleware:
-    """A middleware that lets nobody through who may not (product.md §3).
+    """A middleware that lets nobody through who may not.
 
     `open_paths` need no token either, and `form_paths` take forms.
     """

@@ -1,4 +1,4 @@
-"""Reads settings: flag, then environment, then TOML file, then default (product.md §1).
+"""Reads settings: flag, then environment, then TOML file, then default.
 
 The only reader of the environment and of settings files. A settings class is a frozen dataclass;
 each field's metadata carries its unit or form, and its reason.

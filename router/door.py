@@ -1,4 +1,4 @@
-"""Who may use an admin port: rules on the fields of a request, without I/O (product.md §3).
+"""Who may use an admin port: rules on the fields of a request, without I/O.
 
 A web page in a browser on this host reaches the port, too. It cannot send a token it does not
 know, but it could make the browser send one, write without being allowed to read the answer, or

@@ -1,7 +1,7 @@
 """Outcomes: every answer the edge makes itself, each with one status and one code.
 
-The code is the same word in the `X-Turnout-Error` header, the body, the log and the metric
-(product.md §6, contract §9.6). Exceptions are for programming mistakes and start-up only.
+The code is the same word in the `X-Turnout-Error` header, the body, the log and the metric.
+Exceptions are for programming mistakes and start-up only.
 """
 
 from __future__ import annotations

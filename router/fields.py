@@ -47,7 +47,7 @@ _SPECIAL = {
     b"x-forwarded-proto": FORWARDED,
     b"x-forwarded-host": FORWARDED,
     b"x-forwarded-port": FORWARDED,
-    b"x-forwarded-client-cert": OURS,  # contract §9.4: strip from clients always
+    b"x-forwarded-client-cert": OURS,  # strip from clients always
     b"proxy": OURS,  # becomes HTTP_PROXY in CGI programs ("httpoxy", CVE-2016-5385)
     b"max-forwards": MAX_FORWARDS,
     b"date": DATE,

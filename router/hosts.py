@@ -1,6 +1,6 @@
 """Host names: folding what a client sent into a key, and the names an app answers to.
 
-Grammar: product.md §2, contract §3. Pure; `fold` is total: a key or None, never an exception.
+Pure; `fold` is total: a key or None, never an exception.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HOST = re.compile(
     re.IGNORECASE,
 )
 
-# Names in them (contract §2). ASCII on purpose and used with fullmatch: other digits and a last
+# Names in them. ASCII on purpose and used with fullmatch: other digits and a last
 # newline fail. No name holds "--", so hosts parse one way.
 APP_NAME = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
 LABEL = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
@@ -73,7 +73,7 @@ def parse_name(first_label: str) -> tuple[str, str, str]:
     """What a first DNS label names: `(kind, app, rest)` with kind app, label or revision.
 
     No app, suffix or label holds `--`, so the split is unambiguous; `---` is looked for first
-    because it contains `--` (contract §3).
+    because it contains `--`.
     """
     app, dashes, label = first_label.partition("---")
     if dashes:

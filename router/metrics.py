@@ -1,4 +1,4 @@
-"""The merged figures as Prometheus families (product.md §7), through a Collector.
+"""The merged figures as Prometheus families, through a Collector.
 
 Made on scrape from plain integers: no metric object is touched per request.
 """

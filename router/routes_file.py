@@ -1,4 +1,4 @@
-"""The routes file (TOML, product.md §4): read whole, every problem with its line.
+"""The routes file (TOML): read whole, every problem with its line.
 
 `tomllib` gives values without lines, so the lines of the headers and keys are found beside it.
 """

@@ -29,7 +29,7 @@ class Checked(Protocol):
 
 
 def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Run `main`; 0 after a drain, 2 for bad settings, 1 for any other failure (product.md §1)."""
+    """Run `main`; 0 after a drain, 2 for bad settings, 1 for any other failure."""
     _reserve_standard_descriptors()
     try:
         settings.check()

@@ -1,4 +1,4 @@
-"""The wire contract: what a router is told to route (product.md §4).
+"""The wire contract: what a router is told to route.
 
 The control plane sends it as JSON, a routes file holds the same as TOML. Only replicas that are
 ready are in it. Unknown fields are ignored and new ones have defaults, so an older router

@@ -62,7 +62,7 @@ class RevisionRoute:
         return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"
 
     def exposed(self, replica: Replica, reason: str) -> bytes:
-        """The lines that tell a client who answered and why (product.md §6)."""
+        """The lines that tell a client who answered and why."""
         return (
             f"X-Turnout-Revision: {self.name}\r\nX-Turnout-Replica: {replica.id}\r\n"
             f"X-Turnout-Reason: {reason}\r\n"
@@ -284,7 +284,7 @@ class Compiler:
 def _app_route(spec: App, revisions: list[RevisionRoute]) -> Route:
     if not revisions:
         return Route(spec.name, "weight", outcome=errors.APP_STOPPED)
-    # Revisions with no ready replica are skipped and the rest share their weight (contract §6).
+    # Revisions with no ready replica are skipped and the rest share their weight.
     ready = [(r, r.weight) for r in revisions if r.replicas and r.weight]
     if not ready:
         return Route(spec.name, "weight", outcome=errors.NO_READY_REPLICA)

@@ -1,4 +1,4 @@
-"""Tokens of the admin port: who may read, who may write, who is a router (product.md §3).
+"""Tokens of the admin port: who may read, who may write, who is a router.
 
 A file of lines `NAME ROLE TOKEN`, role read, write or router; a line with a token alone may write.
 Without such a file there is one token, made by the first start in STATE/token: who can read that

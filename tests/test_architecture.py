@@ -1,4 +1,4 @@
-"""The import rules (style-anchors §3.1), read from the code itself."""
+"""The import rules, read from the code itself."""
 
 from __future__ import annotations
 
