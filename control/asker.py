@@ -24,6 +24,7 @@ import httptools
 from control.resolving import Refused, allowed_addresses
 from control.targets import Targets
 from control.template import HttpGet, Probe
+from router.names import Names
 
 P = TypeVar("P", bound=asyncio.Protocol)
 Done = Callable[[str], None]  # what went wrong; empty for nothing
@@ -43,16 +44,17 @@ class Inquiry:
     request: bytes = b""  # empty for a mere connection
     path: str = ""
     is_tls: bool = False
+    app: str = field(default="", compare=False)  # whose probe it is
     is_judged: bool = True  # else the address has to be found an allowed target each time
 
     @classmethod
-    def of(cls, probe: Probe, address: str, *, is_judged: bool = True) -> Inquiry:
+    def of(cls, probe: Probe, address: str, app: str = "", *, is_judged: bool = True) -> Inquiry:
         """The question of a probe."""
         get = probe.http_get
         if get is None:
-            return cls(address, probe.timeout_seconds, is_judged=is_judged)
+            return cls(address, probe.timeout_seconds, app=app, is_judged=is_judged)
         is_tls, request = get.scheme == "HTTPS", _request(get, address)
-        return cls(address, probe.timeout_seconds, request, get.path, is_tls, is_judged)
+        return cls(address, probe.timeout_seconds, request, get.path, is_tls, app, is_judged)
 
     @property
     def target(self) -> str:
@@ -96,6 +98,7 @@ class Asker:
 
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
+        self._names = Names()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, inquiry: Inquiry, kept: Kept, done: Done) -> None:
@@ -121,10 +124,10 @@ class Asker:
 
     async def places(self, inquiry: Inquiry) -> list[str]:
         """The hosts to try. Raises Refused, and OSError for a name that nobody knows."""
-        host, port, _ = split(inquiry.address)
+        host, _, _ = split(inquiry.address)
         if inquiry.is_judged:
             return [host]
-        return await allowed_addresses(self._targets, host, port)
+        return await allowed_addresses(self._names, self._targets, host, inquiry.app)
 
     def _tcp(self, inquiry: Inquiry, done: Done) -> None:
         host, port, family = split(inquiry.address)
@@ -155,7 +158,7 @@ class Asker:
                 transport, _ = await self.connect(inquiry, asyncio.Protocol)
             transport.abort()
         except TimeoutError:
-            wrong = _too_late(inquiry.timeout_s)
+            wrong = too_late(inquiry.timeout_s)
         except Refused as error:
             wrong = str(error)
         except OSError as error:
@@ -201,7 +204,8 @@ def _unasked(address: str, error: Exception) -> str:
     return f"{address} could not be asked ({error!r})"
 
 
-def _too_late(timeout_s: float) -> str:
+def too_late(timeout_s: float) -> str:
+    """What is wrong when nothing was heard in time."""
     return f"no answer within {timeout_s:g} s"
 
 
@@ -271,7 +275,7 @@ class _Question:
             self._opening.cancel()
         if self._connection is not None:
             self._connection.close()
-        self.answer(_too_late(self.inquiry.timeout_s))
+        self.answer(too_late(self.inquiry.timeout_s))
 
 
 class Connection(asyncio.Protocol):

@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import partial
 from weakref import WeakValueDictionary
 
-from control.asker import Asker, Done, Inquiry, Kept, split
+from control.asker import Asker, Done, Inquiry, Kept, split, too_late
 from control.resources import Replica
 from control.targets import Targets
 from control.template import Probe, Template
@@ -150,36 +150,53 @@ class Prober:
 class _Question:
     """What several probes ask alike, also those of different replicas at one address.
 
-    Who asks while an answer is on its way waits for that one, or uses the last if it is fresh.
+    Who asks while an answer is on its way waits for that one, or uses the last if it is fresh; but
+    no longer than it would wait for its own.
     """
 
     def __init__(self) -> None:
-        self._is_asked = False
-        self._waiting: list[_Check] = []
+        self._asked: _Check | None = None  # whose answer is waited for
+        self._ends_at = 0.0  # when that one gives up
+        self._waiting: dict[_Check, asyncio.TimerHandle | None] = {}
         self._good_at = 0.0  # when the answer was good
 
     def ask(self, check: _Check) -> None:
         """Get an answer for a check."""
         if check.is_over:
             return
-        if self._is_asked:
-            self._waiting.append(check)
-        elif _now() - self._good_at < _MOMENT_S:
+        now = _now()
+        if now - self._good_at < _MOMENT_S:
             check.answered("")
-        else:
-            self._is_asked = True
+        elif self._asked is None:
             self._put(check)
+        else:
+            timeout_s, timer = check.probe.timeout_seconds, None
+            if now + timeout_s < self._ends_at:
+                timer = asyncio.get_running_loop().call_later(timeout_s, self._too_late, check)
+            self._waiting[check] = timer
 
     def _put(self, check: _Check) -> None:
-        check.put(partial(self._answered, check, _now()))
+        now = _now()
+        self._asked, self._ends_at = check, now + check.probe.timeout_seconds
+        check.put(partial(self._answered, check, now))
+
+    def _too_late(self, check: _Check) -> None:
+        """It waited in vain for one that is more patient; who comes next asks anew."""
+        del self._waiting[check]
+        self._asked = None
+        check.answered(too_late(check.probe.timeout_seconds))
 
     def _answered(self, check: _Check, asked_at: float, wrong: str) -> None:
-        waiting, self._waiting, self._is_asked = self._waiting, [], False
         now = _now()
+        waiting, self._waiting = self._waiting, {}
+        if self._asked is check:
+            self._asked = None
         if not wrong:
             self._good_at = now
         check.answered(wrong)
-        for other in waiting:
+        for other, timer in waiting.items():
+            if timer is not None:
+                timer.cancel()
             if not wrong and now - asked_at <= other.probe.timeout_seconds:
                 other.answered("")
             elif not other.is_over:  # what is too late for one may be in time for the other
@@ -254,7 +271,7 @@ class _Check(ABC):
         is_judged = replica.runtime != "endpoint" or watch.prober.targets.is_good_address(
             split(address)[0]
         )
-        self.inquiry = Inquiry.of(probe, address, is_judged=is_judged)
+        self.inquiry = Inquiry.of(probe, address, replica.app, is_judged=is_judged)
         self.question = watch.prober.question(self.inquiry)
         self.due = 0.0
 

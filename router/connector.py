@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable
 
 from router import errors
 from router.addresses import is_misled, is_name
+from router.names import Names
 from router.ports import Waiting
 from router.replicas import Replica
 from router.upstream.http1 import UpstreamConnection
@@ -30,6 +32,7 @@ class Connector:
         self._loop = loop
         self._timeout_s = timeout_s
         self._make = make
+        self._names = Names()
 
     def connect(self, replica: Replica, waiting: Waiting) -> asyncio.Task[None]:
         """Open a connection; `waiting` hears how it went, unless the task is cancelled."""
@@ -42,9 +45,7 @@ class Connector:
         connection = self._make(replica)
         try:
             async with asyncio.timeout(self._timeout_s):
-                transport, _ = await self._loop.create_connection(
-                    lambda: connection, replica.host, replica.port
-                )
+                transport = await self._open(connection, replica)
         except asyncio.CancelledError:
             connection.uncount()  # it may have been open already, and is closed in silence
             raise
@@ -60,3 +61,19 @@ class Connector:
                 waiting.connect_failed(errors.CONNECT_FAILED)
             else:
                 waiting.connected(connection)
+
+    async def _open(self, connection: UpstreamConnection, replica: Replica) -> asyncio.Transport:
+        """To the first address of the replica that takes it. Raises OSError and UnicodeError."""
+        last = replica.host
+        if is_name(last):
+            *others, last = await self._names.addresses(last, replica.app)
+            for at in others:
+                with contextlib.suppress(OSError):
+                    return await self._open_at(connection, at, replica.port)
+        return await self._open_at(connection, last, replica.port)
+
+    async def _open_at(
+        self, connection: UpstreamConnection, host: str, port: int
+    ) -> asyncio.Transport:
+        transport, _ = await self._loop.create_connection(lambda: connection, host, port)
+        return transport

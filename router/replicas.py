@@ -71,6 +71,11 @@ class Replica:
         # Requests for which no replica of the revision had room; all of them share the queue.
         self.queue: deque[Queued] = deque() if queue is None else queue
 
+    @property
+    def app(self) -> str:
+        """The app whose replica it is."""
+        return self.key[0].partition("--")[0]
+
     def __repr__(self) -> str:
         state = "departed" if self.departed else f"failures={self.failures}"
         return f"<Replica {self.id} {state} in_flight={self.in_flight} idle={len(self.idle)}>"

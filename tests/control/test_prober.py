@@ -14,7 +14,7 @@ from control.prober import Prober, Probes, Verdict, probes_of
 from control.resources import Replica
 from control.targets import PRIVATE, Targets
 from control.template import Probe, Template
-from tests.support.origin import Origin
+from tests.support.origin import Connection, Origin
 
 
 class Heard:
@@ -242,3 +242,29 @@ async def test_replicas_at_one_address_share_an_answer_and_each_hears_it() -> No
             await all_ready.wait()
         await prober.close()
         assert len(origin.heads) < 10
+
+
+async def test_a_patient_probe_of_one_app_does_not_hold_up_that_of_another() -> None:
+    """Both ask the same of the same address, which accepts and never answers."""
+
+    async def silent(connection: Connection) -> None:
+        await connection.reader.read()
+
+    heard = {"patient": Heard(), "hasty": Heard()}
+    async with Origin(silent) as origin:
+
+        def on_verdict(replica: str, verdict: Verdict, seen: str) -> None:
+            heard[replica].on_verdict(replica, verdict, seen)
+
+        prober = Prober(on_verdict, lambda *_: None, Targets(PRIVATE))
+        try:
+            for name, timeout_s in (("patient", 60.0), ("hasty", 0.1)):
+                probe = a_probe(timeout_s=timeout_s)
+                replica = Replica(name, name, f"{name}--v1", 0.0, address=origin.address)
+                prober.watch(replica, [Probes(readiness=probe)], is_started=False)
+            for _ in range(3):  # every time anew
+                assert await heard["hasty"].until(Verdict.UNREADY) == "no answer within 0.1 s"
+                heard["hasty"].said.clear()
+            assert heard["patient"].said == []
+        finally:
+            await prober.close()
