@@ -28,7 +28,7 @@ from router.snapshot import Fault
 
 _DRAFTS = 3  # of a transaction in turns, before it is made in one go
 _NOTHING = AppView(None)
-_NEWEST = 1 << 62  # above every record's number
+_NEWEST = 1 << 62  # above every record's number, and no larger than SQLite's numbers
 BodyOf = Callable[[AppView], AppBody]
 
 
@@ -305,7 +305,7 @@ class Service:
 
     def journal(self, app: str = "", before: int = 0, limit: int = 50) -> list[Record]:
         """What was changed, newest first."""
-        return self._store.journal(app.lower(), before or _NEWEST, limit)
+        return self._store.journal(app.lower(), min(before or _NEWEST, _NEWEST), limit)
 
     def roll_back(self, app: str, to: int = 0) -> tuple[AppView, Record]:
         """Restore an app's state as of a record, and return that too.

@@ -35,6 +35,22 @@ LOCK_S = 0.2
 # in order with the others, so that a power cut may take the last ones back, but none before them.
 SYNCED, NOT_SYNCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
+_ASK_THE_DISK = "see whether the disk is full or broken, and who may write there; then start again"
+# What helps against errors that are no damage, by SQLite's number.
+_REMEDIES = {
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "close the program that uses it"),
+    sqlite3.SQLITE_FULL: "make room on the disk, then start again",
+    **dict.fromkeys(
+        (
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_PERM,
+        ),
+        _ASK_THE_DISK,
+    ),
+}
+
 
 def open_database(path: Path) -> sqlite3.Connection:
     """The file as a database of the present schema. Raises BadSettings and sqlite3.Error."""
@@ -48,12 +64,10 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 def unreadable_state(path: Path, error: sqlite3.DatabaseError) -> BadSettings:
     """What to say of a file that the control plane cannot start with."""
-    is_locked = "locked" in str(error)
-    what = (
-        "close the program that uses it"
-        if is_locked
-        else "bring a backup back with turnout restore FILE"
-    )
+    kind = (
+        getattr(error, "sqlite_errorcode", 0) & 0xFF
+    )  # the rest says more than anybody needs here
+    what = _REMEDIES.get(kind, "bring a backup back with turnout restore FILE")
     return BadSettings(f"state: {path} cannot be read ({error}); {what}")
 
 

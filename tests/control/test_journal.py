@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from control import commands, journal, traffic
-from control.errors import Conflict
+from control.errors import Conflict, NotFound
 from control.journal import Caller, Record
 from control.resources import AppView
 from control.rollback import roll_back
@@ -247,3 +247,15 @@ def test_records_that_cannot_be_read_cost_only_themselves(tmp_path: Path, doc: s
     assert app is not None
     assert app.restored == {"shop--v3"}  # of the change 4
     store.close()
+
+
+def test_a_number_beyond_all_records_is_none_of_the_apps(tmp_path: Path) -> None:
+    store = Store(tmp_path / "control.db")
+    try:
+        world = two()
+        store.write("shop", store.view("shop"), world.view)
+        for number in ((1 << 63) - 1, 1 << 70):
+            with pytest.raises(NotFound, match=f"record {number} of the journal is none of app"):
+                a_service(store).roll_back("shop", number)
+    finally:
+        store.close()

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.turnout import Turnout, marked, provisioned, routes, template, until
+from tests.support.turnout import (
+    Turnout,
+    marked,
+    provisioned,
+    routes,
+    run,
+    template,
+    until,
+)
 
 
 @pytest.fixture
@@ -60,3 +68,13 @@ def test_control_starts_on_a_full_disk_and_goes_on_when_there_is_room(
     again.must("DELETE", "/v1/apps/shop")
     until(lambda: not marked(state, also=b"TURNOUT_REPLICA="))
     assert again.stop() == 0
+
+
+def test_a_first_start_on_a_full_disk_says_what_helps(disk: Path) -> None:
+    filled = fill(disk)
+    done = run("control", admin="127.0.0.1:0", state=disk / "s")
+    assert done.returncode in (1, 2)
+    assert "restore" not in done.stderr  # there is no backup of what never was
+    assert "disk" in done.stderr or "No space left" in done.stderr
+    filled.unlink()
+    assert a_control(disk).stop() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import json
 import os
 import re
 import socket
@@ -101,14 +100,13 @@ def test_probes_of_slow_names_hold_up_no_other_app_and_no_stop(state: Path, plac
 
 
 def test_requests_to_slow_names_hold_up_no_other_app(state: Path, places: Places) -> None:
-    def app(name: str, endpoint: str) -> dict[str, Any]:
-        revision = {"name": f"{name}--v1", "weight": 100, "endpoints": [endpoint]}
-        return {"name": name, "mode": "multiple", "revisions": [revision]}
+    def app(name: str, endpoint: str) -> str:
+        revision = f'name = "{name}--v1"\nweight = 100\nendpoints = ["{endpoint}"]\n'
+        return f'[[app]]\nname = "{name}"\n[[app.revision]]\n{revision}'
 
-    apps = [app("shop", places.well)]
-    apps += [app(f"slow{n}", f"x{n}.slow.example:80") for n in range(12)]
-    file = state / "routes.json"
-    file.write_text(json.dumps({"apps": apps}))
+    file = state / "routes.toml"
+    slow = [app(f"slow{n}", f"x{n}.slow.example:80") for n in range(12)]
+    file.write_text("\n".join([app("shop", places.well), *slow]))
     router = started("router", state / "r", listen="127.0.0.1:0", routes=file, workers=1)
     asking = [threading.Thread(target=router.get, args=(f"slow{n}.localhost",)) for n in range(12)]
     try:
