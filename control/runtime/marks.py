@@ -2,14 +2,15 @@
 
 A mark is there before the process is, and survives fork, exec, setsid and the death of parents. A
 program that clears the environment of a child takes it away; such a child is still found as a
-descendant while the processes between it and a marked one live.
+descendant while the processes between it and a marked one live. One that overwrites its own is
+known by what was noted when it was started, if it is the first of its replica.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,9 @@ class Marked:
 class Census:
     """Looks at all processes; callers that ask at the same time share one look."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, firsts: Callable[[], Iterable[Marked]]) -> None:
         self._instance = instance
+        self._firsts = firsts
         self._looking = asyncio.Lock()
         self._next: asyncio.Task[list[Marked]] | None = None
 
@@ -57,11 +59,15 @@ class Census:
     async def _look(self) -> list[Marked]:
         async with self._looking:
             self._next = None
-            return await asyncio.to_thread(scan, self._instance)
+            return await asyncio.to_thread(self._scan)
+
+    def _scan(self) -> list[Marked]:
+        return scan(self._instance, self._firsts())
 
 
-def scan(instance: str) -> list[Marked]:
-    """All processes that carry a mark of this store, and the descendants of those."""
+def scan(instance: str, firsts: Iterable[Marked] = ()) -> list[Marked]:
+    """All processes that carry a mark of this store, those that are known, their descendants."""
+    known = {first.pid: first for first in firsts}
     wanted = f"{_INSTANCE}={instance}".encode()
     marked: dict[int, Marked] = {}
     parents: dict[int, int] = {}
@@ -74,6 +80,8 @@ def scan(instance: str) -> list[Marked]:
         parents[pid] = int(fields[_PPID])
         if wanted in environ:
             marked[pid] = _marked(pid, environ, int(fields[_START]))
+        elif pid in known and known[pid].began == int(fields[_START]):
+            marked[pid] = known[pid]
     for pid in parents.keys() - marked.keys():
         owner = _owner(pid, parents, marked)
         if owner is not None:

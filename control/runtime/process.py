@@ -33,11 +33,11 @@ from control.runtime.base import (
     check_is_one_program,
     check_words,
 )
+from control.runtime.firsts import Firsts
 from control.runtime.marks import Census, Marked
 from control.runtime.output import MAX_BYTES, Outputs
 from control.template import Template
 from router import children
-from router.state import make_private, open_private
 
 log = logging.getLogger("turnout.control")
 
@@ -68,10 +68,10 @@ class ProcessRuntime:
 
     def __init__(self, state: Path, instance: str, on_exit: OnExit) -> None:
         self._outputs = Outputs(state / "logs", MAX_BYTES)
-        self._records = state / "run"
+        self._firsts = Firsts(state / "run", instance)
         self._instance = instance
         self._on_exit = on_exit
-        self._census = Census(instance)
+        self._census = Census(instance, self._firsts.running)
         self._running: dict[str, _Process] = {}
         self._ports: deque[int] = deque(maxlen=256)  # handed out lately
         self._finishing: set[asyncio.Task[None]] = set()
@@ -121,7 +121,7 @@ class ProcessRuntime:
             raise StartFailed(
                 "StartError", f"cannot start {command[0]!r}: {error.strerror}."
             ) from None
-        self._record(replica.name, popen.pid)
+        self._firsts.note(replica.name, popen.pid, uid, port)
         process = _Process(popen.pid, uid, f"127.0.0.1:{port}", popen)
         self._watch(replica.name, process)
         return Started(process.address)
@@ -135,20 +135,6 @@ class ProcessRuntime:
             if port not in self._ports:
                 self._ports.append(port)
                 return port
-
-    def _record(self, name: str, pid: int) -> None:
-        """Which process is the first; without a record it is the oldest leader of a session."""
-        with contextlib.suppress(OSError):
-            make_private(self._records)
-            with open_private(self._records / name, "w") as record:
-                record.write(f"{pid} {marks.began(pid)}")
-
-    def _recorded(self, name: str) -> tuple[int, int] | None:
-        try:
-            pid, began = (self._records / name).read_text().split()
-            return int(pid), int(began)
-        except (OSError, ValueError):
-            return None
 
     # --- ending
 
@@ -186,7 +172,7 @@ class ProcessRuntime:
     async def _finish(self, name: str, process: _Process, code: int | None) -> None:
         await self._sweep(name)
         del self._running[name]
-        (self._records / name).unlink(missing_ok=True)
+        self._firsts.forget(name)
         process.ended.set()
         if not process.is_ending:
             tail = tuple(self._outputs.tail(name, _EVIDENCE_LINES))
@@ -217,9 +203,9 @@ class ProcessRuntime:
         return {name: Survivor(p.uid, not p.is_dead) for name, p in self._running.items()}
 
     def _adopt(self, name: str, found: list[Marked]) -> bool:
-        known = self._recorded(name)
+        known = self._firsts.of(name)  # without it, the oldest leader of a session
         first = next(
-            (m for m in found if m.is_leader and known in (None, (m.pid, m.began))),
+            (m for m in found if m.is_leader and _is_first(m, known)),
             None,
         )
         if first is None or not first.port:
@@ -263,6 +249,10 @@ class ProcessRuntime:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._running.clear()
+
+
+def _is_first(found: Marked, known: Marked | None) -> bool:
+    return known is None or (found.pid, found.began) == (known.pid, known.began)
 
 
 def _unwatch(process: _Process) -> None:
