@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control import labels, traffic, vault
+from control.records import CHECKED, Moment
 from control.resources import App, AppView, Provisioning, Revision
 
 _OWN = "turnout"
@@ -37,6 +38,8 @@ CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 class Record:
     """One change. `state` is what a rollback to it restores; None once the app was deleted."""
 
+    __pydantic_config__ = CHECKED
+
     app: str
     who: str
     note: str
@@ -44,7 +47,7 @@ class Record:
     state: dict[str, Any] | None = field(default=None)
     is_own: bool = False  # turnout did it by itself: no rollback undoes it alone
     number: int = 0  # given by the store
-    at: float = 0.0  # Unix time
+    at: Moment = 0.0
 
     @property
     def restores(self) -> int:

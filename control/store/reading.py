@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import orjson
+from pydantic import TypeAdapter
 
 from control.errors import StoreUnavailable
 from control.journal import Record
@@ -30,6 +31,8 @@ from control.resources import (
 from control.template import Template
 
 log = logging.getLogger("turnout.control")
+
+_RECORD = TypeAdapter(Record).validate_python
 
 R = TypeVar("R", App, Revision, Replica)
 
@@ -99,13 +102,11 @@ def hosts_of(name: str, served: bytes) -> list[str]:
 def record_from(number: int, at: float, app: str, who: str, note: str, doc: bytes) -> Record | None:
     """A row of the journal; None, and said in the log, when it cannot be read."""
     try:
-        record = Record(app, who, note, **orjson.loads(doc), number=number, at=float(at))
-        if not isinstance(record.changes, list) or not isinstance(record.state, dict | None):
-            raise ValueError("it is not a record")
+        beside = {"app": app, "who": who, "note": note, "number": number, "at": at}
+        return _RECORD({**orjson.loads(doc), **beside})
     except (ValueError, TypeError) as error:
-        log.error("event=record_unreadable number=%d app=%s reason=%r", number, app, str(error))
+        log.error("event=record_unreadable number=%d app=%s reason=%r", number, app, reason(error))
         return None
-    return record
 
 
 def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:
