@@ -173,6 +173,18 @@ class Lives:
         reason = "OOMKilled" if end.is_out_of_memory else "CrashLoopBackOff"
         self.fail(name, _S.BACKOFF, Failure(reason, message, end.code, end.container))
 
+    def on_pause(self, name: str, is_paused: bool) -> None:
+        """Somebody paused a replica: its kernel still accepts connections, it answers none."""
+        replica = self.find(name)
+        if replica is None or replica.state not in (_S.STARTING, _S.READY, _S.UNREADY):
+            return
+        if is_paused:
+            self.prober.forget(name)
+            message = f"Its container is paused; `docker unpause {name}` has it go on."
+            self.move(name, replica.app, _S.UNREADY, reason="Paused", message=message)
+        elif not self.prober.watches(name):
+            self.probe(replica.app, name)
+
     def fail(self, name: str, state: ReplicaState, failure: Failure) -> None:
         """Record a failure, and when it is started again; one that still runs is ended first."""
         replica = self.find(name)

@@ -72,7 +72,11 @@ class Plane:
             "process": ProcessRuntime(settings.state, instance, on_exit),
             "endpoint": EndpointRuntime(Targets(settings.endpoint_networks)),
             "docker": DockerRuntime(
-                settings, instance, on_exit, partial(self.reconciler.engine_back, "docker")
+                settings,
+                instance,
+                on_exit,
+                partial(self.reconciler.engine_back, "docker"),
+                self.reconciler.lives.on_pause,
             ),
         }
         self.runtimes = {

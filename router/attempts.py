@@ -243,9 +243,7 @@ class Attempts(ABC):
         self._queue = None
         assert self.revision is not None
         if replica.departed:
-            self.revision.stats.in_flight -= 1
-            self.revision = None
-            self.start()
+            self._start_again()
         elif replica in self._tried:  # room for others; this one waits for another replica
             self._wait(replica.queue)
         elif replica.ejected_until > self.edge.now or (
@@ -254,6 +252,13 @@ class Attempts(ABC):
             self._attempt(errors.NO_READY_REPLICA)
         else:
             self._use(replica)
+
+    def _start_again(self) -> None:
+        """By the table in force now: nothing has been sent."""
+        assert self.revision is not None
+        self.revision.stats.in_flight -= 1
+        self.revision = None
+        self.start()
 
     def _leave_queue(self) -> None:
         queue, self._queue = self._queue, None
@@ -308,6 +313,14 @@ class Attempts(ABC):
             self._held = None
 
     # --- losing
+
+    def replica_left(self) -> None:
+        """It left the table before it accepted; the address of a dead container never answers."""
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+            self._leave_replica()
+            self._start_again()
 
     def connect_failed(self, outcome: Outcome) -> None:
         """No connection: nothing was sent, so any request may go to another replica."""

@@ -36,9 +36,9 @@ class Connector:
 
     def connect(self, replica: Replica, waiting: Waiting) -> asyncio.Task[None]:
         """Open a connection; `waiting` hears how it went, unless the task is cancelled."""
-        replica.connecting += 1
         task = self._loop.create_task(self._connect(replica, waiting))
-        task.add_done_callback(lambda _: replica.connection_settled())
+        replica.connecting[task] = waiting
+        task.add_done_callback(replica.connecting.pop)
         return task
 
     async def _connect(self, replica: Replica, waiting: Waiting) -> None:

@@ -68,6 +68,9 @@ class Waiting(Protocol):
     def connect_failed(self, outcome: Outcome) -> None:
         """The connection could not be opened; `outcome` is the answer if no retry is left."""
 
+    def replica_left(self) -> None:
+        """The replica left the table; whoever accepts now may be somebody else."""
+
 
 class Queued(Protocol):
     """A request that waits for room at a replica."""

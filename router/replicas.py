@@ -12,7 +12,9 @@ from random import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from router.ports import Queued
+    import asyncio
+
+    from router.ports import Queued, Waiting
     from router.upstream.http1 import UpstreamConnection
 
 # A failing replica is passed over for this long, doubling to the cap: short enough that one that
@@ -59,7 +61,7 @@ class Replica:
         self.in_flight = 0
         self.limit = limit  # of `in_flight`; a tunnel raises it, having a limit of its own
         self.tunnels = 0
-        self.connecting = 0  # connections on their way
+        self.connecting: dict[asyncio.Task[None], Waiting] = {}  # connections on their way
         self.connections = 0  # open ones, idle or not
         self.idle: list[UpstreamConnection] = []  # newest last: it is reused first
         self.ejected_until = 0.0
@@ -125,10 +127,6 @@ class Replica:
         self.tunnels -= 1
         self.limit -= 1
 
-    def connection_settled(self) -> None:
-        """A connection that was on its way is open, or will never be."""
-        self.connecting -= 1
-
     def take_idle(self, since: float) -> UpstreamConnection | None:
         """The newest idle connection, which is the least likely to be closed by the replica.
 
@@ -146,6 +144,8 @@ class Replica:
         self.idle.clear()
         for _ in range(len(self.queue)):  # who waits for it is routed by the new table
             self.queue.popleft().admitted(self)
+        for waiting in list(self.connecting.values()):
+            waiting.replica_left()
 
 
 class ReplicaRegistry:
@@ -191,7 +191,7 @@ class ReplicaRegistry:
                 found[revision] = (
                     active + replica.connections - n,
                     idle + n,
-                    connecting + replica.connecting,
+                    connecting + len(replica.connecting),
                 )
         return found
 

@@ -61,6 +61,7 @@ class Survivor:
 
     uid: str  # of the revision whose code it runs
     is_running: bool
+    is_paused: bool = False
 
     def is_of(self, replica: Replica) -> bool:
         """Whether it runs, and runs the code of the replica's revision."""

@@ -20,6 +20,7 @@ from control.reconciler import Reconciler
 from control.resources import Replica, ReplicaState
 from control.runtime import Launch, Started, Survivor
 from control.runtime.endpoint import EndpointRuntime
+from control.schema import Configuration
 from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
@@ -137,6 +138,32 @@ async def test_an_end_that_fails_unexpectedly_is_not_tried_at_once_for_ever(
 
         assert 1 <= loop.runtime.calls["stop", "shop"] < 5  # without a pause one each turn
         assert [r.name for r in loop.replicas("shop")] == [replica.name]
+
+
+async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: Path) -> None:
+    loop = Loop(tmp_path, restart_backoff_s=600)
+    loop.runtime.failing = {("start", "shop")}
+    async with running(loop):
+        loop.service.put("shop", BODY)
+        await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
+        loop.runtime.failing = set()
+        await loop.turns()
+        assert loop.runtime.calls["start", "shop"] == 2
+        await loop.reconciler.engine_back("endpoint")
+        await until(lambda: loop.runtime.calls["start", "shop"] == 3)
+
+
+async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    async with running(loop):
+        loop.service.put("shop", BODY.model_copy(update={"configuration": Configuration()}))
+        await until(lambda: any(r.is_ready for r in loop.replicas("shop")))
+        (ready,) = loop.replicas("shop")
+        for is_paused in (True, False):
+            loop.runtime.alive = {ready.name: Survivor(ready.revision_uid, True, is_paused)}
+            await loop.reconciler.resync("endpoint")
+            await until(lambda now=is_paused: loop.replicas("shop")[0].is_ready is not now)
+        assert loop.replicas("shop")[0].restarts_ever == 0
 
 
 async def test_a_stray_that_does_not_end_holds_up_nothing(tmp_path: Path) -> None:

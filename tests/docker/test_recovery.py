@@ -101,3 +101,29 @@ def test_an_engine_that_is_restarted_brings_everything_back_without_a_pause(
         assert not watch.wrong
         up.must("DELETE", "/v1/apps/web")
         until(lambda: not own.docker("ps", "-aq"))
+
+
+def test_a_paused_container_leaves_the_rotation_until_it_goes_on(state: Path, image: str) -> None:
+    """By default only a connection is asked for, and that the kernel of a paused one accepts."""
+    with Turnout("up", state=state / "s", **FLAGS) as up:
+        given = body("v1", image, replicas=2)
+        del given["template"]["containers"][0]["probes"]
+        up.must("PUT", "/v1/apps/web", given)
+        provisioned(up, "web--v1")
+        paused, other = containers()
+
+        def serving() -> set[str]:
+            (app,) = up.must("GET", "/table")["apps"]
+            return {e["replica"] for r in app["revisions"] for e in r["endpoints"]}
+
+        until(lambda: serving() == {paused, other})
+        docker("pause", paused)
+        until(lambda: serving() == {other})
+        shown = up.must("GET", f"/v1/apps/web/revisions/web--v1/replicas/{paused}")
+        assert "docker unpause" in shown["runningStateDetails"]
+        assert all(other in up.get("web.localhost")[2] for _ in range(10))
+        docker("unpause", paused)
+        until(lambda: serving() == {paused, other})
+        assert restarts(up) == [0, 0]
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not containers())

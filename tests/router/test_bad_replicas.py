@@ -516,6 +516,39 @@ async def test_an_address_that_no_resolver_takes_is_a_refused_connection() -> No
         assert edge.edge.registry.connections() == {}
 
 
+async def test_a_request_that_connects_to_a_replica_that_leaves_goes_by_the_new_table() -> None:
+    """A container that was killed neither accepts nor refuses: its address is nobody's."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as silent,
+        contextlib.ExitStack() as full,
+    ):
+        for _ in range(3):  # what waits to be accepted; further connections hang
+            filler = full.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        gone = a_revision("v1", 100, endpoints=["{}:{}".format(*silent.getsockname())])
+        async with Origin() as origin, running(an_app(gone), connect_timeout_s=60.0) as edge:
+            registry = edge.edge.registry
+            one, two = await edge.client(), await edge.client()
+            for client in (one, two):
+                await client.send(GET)
+            await eventually(lambda: registry.connections() == {"shop--v1": (0, 0, 2)})
+            one.close()
+            await eventually(lambda: registry.connections() == {"shop--v1": (0, 0, 1)})
+            take(edge.edge, an_app(a_revision("v1", 100, endpoints=[origin.address])))
+            assert (await two.response())[1] == b"ok"
+            assert registry.departed() == {}
+            assert len(origin.heads) == 1
+
+            take(edge.edge, an_app(gone))
+            await two.send(GET)
+            await eventually(lambda: (registry.connections().get("shop--v1") or (0, 0, 0))[2] == 1)
+            take(edge.edge, an_app(a_revision("v1", 100, endpoints=[])))
+            head, _ = await two.response()
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"Retry-After: 1" in head
+
+
 # --- answers that are cut
 
 

@@ -1,4 +1,4 @@
-"""Notices that an engine has gone, and says when it is back.
+"""Listens to an engine: that it has gone, that it is back, that somebody paused a container.
 
 One that is told to end may refuse what it is asked for reasons that name anything but that, and
 with no container left there is nobody to wait for: so it is listened to all the time.
@@ -13,19 +13,29 @@ from collections.abc import Awaitable, Callable
 import aiodocker
 import aiohttp
 import orjson
+from aiodocker.channel import ChannelSubscriber
+
+from control.runtime.docker import spec
 
 log = logging.getLogger("turnout.control")
 
 _RETRY_S = 1.0
-_QUIET = orjson.dumps({"type": ["daemon"]}).decode()  # the stream's end is all the news
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Presence:
     """Of one engine; `on_back` is called whenever it answers again."""
 
-    def __init__(self, on_back: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        owner: spec.Owner,
+        on_back: Callable[[], Awaitable[None]],
+        on_pause: Callable[[str, bool], None],
+    ) -> None:
+        wanted = {"type": ["container"], "event": ["pause", "unpause"]} | owner.filters()
+        self._filters = orjson.dumps(wanted).decode()
         self._on_back = on_back
+        self._on_pause = on_pause
         self._missed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
@@ -54,16 +64,26 @@ class Presence:
                 log.exception("event=engine_back_failed")
 
     async def _until_it_goes(self, docker: aiodocker.Docker) -> None:
-        events = asyncio.create_task(docker.events.run(filters=_QUIET))
+        hearing = asyncio.create_task(self._hear(docker.events.subscribe(create_task=False)))
+        events = asyncio.create_task(docker.events.run(filters=self._filters))
         missed = asyncio.create_task(self._missed.wait())
         try:
             await asyncio.wait({events, missed}, return_when=asyncio.FIRST_COMPLETED)
             if events.done() and isinstance(events.exception(), aiodocker.DockerError):
                 await missed  # a proxy before the engine lets nobody listen
         finally:
-            events.cancel()
-            missed.cancel()
-            await asyncio.gather(events, missed, return_exceptions=True)
+            tasks = (events, missed, hearing)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hear(self, events: ChannelSubscriber) -> None:
+        while (event := await events.get()) is not None:
+            replica = event.get("Actor", {}).get("Attributes", {}).get(spec.REPLICA, "")
+            try:
+                self._on_pause(replica, event.get("Action") == "pause")
+            except Exception:
+                log.exception("event=pause_not_noted replica=%s", replica)
 
     async def _until_it_answers(self, docker: aiodocker.Docker) -> None:
         while True:

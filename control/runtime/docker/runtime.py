@@ -57,6 +57,7 @@ class DockerRuntime:
         instance: str,
         on_exit: OnExit,
         on_back: Callable[[], Awaitable[None]],
+        on_pause: Callable[[str, bool], None],
     ) -> None:
         self._url = engine_url(settings.docker_host)
         self._host_paths = settings.docker_host_paths
@@ -65,7 +66,7 @@ class DockerRuntime:
         self._client: aiodocker.Docker | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
         self._network = Network(self._owner.network)
-        self._presence = Presence(on_back)
+        self._presence = Presence(self._owner, on_back, on_pause)
 
     @property
     def _is_absent(self) -> bool:
@@ -327,7 +328,9 @@ class DockerRuntime:
             name = labels[spec.REPLICA]
             is_main = labels.get(spec.ROLE) == "main"
             if name not in alive or (is_main and is_running):
-                alive[name] = Survivor(labels.get(spec.UID, ""), is_main and is_running)
+                is_paused = bool(facts["State"].get("Paused"))
+                uid = labels.get(spec.UID, "")
+                alive[name] = Survivor(uid, is_main and is_running, is_paused)
             if is_running:
                 running.setdefault(name, []).append(container)
         for name, survivor in alive.items():
