@@ -377,19 +377,12 @@ class Attempts(ABC):
         self.revision.stats.ejections += 1
 
     def _note_fault(self, replica: Replica) -> None:
-        """A 502, 503 or 504 of the replica's own: some in a row, and it is passed over.
-
-        Unless that would leave fewer than half of its revision's replicas: then the fault is the
-        revision's, and the rest would only be crushed.
-        """
+        """A 502, 503 or 504 of the replica's own: some in a row, and it is passed over."""
         replica.faults += 1
-        limit = self.edge.settings.eject_after_faults
-        if not limit or replica.faults < limit or self.revision is None:
+        limit, revision = self.edge.settings.eject_after_faults, self.revision
+        if not limit or replica.faults < limit or revision is None:
             return
-        all_ = self.revision.replicas
-        now = self.edge.now
-        others = sum(1 for r in all_ if r is not replica and r.ejected_until <= now)
-        if 2 * others >= len(all_):
+        if revision.can_spare(replica, self.edge.now):
             self._eject(replica)
 
     # --- how it ends; `Exchange` knows

@@ -61,6 +61,14 @@ class RevisionRoute:
     def __repr__(self) -> str:
         return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"
 
+    def can_spare(self, replica: Replica, now: float) -> bool:
+        """Whether half of its replicas are left without one that fails.
+
+        If not, the fault is the revision's, and the rest would only be crushed.
+        """
+        others = sum(1 for r in self.replicas if r is not replica and r.ejected_until <= now)
+        return 2 * others >= len(self.replicas)
+
     def exposed(self, replica: Replica, reason: str) -> bytes:
         """The lines that tell a client who answered and why."""
         return (
