@@ -54,7 +54,7 @@ def test_a_domain_of_another_app_is_refused_and_routers_go_on(plane: Plane) -> N
 @pytest.mark.parametrize(
     ("changes", "because"),
     [
-        ({"faults": {"shop--v1": {"until": "tomorrow"}}}, "its plan fails"),
+        ({"faults": {"shop--v1": {"until": "tomorrow"}}}, "faults.shop--v1.until"),
         ({"configuration": 5}, "cannot be read"),
     ],
 )
