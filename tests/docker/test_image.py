@@ -127,10 +127,10 @@ asyncio.run(main())
 def test_control_and_router_in_a_container_start_others(
     engine: Engine, turnout: str, image: str, tmp_path: Path
 ) -> None:
-    engine = {"image": turnout, "user": "root", "entrypoint": ["python", "-c", FORWARD],
-              "healthcheck": {"disable": True}}  # fmt: skip
+    proxy = {"image": turnout, "user": "root", "entrypoint": ["python", "-c", FORWARD],
+             "healthcheck": {"disable": True}}  # fmt: skip
     override = tmp_path / "override.yaml"
-    override.write_text(yaml.safe_dump({"services": {"engine": engine}}))
+    override.write_text(yaml.safe_dump({"services": {"engine": proxy}}))
     docker("network", "create", "turnout")
     with Compose(
         COMPOSE / "full.yaml", override, **variables(engine, turnout, tmp_path)
