@@ -26,6 +26,7 @@ from router.state import write_durably
 
 log = logging.getLogger("turnout.router")
 
+_NOTHING = "for no apps, write a comment"
 _FILE_POLL_S = 0.25  # a stat each; inotify would miss some mounts and needs a library
 _POLL_WAIT_S = 5.0  # a long poll's length, and the age of what a control plane knows of failures
 _DRAIN_POLL_S = 0.25  # while departed replicas are busy, control waits for their numbers
@@ -66,6 +67,13 @@ class SnapshotSource(Protocol):
         """
 
 
+Stamp = tuple[int, int, int]  # inode, time of the last change, size
+
+
+def _is_same_file(one: Stamp, other: Stamp) -> bool:
+    return one[0] == other[0] != -1
+
+
 class FileSource:
     """A routes file, watched. Its version counts the loads."""
 
@@ -83,28 +91,37 @@ class FileSource:
         """The file is there."""
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
-        """A table whenever the file changes; by rename or in place."""
-        seen: object = None
+        """A table whenever the file changes; by rename at once, in place when the writer rests.
+
+        A file that is being written in place may be whole routes with some of the apps missing.
+        """
+        taken = before = self._stamp()
+        yield self._load()
         while True:
             stamp = self._stamp()
-            if stamp != seen or self._hurry.is_set():
+            is_written = stamp != before and _is_same_file(stamp, before)
+            before = stamp
+            if self._hurry.is_set() or (stamp != taken and not is_written):
                 self._hurry.clear()
-                seen = stamp
+                taken = stamp
                 yield self._load()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FILE_POLL_S):
                     await self._hurry.wait()
 
-    def _stamp(self) -> object:
+    def _stamp(self) -> Stamp:
         try:
             status = self._path.stat()
         except OSError as error:
-            return error.errno
-        return status.st_mtime_ns, status.st_size, status.st_ino
+            return -1, error.errno or 0, 0
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _load(self) -> Snapshot | str:
         try:
-            snapshot = parse(self._path.read_text())
+            text = self._path.read_text()
+            if not text.strip():
+                return f"{self._path} is empty, which is no way to take all apps away: {_NOTHING}"
+            snapshot = parse(text)
         except (OSError, UnicodeDecodeError) as error:
             return f"cannot read {self._path}: {error}"
         except BadRoutes as error:

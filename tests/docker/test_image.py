@@ -131,7 +131,8 @@ def test_control_and_router_in_a_container_start_others(
              "healthcheck": {"disable": True}}  # fmt: skip
     override = tmp_path / "override.yaml"
     override.write_text(yaml.safe_dump({"services": {"engine": proxy}}))
-    docker("network", "create", "turnout")
+    if "turnout" not in docker("network", "ls", "--format", "{{.Name}}").split():
+        docker("network", "create", "turnout")
     with Compose(
         COMPOSE / "full.yaml", override, **variables(engine, turnout, tmp_path)
     ) as compose:

@@ -261,7 +261,7 @@ def test_tokens_have_names_and_roles(state: Path) -> None:
         for path in ("/healthz", "/metrics"):
             assert control.call("GET", path)[0] == 200
         assert run("app", "list", server=control.server, token_file=tokens).returncode == 0
-        assert "bearer token" in run("app", "list", server=control.server).stderr
+        assert "asks for a token" in run("app", "list", server=control.server).stderr
 
         tokens.write_text("ci write rotated\n")
         assert raw(control, "GET", "/v1/apps", **writer)[0] == 401
