@@ -311,10 +311,11 @@ class Service:
         """Restore an app's state as of a record, and return that too.
 
         By default it is the state before the last change that can be undone; a rollback is none,
-        so a second one goes further back.
+        so a second one goes further back; while the first one waits it is the same one.
         """
         view = self.app(app)
-        if to:
+        assert view.app is not None
+        if to := to or view.app.restoring.get("record", 0):
             record = self._numbered(app, to)
             return self._restore(app, record).commit_one(app), record
         for record in rollback.ways_back(self._records(app)):
@@ -337,7 +338,7 @@ class Service:
         draft = Draft(self._store, self.domain)
         draft.change(
             app.lower(),
-            lambda view, now: rollback.roll_back(view, state, now),
+            lambda view, now: rollback.roll_back(view, state, now, record.number),
             _conditions(),
             may_interrupt=True,
             restores=record.number,
