@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from control import commands, journal, labels, ports, traffic, vault
-from control.errors import Conflict, Invalid
+from control.errors import Conflict, Invalid, PreconditionFailed
 from control.journal import Record
 from control.resources import App, AppView, Provisioning, Revision
 from control.schema import Configuration
@@ -52,6 +52,34 @@ def _is_another(view: AppView, state: dict[str, Any], name: str) -> bool:
     """Whether a later revision has the name by now; early records have no uids."""
     revision, uid = view.revisions.get(name), state.get("uids", {}).get(name, "")
     return revision is not None and uid not in ("", revision.uid)
+
+
+def awaited(view: AppView) -> int:
+    """The number of the record that a rollback under way goes to, or 0."""
+    return int(view.app.restoring.get("record", 0)) if view.app is not None else 0
+
+
+def check_is_first(newest_first: Iterable[Record], known: int, further: Record) -> None:
+    """Two who undo the same change must not go two steps. Raises PreconditionFailed, Conflict.
+
+    `known` is the newest record that the caller has seen, or 0.
+    """
+    has_led, who = False, (journal.CALLER.get() or journal.Caller()).who
+    for record in newest_first:
+        has_led |= bool(record.restores) and not record.is_waiting
+        if record.is_own:
+            continue
+        by = f"{record.who} in record {record.number}"
+        if known and record.number > known:
+            raise PreconditionFailed(
+                f"app {record.app} was changed meanwhile, by {by}; see turnout journal {record.app}"
+            )
+        if has_led and record.restores and record.who != who:
+            raise Conflict(
+                f"app {record.app} was rolled back already, by {by}; to go further back: "
+                f"turnout rollback {record.app} --to {further.number}"
+            )
+        return
 
 
 def is_there_already(old: AppView, new: AppView) -> bool:

@@ -54,14 +54,15 @@ def rollback(
     second rollback goes further back.
     """
     api = Api(server)
-    newest = api.get(f"journal?app={app}&limit=1")["value"]
-    wire = api.call("POST", ("apps", app, "rollback"), {"to": to})
+    records = api.get(f"journal?app={app}&limit=1")["value"]
+    newest = records[0]["number"] if records else 0
+    wire = api.call("POST", ("apps", app, "rollback"), {"to": to, "newest": newest})
     record = wire["restored"]
     if not no_wait:
         wire = wait_settled(api, app)
     show_apps(api, wire, output)
     if output is Format.TABLE:
-        _tell(api, app, record, newest[0]["number"] if newest else 0)
+        _tell(api, app, record, newest)
 
 
 def _tell(api: Api, app: str, record: dict[str, Any], before: int) -> None:

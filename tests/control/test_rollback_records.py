@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from control import lifecycle
-from control.errors import Conflict, Invalid
+from control.errors import Conflict, Invalid, PreconditionFailed
 from control.journal import CALLER, Caller
 from control.schema import TrafficRule
 from control.store import Store
@@ -137,6 +137,54 @@ def test_a_pin_that_is_undone_leaves_the_rule_that_follows(shop: Shop) -> None:
     shop.roll_back()
     shop.deploy("v2", "multiple")
     assert shop.serving == {"v2": 100}
+
+
+# --- two who undo the same change
+
+
+def test_who_repeats_what_was_asked_for_before_goes_no_further(shop: Shop) -> None:
+    for suffix in ("v1", "v2", "v3"):
+        shop.deploy(suffix)
+    known = shop.service.journal("shop")[0].number
+    shop.service.roll_back("shop", known=known)
+    shop.settle()
+    assert shop.serving == {"v2": 100}
+    with pytest.raises(PreconditionFailed, match="changed meanwhile, by alice"):
+        shop.service.roll_back("shop", known=known)
+    assert shop.serving == {"v2": 100}
+
+
+def test_what_turnout_did_meanwhile_is_nobodys_change(shop: Shop) -> None:
+    shop.deploy("v1")
+    shop.deploy("v2")
+    known = shop.service.journal("shop")[1].number
+    shop.service.roll_back("shop", known=known)
+    shop.settle()
+    assert shop.serving == {"v1": 100}
+
+
+def test_what_another_rolled_back_is_not_rolled_further_back_unawares(shop: Shop) -> None:
+    for suffix in ("v1", "v2", "v3"):
+        shop.deploy(suffix)
+    shop.roll_back()
+    CALLER.set(Caller("bob (turnout/1)"))
+    with pytest.raises(Conflict, match=r"already, by alice .*turnout rollback shop --to 2") as told:
+        shop.roll_back()
+    assert shop.serving == {"v2": 100}
+    shop.roll_back(int(str(told.value).rpartition(" ")[2]))
+    assert shop.serving == {"v1": 100}
+
+
+def test_a_rollback_of_another_that_failed_may_be_tried_again(shop: Shop) -> None:
+    shop.deploy("v1")
+    shop.deploy("v2")
+    shop.broken.add("shop--v1")
+    shop.roll_back()
+    shop.deadline_passes()
+    shop.broken.clear()
+    CALLER.set(Caller("bob (turnout/1)"))
+    shop.roll_back()
+    assert shop.serving == {"v1": 100}
 
 
 # --- what the journal says
