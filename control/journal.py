@@ -191,8 +191,8 @@ def _rollback(old: App, new: App, is_own: bool) -> Iterator[str]:
     if new.restoring and new.restoring != old.restoring:
         yield f"traffic follows once {', '.join(new.restoring['needs'])} is ready"
     elif old.restoring and not new.restoring:
-        how = "is complete" if is_own else "was given up"
-        yield new.problem or f"the rollback{_to(old.restoring)} {how}"
+        complete = f"the rollback{_to(old.restoring)} is complete"
+        yield new.problem or (complete if is_own else "the rollback was given up")
 
 
 def _to(restoring: dict[str, Any]) -> str:

@@ -242,4 +242,4 @@ def test_ended_by_a_caller_it_is_not_said_to_be_complete(shop: Shop) -> None:
     first = shop.service.journal("shop")[-1].number
     shop.roll_back(first)
     shop.service.roll_back("shop", shop.service.journal("shop")[1].number)
-    assert f"the rollback to record {first} was given up" in said(shop)[-1]
+    assert "the rollback was given up" in said(shop)[-1]
