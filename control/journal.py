@@ -15,6 +15,7 @@ from typing import Any
 from control import labels, traffic, vault
 from control.records import CHECKED, Moment
 from control.resources import App, AppView, Provisioning, Revision
+from control.schema import Configuration
 
 _OWN = "turnout"
 _MOST_LINES = 50  # of one record's changes; a template may be long
@@ -51,23 +52,39 @@ class Record:
 
     @property
     def restores(self) -> int:
-        """The number of the record that this rollback went back to; 0 for any other change."""
+        """The number of the record that this rollback goes back to; 0 for any other change."""
         return int((self.state or {}).get("restores", 0))
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is of a rollback that had begun: another record says that it led there."""
+        return bool((self.state or {}).get("is_waiting"))
 
 
 def record(name: str, old: AppView, new: AppView, now: float, restores: int = 0) -> Record:
     """The record of a change that a caller made; of a rollback, with the record it restores."""
     caller = CALLER.get() or Caller()
-    lines, state = _bounded(changes(old, new)), state_of(new)
-    if state is not None and restores:
+    lines, state = list(changes(old, new)), state_of(new)
+    if new.app is not None and state is not None and restores:
+        lines.insert(0, f"rolled back to record {restores}")
         state["restores"] = restores
-    return Record(name, caller.who, caller.note, lines, state, at=now)
+        if new.app.restoring:
+            lines[0] = f"rollback to record {restores} begun"
+            state["is_waiting"] = True
+    return Record(name, caller.who, caller.note, _bounded(lines), state, at=now)
 
 
 def own_record(name: str, old: AppView, new: AppView, now: float) -> Record | None:
     """The record of what turnout did by itself; None for what nobody would want to read."""
-    lines = _bounded(changes(old, new))
-    return Record(name, _OWN, "", lines, state_of(new), is_own=True, at=now) if lines else None
+    lines, state = _bounded(changes(old, new, is_own=True)), state_of(new)
+    if state is not None and old.app is not None and _is_complete(old.app, new.app):
+        state["restores"] = old.app.restoring.get("record", 0)
+    return Record(name, _OWN, "", lines, state, is_own=True, at=now) if lines else None
+
+
+def _is_complete(old: App, new: App | None) -> bool:
+    """Whether a rollback led where it was to lead."""
+    return bool(old.restoring and new is not None and not new.restoring and not new.problem)
 
 
 def _bounded(lines: Iterable[str]) -> list[str]:
@@ -77,34 +94,53 @@ def _bounded(lines: Iterable[str]) -> list[str]:
 
 
 def state_of(view: AppView) -> dict[str, Any] | None:
-    """The app-scope state, with `latestRevision` rules pinned to whom they meant then."""
+    """The app-scope state that is meant; of a rollback that waits, what it is about to restore.
+
+    `latestRevision` rules are pinned to whom they meant then. A name may be another revision's
+    one day, so there are the uids too.
+    """
     app = view.app
     if app is None:
         return None
-    configuration = app.configuration.model_dump(mode="json", exclude={"secrets"})
-    latest = traffic.latest_ready(view)
-    if app.configuration.ingress is not None:
-        configuration["ingress"]["traffic"] = [
-            _target(rule.revision_name or latest)
-            | {"weight": rule.weight}
-            | ({"label": rule.label} if rule.label else {})
-            for rule in labels.intended(app)
-        ]
-    return {
+    meant, rules = app.configuration, labels.intended(app)
+    serving = (app.candidate or app.serving) if app.is_single else ""
+    if app.restoring:
+        meant = Configuration.model_validate(app.restoring["configuration"])
+        rules = meant.ingress.traffic if meant.ingress is not None else ()
+        is_single = meant.active_revisions_mode == "single"
+        serving = next(iter(app.restoring["needs"]), "") if is_single else ""
+    configuration, latest = meant.model_dump(mode="json", exclude={"secrets"}), ""
+    state = {
         "configuration": configuration,
-        "serving": app.candidate or app.serving,
+        "serving": serving,
         "is_stopped": app.is_stopped,
         "resource_group": app.resource_group,  # these two for an app whose record gets lost
         "environment": app.environment,
     }
+    if meant.ingress is not None:
+        latest = traffic.latest_ready(view)
+        configuration["ingress"]["traffic"] = [
+            _target(rule.revision_name or latest)
+            | {"weight": rule.weight}
+            | ({"label": rule.label} if rule.label else {})
+            for rule in rules
+        ]
+        followers = [at for at, rule in enumerate(rules) if not rule.revision_name]
+        state |= {"latest_rule": followers[0]} if followers else {}
+    named = {serving, latest, *(rule.revision_name for rule in rules)}
+    state["uids"] = {name: r.uid for name, r in view.revisions.items() if name in named}
+    return state
 
 
 def _target(name: str) -> dict[str, Any]:
     return {"revision_name": name} if name else {"latest_revision": True}  # nobody was active
 
 
-def changes(old: AppView, new: AppView) -> Iterator[str]:
-    """What differs, one line each, in words and paths of the API."""
+def changes(old: AppView, new: AppView, *, is_own: bool = False) -> Iterator[str]:
+    """What differs, one line each, in words and paths of the API; `is_own` as in a record.
+
+    A rollback that waits is completed by turnout, and only given up by a caller.
+    """
     if old.app is None and new.app is not None:
         yield f"app {new.app.name} created"
     if new.app is None:
@@ -132,7 +168,7 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
         yield "app stopped" if new.app.is_stopped else "app started"
     if new.app.serving not in ("", old.app.serving):
         yield f"revision {new.app.serving} serves"
-    yield from _rollback(old.app, new.app)
+    yield from _rollback(old.app, new.app, is_own)
     yield from _pending(old.app, new.app)
     yield from _faults(old.app, new.app)
     yield from vault.changes(old.app.configuration, new.app.configuration)
@@ -151,11 +187,17 @@ def _outcome(revision: Revision) -> Iterator[str]:
         yield f"revision {revision.name} failed: {revision.reason}: {revision.message}"
 
 
-def _rollback(old: App, new: App) -> Iterator[str]:
+def _rollback(old: App, new: App, is_own: bool) -> Iterator[str]:
     if new.restoring and new.restoring != old.restoring:
         yield f"traffic follows once {', '.join(new.restoring['needs'])} is ready"
     elif old.restoring and not new.restoring:
-        yield new.problem or "the rollback is complete"
+        complete = f"the rollback{_to(old.restoring)} is complete"
+        yield new.problem or (complete if is_own else "the rollback was given up")
+
+
+def _to(restoring: dict[str, Any]) -> str:
+    """The record that it goes to; it has none when a switch of the mode made it."""
+    return f" to record {number}" if (number := restoring.get("record")) else ""
 
 
 def _pending(old: App, new: App) -> Iterator[str]:

@@ -63,8 +63,9 @@ def plan(
     if view.app is not None:
         for name in list(view.revisions):
             _judge(result, name, now.steady, limits)
+        result.view = restore(result.view, now.wall)
         _switch(result, now.wall)
-        settled = labels.settle(restore(result.view, now.wall), now.wall)
+        settled = labels.settle(result.view, now.wall)
         result.view, fault_ends_at = expire(purge(settled), now.steady)
         result.wake(fault_ends_at)
         for revision in result.view.revisions.values():
@@ -210,7 +211,9 @@ def _switch(plan: Plan, now: float) -> None:
         candidate.provisioning is Provisioning.FAILED and app.serving != ""
     )
     if is_lost or candidate is None:
-        app = replace(app, candidate=_fallback(view, app, now)) if app.candidate else app
+        if app.candidate:
+            kept = app.serving if app.kept == app.candidate else app.kept
+            app = replace(app, candidate=_fallback(view, app, now), kept=kept)
     elif candidate.is_active and candidate.provisioning is Provisioning.PROVISIONED:
         app = replace(app, serving=candidate.name, candidate="")
         app = ports.with_port(app, candidate.target_port)

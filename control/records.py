@@ -43,6 +43,7 @@ class _Fault(_Part):
 class _Restoring(_Part):
     configuration: dict[str, Any]
     needs: list[str]
+    record: int = 0
 
 
 class _Stint(_Part):

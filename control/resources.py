@@ -88,8 +88,11 @@ class App:
     @property
     def recreates(self) -> bool:
         """Whether the old revision ends before the new one starts; never on the way to a split."""
-        strategy = self.configuration.update_strategy
-        return self.is_single and strategy == "recreate" and not self.restoring
+        meant = self.restoring.get("configuration")
+        if not self.is_single or (meant and meant["active_revisions_mode"] != "single"):
+            return False
+        strategies = (self.configuration.update_strategy, (meant or {}).get("update_strategy"))
+        return "recreate" in strategies
 
     @property
     def restored(self) -> frozenset[str]:

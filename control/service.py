@@ -307,14 +307,15 @@ class Service:
         """What was changed, newest first."""
         return self._store.journal(app.lower(), min(before or _NEWEST, _NEWEST), limit)
 
-    def roll_back(self, app: str, to: int = 0) -> tuple[AppView, Record]:
+    def roll_back(self, app: str, to: int = 0, known: int = 0) -> tuple[AppView, Record]:
         """Restore an app's state as of a record, and return that too.
 
         By default it is the state before the last change that can be undone; a rollback is none,
-        so a second one goes further back.
+        so a second one goes further back, unless the first one still waits. `known` is the newest
+        record that the caller knows of.
         """
         view = self.app(app)
-        if to:
+        if to := to or rollback.awaited(view):
             record = self._numbered(app, to)
             return self._restore(app, record).commit_one(app), record
         for record in rollback.ways_back(self._records(app)):
@@ -324,6 +325,7 @@ class Service:
                 continue
             draft = self._restore(app, record)
             if not rollback.is_there_already(view, draft.view(app.lower())):
+                rollback.check_is_first(self._records(app), known, record)
                 return draft.commit_one(app), record
         raise Invalid(
             f"there is nothing further back to roll app {app} back to: {traffic.told(view)}; "
@@ -337,7 +339,7 @@ class Service:
         draft = Draft(self._store, self.domain)
         draft.change(
             app.lower(),
-            lambda view, now: rollback.roll_back(view, state, now),
+            lambda view, now: rollback.roll_back(view, state, now, record.number),
             _conditions(),
             may_interrupt=True,
             restores=record.number,
@@ -352,10 +354,10 @@ class Service:
         return view, dropped
 
     def _numbered(self, app: str, number: int) -> Record:
-        records = self.journal(app, before=number + 1, limit=1)
-        if not records or records[0].number != number:
-            raise NotFound(f"record {number} of the journal is none of app {app}")
-        return records[0]
+        for record in self.journal(app, before=number + 1, limit=1):
+            if record.number == number:
+                return record
+        raise NotFound(f"record {number} of the journal is none of app {app}")
 
     def _records(self, app: str) -> Iterator[Record]:
         """All of an app, newest first."""
@@ -393,7 +395,5 @@ def _with_template(view: AppView, template: Template, target_label: str) -> AppB
 def new_suffix() -> str:
     """Seven letters and digits, a letter first."""
     letters = commands.SUFFIX_ALPHABET[: commands.SUFFIX_LETTERS]
-    rest = "".join(
-        secrets.choice(commands.SUFFIX_ALPHABET) for _ in range(commands.SUFFIX_LENGTH - 1)
-    )
-    return secrets.choice(letters) + rest
+    rest = (secrets.choice(commands.SUFFIX_ALPHABET) for _ in range(commands.SUFFIX_LENGTH - 1))
+    return secrets.choice(letters) + "".join(rest)

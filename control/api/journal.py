@@ -20,9 +20,13 @@ _DEFAULT = 50
 
 
 class RollbackBody(Model):
-    """Which record to go back to; 0 for that before the last change which can be undone."""
+    """Which record to go back to; 0 for that before the last change which can be undone.
+
+    That is refused when the app was changed after the record `newest`, if it is given.
+    """
 
     to: Annotated[int, Field(ge=0)] = 0
+    newest: Annotated[int, Field(ge=0)] = 0
 
 
 async def get_journal(request: web.Request) -> web.Response:
@@ -57,5 +61,5 @@ async def roll_back(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/rollback {"to": N}; `restored` is the record that was gone back to."""
     raw = await body_of(request) if await request.read() else {}
     body = decode(RollbackBody, raw)
-    view, record = request.app[SERVICE].roll_back(request.match_info["app"], body.to)
+    view, record = request.app[SERVICE].roll_back(request.match_info["app"], body.to, body.newest)
     return app_reply(request, view, restored=_wire(record))

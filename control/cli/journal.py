@@ -54,19 +54,22 @@ def rollback(
     second rollback goes further back.
     """
     api = Api(server)
-    newest = api.get(f"journal?app={app}&limit=1")["value"]
-    wire = api.call("POST", ("apps", app, "rollback"), {"to": to})
+    records = api.get(f"journal?app={app}&limit=1")["value"]
+    newest = records[0]["number"] if records else 0
+    wire = api.call("POST", ("apps", app, "rollback"), {"to": to, "newest": newest})
     record = wire["restored"]
     if not no_wait:
         wire = wait_settled(api, app)
     show_apps(api, wire, output)
     if output is Format.TABLE:
-        _tell(api, app, record, newest[0]["number"] if newest else 0)
+        _tell(api, wire, record, newest)
 
 
-def _tell(api: Api, app: str, record: dict[str, Any], before: int) -> None:
+def _tell(api: Api, wire: dict[str, Any], record: dict[str, Any], before: int) -> None:
     """What was restored, who serves, and the way back: a second rollback would not be it."""
     lines = "; ".join(record["changes"]) or "nothing"
     moment = str(record["time"]).partition(".")[0].replace("T", " ")
-    console.print(printable(f"{app} is as after record {record['number']} of {moment}: {lines}"))
+    app, is_over = wire["name"], wire["provisioningState"] != "InProgress"
+    how = "is as after" if is_over else "goes back to"
+    console.print(printable(f"{app} {how} record {record['number']} of {moment}: {lines}"))
     console.print(f"{told(api, app)}; undo this with: turnout rollback {app} --to {before}")

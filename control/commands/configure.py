@@ -115,7 +115,8 @@ def _leave_single(view: AppView) -> AppView:
         pinned = (TrafficRule(revision_name=app.serving, weight=100),)
         view = steps.with_rules(view, pinned, app.updated_at) if ingress is not None else view
     app = steps.app_of(view)
-    restoring = _all_to(app, app.candidate) if app.candidate and app.candidate == app.kept else {}
+    is_chosen = app.candidate and app.candidate in {app.kept, *app.restored}
+    restoring = _all_to(app, app.candidate) if is_chosen else {}
     return steps.replace_app(view, replace(app, serving="", candidate="", restoring=restoring))
 
 

@@ -74,7 +74,7 @@ class Shop:
         return self._world.broken
 
     def deploy(self, suffix: str, mode: str = "single", **given: Any) -> None:
-        image = f"endpoint:127.0.0.1:{sum(suffix.encode())}"
+        image = given.pop("image", f"endpoint:127.0.0.1:{sum(suffix.encode())}")
         self.service.put("shop", a_body(suffix, mode=mode, image=image, **given))
         self.settle()
 

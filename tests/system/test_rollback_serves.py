@@ -1,0 +1,63 @@
+"""What a rollback says at the command line is what serves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.turnout import Turnout, until
+from tests.system.test_cli import Cli
+from tests.system.test_rollback import deploy, deploy_for_ever
+
+
+@pytest.fixture
+def up(state: Path) -> Iterator[Turnout]:
+    no_engine = f"unix://{state}/no-engine.sock"
+    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
+        yield up
+
+
+@pytest.fixture
+def cli(up: Turnout) -> Cli:
+    return Cli(up.server)
+
+
+def test_after_stop_and_start_a_rollback_loses_nothing(cli: Cli, up: Turnout) -> None:
+    deploy(cli, "v1")
+    deploy(cli, "v2", "--env", "COLOR=blue")
+    cli("app", "stop", "shop")
+    cli("app", "start", "shop")
+    until(lambda: up.get("shop.localhost")[0] == 200)
+    assert "shop--v1 serves" in cli("rollback", "shop")
+    assert up.get("shop.localhost")[0] == 200
+
+
+def test_one_that_failed_says_so_and_one_that_waits_too(cli: Cli, up: Turnout, state: Path) -> None:
+    flag = state / "flag"
+    flag.touch()
+    script = f"test -e {flag} || exit 3; exec python3 -m http.server $PORT --bind 127.0.0.1"
+    gated = ("--command", "sh", "--command", "-c", "--command", script)
+    cli("deploy", "shop", "--image", "process:", *gated, "--revision-suffix", "v1")
+    deploy(cli, "v2", "--command", "")
+    flag.unlink()
+    assert "goes back to record" in cli("rollback", "shop", "--no-wait")
+    said = cli.fails("rollback", "shop")
+    assert "shop--v1 did not become ready" in said
+    assert "as after record" not in said
+    assert "shop--v2" in up.get("shop.localhost")[2]
+
+
+def test_the_record_that_is_named_is_what_serves(cli: Cli, up: Turnout) -> None:
+    deploy(cli, "v1")
+    deploy_for_ever(cli, "v2")
+    cli("deploy", "shop", "--cancel")
+    deploy(cli, "v2", "--env", "FIXED=1")
+    deploy(cli, "v3", "--env", "FIXED=2")
+    assert "shop--v2 serves" in cli("rollback", "shop")
+    assert "shop--v1 serves" in cli("rollback", "shop")
+    assert "nothing further back" in cli.fails("rollback", "shop")
+    assert re.search(r"the rollback to record \d+ is complete", cli("journal", "shop"))
