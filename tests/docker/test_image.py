@@ -22,6 +22,7 @@ from tests.docker.compose import Compose
 from tests.docker.conftest import docker
 from tests.docker.engines import Engine
 from tests.support.turnout import run, until
+from tests.system.test_how_to import block
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "config" / "compose"
@@ -199,3 +200,22 @@ def observed(server: str) -> dict[str, float]:
     answer = json.loads(get(f"{server}/api/v1/query?query={query}") or "{}")
     found = answer.get("data", {}).get("result", [])
     return {r["metric"]["revision"]: float(r["value"][1]) for r in found}
+
+
+def test_plain_docker_run_gives_it_the_engine(
+    engine: Engine, turnout: str, image: str, tmp_path: Path
+) -> None:
+    """docs/how-to/container.md as it is written; our images stand in for those that it names."""
+    docker("tag", turnout, "turnout:latest")
+    docker("tag", image, "nginx:1.27")
+    group = engine.root.joinpath("d.sock").stat().st_gid
+    for kind in ("run", "upgrade"):
+        script = block("container.md", f"sh {kind}")
+        script = script.replace("$(stat -c %g /var/run/docker.sock)", str(group))
+        done = subprocess.run(
+            ["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "shop--" in done.stdout.splitlines()[-1], done.stdout
+    docker("exec", "turnout", "turnout", "app", "delete", "shop", "--yes")
+    until(lambda: not docker("ps", "-aq", "--filter", "label=turnout.replica"))

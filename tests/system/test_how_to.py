@@ -21,10 +21,11 @@ import yaml
 from router.config import load
 from router.discovery.labels import Container, Replica, read
 from router.settings import RouterSettings
-from tests.support.turnout import Turnout, environment, until
-from tests.system.test_readme import commands_in, walk
+from tests.support.turnout import Turnout, environment, run, until
+from tests.system.test_readme import a_clone, commands_in, walk
 
 HERE = Path(__file__).parents[2] / "docs" / "how-to"
+SECURITY = HERE.parents[1] / "SECURITY.md"
 PAGES = sorted(path.name for path in HERE.glob("*.md") if path.name != "README.md")
 HOST = "shop.apps.example.com"
 FREE = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}
@@ -261,6 +262,29 @@ def test_a_backup_is_made_and_brought_back(state: Path, tmp_path: Path) -> None:
     assert (tmp_path / "turnout.backup").stat().st_mode & 0o777 == 0o600
 
 
+def test_cron_finds_the_command(state: Path, tmp_path: Path) -> None:
+    """As cron runs it: with a PATH of two folders, and a percent sign that is escaped."""
+    *_, line = block("backup.md", "cron").strip().split(maxsplit=6)
+    assert "ln -s /opt/turnout/bin/turnout /usr/local/bin/turnout" in (
+        (HERE / "systemd.md").read_text()
+    )
+    command = a_clone(tmp_path) / ".venv" / "bin" / "turnout"
+    typed = line.replace("/usr/local/bin/turnout", str(command)).replace("\\%", "%")
+    typed = typed.replace("/var/lib/turnout", str(state / "s"))
+    typed = typed.replace("/var/backups", str(tmp_path))
+    with Turnout("up", state=state / "s", **FREE):
+        subprocess.run(["sh", "-c", typed], env={"PATH": "/usr/bin:/bin"}, check=True)
+    assert list(tmp_path.glob("turnout-[1-7]"))
+
+
+def test_the_setting_of_the_service_is_one(tmp_path: Path) -> None:
+    script = block("systemd.md", "sh settings").replace("/etc/turnout", str(tmp_path / "turnout"))
+    subprocess.run(["sh", "-e", "-c", script], check=True)
+    file = tmp_path / "turnout" / "turnout.toml"
+    given = load(RouterSettings, {"control": "unix:x"}, file=file, environ={})
+    assert given.domain == "apps.example.com"
+
+
 def test_a_router_on_another_host_follows(state: Path) -> None:
     shell = {"cwd": state, "check": True, "env": environment()}
     subprocess.run(["sh", "-c", block("two-hosts.md", "sh tokens")], **shell)
@@ -297,5 +321,16 @@ def test_users_have_tokens_of_their_own(state: Path) -> None:
     roles = [line.split()[:2] for line in (state / "tokens").read_text().splitlines()]
     assert roles == [["anna", "write"], ["ci", "write"], ["grafana", "read"], ["edge", "router"]]
     with Turnout("up", state=state / "s", token_file=state / "tokens", **FREE) as up:
-        steps = [(block("api-users.md", "sh use").partition("# shows: ")[0], '"value"')]
-        walk(steps, up, state / "bin", cwd=state)
+        for number, kind in enumerate(("sh use", "sh edit")):  # each is typed into one shell
+            script, _, shows = block("api-users.md", kind).partition("# shows: ")
+            walk([(script, shows.strip())], up, state / f"bin{number}", cwd=state)
+
+
+def test_a_leaked_token_is_replaced(state: Path) -> None:
+    (script,) = re.findall(r"^```sh rotate\n(.*?)^```", SECURITY.read_text(), re.M | re.S)
+    with Turnout("up", state=state / ".turnout", **FREE) as up:
+        leaked = up.token
+        walk([(script, "Name")], up, state / "bin", cwd=state)
+        assert (state / ".turnout" / "token").stat().st_mode & 0o777 == 0o600
+        assert up.token != leaked
+        assert run("app", "list", server=up.server, token=leaked).returncode
