@@ -263,7 +263,7 @@ class Service:
 
     def deactivate(self, app: str, revision: str) -> AppView:
         """Send a revision to rest."""
-        return self._change(app, lambda view, now: commands.deactivate(view, revision.lower(), now))
+        return self._change(app, lambda view, now: commands.rest(view, revision.lower(), now))
 
     def restart(self, app: str, revision: str) -> AppView:
         """Replace a revision's replicas one at a time."""
