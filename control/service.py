@@ -354,7 +354,7 @@ class Service:
     def _numbered(self, app: str, number: int) -> Record:
         records = self.journal(app, before=number + 1, limit=1)
         if not records or records[0].number != number:
-            raise NotFound(f"record {number} of the journal is none of app {app}")
+            raise NotFound(f"app {app} has no record {number}; its numbers: turnout journal {app}")
         return records[0]
 
     def _records(self, app: str) -> Iterator[Record]:

@@ -268,7 +268,7 @@ def test_a_number_beyond_all_records_is_none_of_the_apps(tmp_path: Path) -> None
         world = two()
         store.write("shop", store.view("shop"), world.view)
         for number in ((1 << 63) - 1, 1 << 70):
-            with pytest.raises(NotFound, match=f"record {number} of the journal is none of app"):
+            with pytest.raises(NotFound, match=f"no record {number}; its numbers: turnout journal"):
                 a_service(store).roll_back("shop", number)
     finally:
         store.close()
