@@ -8,6 +8,7 @@ WebSocket that says everything twice.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -116,7 +117,7 @@ async def _echo(request: web.Request) -> web.WebSocketResponse:
 def _page(request: web.Request) -> web.Response:
     facts = _FACTS | {"path": request.path, "requestId": request.headers.get("X-Request-Id", "")}
     if "text/html" not in request.headers.get("Accept", ""):
-        return web.json_response(facts)
+        return web.json_response(text=f"{json.dumps(facts)}\n")  # read in a terminal
     color = facts.get("color") or _COLORS[sum(facts["revision"].encode()) % len(_COLORS)]
     shown = {name: escape(value) for name, value in facts.items()}
     shown["color"] = escape(color)

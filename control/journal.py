@@ -152,7 +152,7 @@ def changes(old: AppView, new: AppView, *, is_own: bool = False) -> Iterator[str
             image = revision.template.containers[0].image
             yield f"revision {name} made from image {image}"
         elif known.is_active != revision.is_active:
-            yield f"revision {name} {'activated' if revision.is_active else 'deactivated'}"
+            yield f"revision {name} {_woken_or_not(known, revision)}"
         elif known.generation > revision.generation:
             yield f"revision {name} stays at port {revision.target_port}"
         elif known.generation != revision.generation:
@@ -178,6 +178,13 @@ def changes(old: AppView, new: AppView, *, is_own: bool = False) -> Iterator[str
         was, now = before.get(path, "nothing"), after.get(path, "nothing")
         if was != now:
             yield f"configuration.{path}: {was} -> {now}"
+
+
+def _woken_or_not(known: Revision, revision: Revision) -> str:
+    if revision.is_active:
+        return "activated"
+    is_hopeful = known.provisioning is Provisioning.PROVISIONING and not known.has_been_ready
+    return "deactivated: its deploy is cancelled" if is_hopeful else "deactivated"
 
 
 def _outcome(revision: Revision) -> Iterator[str]:

@@ -115,7 +115,7 @@ class Launcher:
                 **base,
                 "TURNOUT_SYNC": sync,
                 "TURNOUT_ROUTER_ADMIN": admin,
-                "TURNOUT_ON_EXIT": "stop",
+                "TURNOUT_ON_EXIT": base.get("TURNOUT_ON_EXIT") or "stop",
             },
         )
         self._sockets = activated()

@@ -263,7 +263,7 @@ class Service:
 
     def deactivate(self, app: str, revision: str) -> AppView:
         """Send a revision to rest."""
-        return self._change(app, lambda view, now: commands.deactivate(view, revision.lower(), now))
+        return self._change(app, lambda view, now: commands.rest(view, revision.lower(), now))
 
     def restart(self, app: str, revision: str) -> AppView:
         """Replace a revision's replicas one at a time."""
@@ -357,7 +357,7 @@ class Service:
         for record in self.journal(app, before=number + 1, limit=1):
             if record.number == number:
                 return record
-        raise NotFound(f"record {number} of the journal is none of app {app}")
+        raise NotFound(f"app {app} has no record {number}; its numbers: turnout journal {app}")
 
     def _records(self, app: str) -> Iterator[Record]:
         """All of an app, newest first."""

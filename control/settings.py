@@ -58,7 +58,9 @@ class ControlSettings(AdminSettings):
         " (Docker Desktop). Its proxy accepts for programs that do not listen yet: probe by HTTP.",
     )
     on_exit: str = setting(
-        "keep", "keep or stop the local processes when the control plane is told to leave."
+        "",
+        "keep or stop the local processes when turnout is told to leave; by default turnout control"
+        " keeps them, which its next start finds again, and turnout up stops them.",
     )
 
     progress_deadline_s: float = setting(
@@ -109,7 +111,7 @@ class ControlSettings(AdminSettings):
         for name in ("journal_app_records", "journal_records", "journal_days"):
             if getattr(self, name) <= 0:
                 raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
-        if self.on_exit not in ("keep", "stop"):
+        if self.on_exit not in ("", "keep", "stop"):
             raise BadSettings(f"on_exit: {self.on_exit!r} is neither keep nor stop")
         for kind in self.runtimes:
             if kind not in RUNTIMES:

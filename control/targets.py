@@ -60,4 +60,7 @@ class Targets:
             return f"{shown} is a link-local, metadata or unspecified address, never an endpoint"
         if any(address in n for n in self._allowed if n.version == address.version):
             return ""
-        return f"{shown} is outside the networks that endpoint_networks lists"
+        return (
+            f"{shown} is outside the networks that endpoint_networks lists; add it under [control]"
+            " in the settings file, or to TURNOUT_ENDPOINT_NETWORKS, and restart"
+        )

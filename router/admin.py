@@ -59,6 +59,7 @@ class Admin:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(RouterCollector(supervisor))
         self._server: AdminServer | None = None
+        self._tokens: Tokens | None = None
 
     @property
     def address(self) -> str:
@@ -76,7 +77,10 @@ class Admin:
         """Serve, on a socket that was handed over if there is one."""
         settings = self._supervisor.settings
         is_local = settings.admin.startswith("unix:")  # whose file mode is its guard
-        middlewares = [] if is_local else [guard(settings, tokens_of(settings))]
+        middlewares = []
+        if not is_local:
+            self._tokens = tokens_of(settings)
+            middlewares = [guard(settings, self._tokens)]
         app = web.Application(middlewares=middlewares)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -101,7 +105,8 @@ class Admin:
         return exposition(self._registry, request.headers.get("Accept", ""))
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        trouble = self._tokens.trouble() if self._tokens is not None else ""
+        return web.Response(text=f"{trouble or 'ok'}\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
         supervisor = self._supervisor

@@ -44,24 +44,52 @@ def load(
     With `table`, the file's table of that name counts before its top level, and the names of
     the other class's settings are nobody's mistake.
     """
-    written = _read(file) if file is not None else {}
+    places = Places(file)
+    written = places.values
     inner = written.pop(CONTROL_TABLE, {})
     given = {**written, **(inner if table == CONTROL_TABLE else {})}
     names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if not table:
-        _refuse_unknown(given, names, file)
-    else:
-        _refuse_unknown(inner, names, file)
+    wrong = _unknown(inner if table else given, names, places, table)
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
     for f in dataclasses.fields(cls):  # type: ignore[arg-type]
-        values[f.name] = _value(f, hints[f.name], flags, environ, given, file)
+        try:
+            where = places.of(f.name, table if f.name in inner else "")
+            values[f.name] = _value(f, hints[f.name], flags, environ, given, where)
+        except BadSettings as error:
+            wrong.append(str(error))
+    if wrong:
+        raise BadSettings("\n".join(wrong))
     return cls(**values)
 
 
-def _read(file: Path) -> dict[str, Any]:
+class Places:
+    """A settings file: its values, and the line of each."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.values: dict[str, Any] = {}
+        self._lines: list[str] = []
+        if file is not None:
+            text, self.values = _read(file)
+            self._lines = text.splitlines()
+
+    def of(self, name: str, table: str = "") -> str:
+        """FILE:LINE of a setting, in the file's table of that name or at its top."""
+        begin = f"[{table}]"
+        within = ""
+        for number, line in enumerate(self._lines, 1):
+            bare = line.partition("#")[0].strip()
+            within = bare if bare.startswith("[") and "=" not in bare else within
+            if bare.partition("=")[0].strip() == name and within == (begin if table else ""):
+                return f"{self._file}:{number}"
+        return str(self._file)
+
+
+def _read(file: Path) -> tuple[str, dict[str, Any]]:
     try:
-        return tomllib.loads(file.read_text())
+        text = file.read_text()
+        return text, tomllib.loads(text)
     except OSError as error:
         raise BadSettings(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -72,12 +100,14 @@ def _read(file: Path) -> dict[str, Any]:
         raise BadSettings(f"{file} is no TOML: {error}") from None
 
 
-def _refuse_unknown(given: Mapping[str, Any], names: set[str], file: Path | None) -> None:
+def _unknown(given: Mapping[str, Any], names: set[str], places: Places, table: str) -> list[str]:
+    found = []
     for name in given:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise BadSettings(f"{file}: there is no setting {name}{hint}")
+            found.append(f"{places.of(name, table)}: there is no setting {name}{hint}")
+    return found
 
 
 def _value(
@@ -86,7 +116,7 @@ def _value(
     flags: Mapping[str, Any],
     environ: Mapping[str, str],
     given: Mapping[str, Any],
-    file: Path | None,
+    where: str,
 ) -> Any:
     variable = f"TURNOUT_{f.name.upper()}"
     if flags.get(f.name) is not None:
@@ -94,7 +124,7 @@ def _value(
     if environ.get(variable, "") != "":
         return _convert(environ[variable], hint, variable)
     if f.name in given:
-        return _convert(given[f.name], hint, f"{f.name} in {file}")
+        return _convert(given[f.name], hint, f"{where}: {f.name}")
     assert f.default is not MISSING
     return f.default
 

@@ -14,6 +14,8 @@ from router.settings import RouterSettings
 
 log = logging.getLogger("turnout.router")
 
+_DEFAULT = RouterSettings.__dataclass_fields__["max_connections"].default
+
 MOST_TURNED_AWAY = 256  # connections above the limit that are told so, and held meanwhile
 _OWN = 64  # of the loop, the log, the channel, with room for what a library opens for a moment
 _FOR_REPLICAS = 32  # the last ones are for the requests of clients that are here already
@@ -38,7 +40,9 @@ def fitted(settings: RouterSettings) -> RouterSettings:
     possible = connections_within(settings, hard)
     if possible == settings.max_connections:
         return settings
-    log.warning(
+    is_asked = settings.max_connections != _DEFAULT  # else nobody misses them
+    log.log(
+        logging.WARNING if is_asked else logging.INFO,
         "event=max_connections_lowered from=%d to=%d reason=%r",
         settings.max_connections,
         possible,

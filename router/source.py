@@ -212,6 +212,8 @@ class ControlSource:
         ) as response:
             if response.status == 204:
                 return None
+            if response.status in _NOT_LET_IN:
+                raise aiohttp.ClientError(_NOT_LET_IN[response.status])
             response.raise_for_status()
             return await _read(response)
 
@@ -266,6 +268,14 @@ class ControlSource:
         except OSError as error:  # another one after the next start costs a lease and no more
             log.error("event=router_id_not_saved path=%s reason=%r", path, str(error))
         return word
+
+
+_NOT_LET_IN = {
+    401: "the control plane does not know this router's token; set TURNOUT_TOKEN to one of its"
+    " tokens of the role router, or token_file to its file",
+    403: "this router's token may not follow the control plane; set TURNOUT_TOKEN to one of the"
+    " role router",
+}
 
 
 def _decoded(body: bytes) -> Any:

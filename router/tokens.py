@@ -153,6 +153,7 @@ class Tokens:
     def __init__(self, file: str, state: Path) -> None:
         self._file = file
         self._known: list[Token] = []
+        self._trouble = ""
         if not file:
             try:
                 self._file = str(make(state))
@@ -177,6 +178,11 @@ class Tokens:
                 found = token
         return found
 
+    def trouble(self) -> str:
+        """Why the tokens in force are not those of the file; empty when they are."""
+        self._refresh()
+        return self._trouble
+
     def _refresh(self) -> None:
         if not self._known:
             return
@@ -185,8 +191,9 @@ class Tokens:
             return
         self._stamp = stamp
         try:
-            self._known = read(self._file)
+            self._known, self._trouble = read(self._file), ""
         except BadSettings as error:
+            self._trouble = f"the tokens that were known stay in force: {error}"
             log.error("event=tokens_not_read reason=%r", str(error))
 
     def _stat(self) -> tuple[int, int, int]:

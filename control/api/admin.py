@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from control.api.keys import TOKENS
 from control.health import Health
 from control.metrics import ControlCollector, ControlCounters
 from control.store import Store
@@ -39,9 +40,11 @@ class AdminPages:
             text = text.removesuffix(_EOF) + routers
         return web.Response(body=text, headers={"Content-Type": content_type})
 
-    async def healthz(self, _: web.Request) -> web.Response:
+    async def healthz(self, request: web.Request) -> web.Response:
         """GET /healthz: the process lives, and what is wrong, a line each."""
         wrong = [*self._health.failures(), *self._health.notes()]
+        if trouble := request.app[TOKENS].trouble():
+            wrong.append(trouble)
         return web.Response(text="".join(f"{line}\n" for line in wrong or ["ok"]))
 
     async def readyz(self, _: web.Request) -> web.Response:

@@ -38,9 +38,9 @@ def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
     return {"type": "object", "properties": required | optional, "required": list(required)}
 
 
-def _list(name: str, key: str = "value") -> dict[str, Any]:
+def _list(name: str, key: str = "value", **more: Any) -> dict[str, Any]:
     items = {"type": "array", "items": {"$ref": _REF.format(model=name)}}
-    return _object({key: items}, nextLink=_TEXT)
+    return _object({key: items}, nextLink=_TEXT, **more)
 
 
 _OBJECT = {"type": "object"}
@@ -76,7 +76,8 @@ _ANSWERS = {
     "Preview": _object({"apps": {"type": "object", "additionalProperties": _OBJECT}}),
     "Apps": _list("App"), "Revisions": _list("Revision"), "Replicas": _list("Replica"),
     "Journal": _list("Record"), "Histories": _list("Stint", "records"), "Names": _list("Name"),
-    "Secrets": _list("SecretValue"), "Traffic": _list("Rule", "traffic"),
+    "Secrets": _list("SecretValue"),
+    "Traffic": _list("Rule", "traffic", latestServes=_TEXT),
     "Logs": _object({"lines": _NAMES}), "Explanation": _OBJECT, "Table": _OBJECT,
 }  # fmt: skip
 

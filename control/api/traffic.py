@@ -10,7 +10,7 @@ from control.api.problems import body_of, decode, reply
 from control.api.wire import history_wire
 from control.model import Model
 from control.schema import TrafficRule
-from control.traffic import rules_of
+from control.traffic import latest_ready, rules_of
 
 
 class TrafficBody(Model):
@@ -33,10 +33,13 @@ class SwapBody(Model):
 
 
 async def get_traffic(request: web.Request) -> web.Response:
-    """GET /v1/apps/{app}/traffic."""
-    app = request.app[SERVICE].app(request.match_info["app"]).app
+    """GET /v1/apps/{app}/traffic; `latestServes` is whom latestRevision means now."""
+    view = request.app[SERVICE].app(request.match_info["app"])
+    app = view.app
     assert app is not None
-    return reply({"traffic": [rule.wire() for rule in rules_of(app)]})
+    serves = app.serving if app.is_single and app.serving else latest_ready(view)
+    rules = [rule.wire() for rule in rules_of(app)]
+    return reply({"traffic": rules} | ({"latestServes": serves} if serves else {}))
 
 
 async def set_traffic(request: web.Request) -> web.Response:

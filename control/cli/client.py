@@ -173,6 +173,12 @@ class Api:
             connection.close()
 
     def _unreachable(self, error: Exception) -> NoReturn:
+        if type(error).__name__.startswith("SSL"):  # the class would cost an import
+            plain = self.server.replace("https://", "http://", 1)
+            fail(
+                f"{self.server} does not answer over TLS ({error}); "
+                f"an admin port speaks plain HTTP: --server {plain}"
+            )
         fail(
             f"no control plane answers at {self.server} ({error or type(error).__name__}); "
             "start one with: turnout up, or name one with --server URL or TURNOUT_SERVER"

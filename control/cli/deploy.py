@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -78,7 +79,10 @@ def deploy(
     output: Output = Format.TABLE,
     server: Server = "",
 ) -> None:
-    """Create or update an app. What is not given stays as it is in the revision that serves."""
+    """Create or update an app. What is not given stays as in the revision that serves.
+
+    While a deploy is under way it stays as in the revision that is about to serve.
+    """
     api = Api(server)
     if cancel:
         _cancel(api, app, output)
@@ -86,7 +90,7 @@ def deploy(
     old = api.find("apps", app)
     if old is None and not image:
         fail(f"there is no app {app} yet; create it with --image", 2)
-    container: Wire = dict(old["template"]["containers"][0]) if old else {"name": "main"}
+    container = _base(old, image, command)
     changed = {
         "image": image,
         "command": command,
@@ -118,8 +122,7 @@ def deploy(
     after = api.call("PATCH" if old else "PUT", ("apps", path), body)
     revision = revision_of(after)
     if old is not None:
-        # A corrected deploy may have the name of one that failed.
-        _tell(old, after, latest, is_new=_latest(api, after).get("uid") != latest.get("uid"))
+        _tell(api, old, after, latest)
     if not no_wait:
         wait_ready(api, app, revision, timeout)
         if target_port is not None:  # of a revision that is ready it changes all the same
@@ -127,7 +130,7 @@ def deploy(
     show(api.get("apps", app, "revisions", revision), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
-        console.print(f"{app} answers at {api.url_of(fqdn)}")
+        console.print(f"{after['name']} answers at {api.url_of(fqdn)}")
 
 
 def revision_of(app: Wire) -> str:
@@ -150,19 +153,43 @@ def _latest(api: Api, app: Wire | None) -> Wire:
     return api.find("apps", app["name"], "revisions", app["latestRevisionName"]) or {}
 
 
-def _tell(old: Wire, after: Wire, latest: Wire, *, is_new: bool) -> None:
+def _tell(api: Api, old: Wire, after: Wire, latest: Wire) -> None:
     """What a deploy builds on, or that there is nothing new in it; `latest` was it before."""
     revision, base = revision_of(after), revision_of(old)
-    if not is_new:
+    # A corrected deploy may have the name of one that failed.
+    if _latest(api, after).get("uid") == latest.get("uid"):
         errors.print(f"{after['name']} {_same(old, after)}")
-    elif base != old["latestRevisionName"]:
+        return
+    if base != old["latestRevisionName"]:
         errors.print(
             f"{revision} builds on {base}, and not on {old['latestRevisionName']}, "
             "which failed, was cancelled or was rolled back"
         )
+    elif latest.get("provisioningState") == "Provisioned":
+        errors.print(f"{revision} builds on {base}")
     else:
-        is_ready = latest.get("provisioningState") == "Provisioned"
-        errors.print(f"{revision} builds on {base}{'' if is_ready else ', which is not ready'}")
+        errors.print(
+            f"{revision} builds on {base}, which is not ready; to build on what serves: "
+            f"turnout deploy {after['name']} --cancel, and deploy again"
+        )
+    _tell_taking(api, after)
+
+
+def _tell_taking(api: Api, after: Wire) -> None:
+    """That a new revision takes traffic by itself, in a mode where one may want to decide that."""
+    app, revision = after["name"], revision_of(after)
+    configuration = after["configuration"]
+    rules = (configuration["ingress"] or {}).get("traffic", [])
+    weight = sum(rule["weight"] for rule in rules if rule.get("latestRevision"))
+    if not weight or configuration["activeRevisionsMode"] != "Multiple":
+        return
+    serves = api.get("apps", app, "traffic").get("latestServes")
+    if serves in (None, revision):
+        return
+    errors.print(
+        f"traffic follows the latest: {revision} takes {weight} % once it is ready; to decide that"
+        f" yourself: turnout traffic set {app} --revision-weight {serves}=100"
+    )
 
 
 def _same(old: Wire, after: Wire) -> str:
@@ -174,6 +201,27 @@ def _same(old: Wire, after: Wire) -> str:
     if is_under_way:
         return f"is tried again: {what}"
     return f"is unchanged: {what}, and the same image; to deploy it all the same: --force"
+
+
+def _refuse_sentence(command: list[str] | None) -> None:
+    """A command line in one piece would be looked for as a program of that name."""
+    if not command or len(command) > 1 or len(command[0].split()) < 2:
+        return
+    words = " ".join(f"--command {word}" for word in command[0].split())
+    fail(
+        f"{command[0]!r} is one word to a program; give each word its own: {words}; for variables "
+        f"such as $PORT: --command sh --command -c --command {shlex.quote(command[0])}",
+        2,
+    )
+
+
+def _base(old: Wire | None, image: str, command: list[str] | None) -> Wire:
+    """The container as it is; the demo is a program of its own, and takes no other's command."""
+    _refuse_sentence(command)
+    container: Wire = dict(old["template"]["containers"][0]) if old else {"name": "main"}
+    if image == "process:demo":
+        container = {k: v for k, v in container.items() if k not in ("command", "args")}
+    return container
 
 
 def _given(**values: Any) -> Wire:

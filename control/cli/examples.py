@@ -20,6 +20,7 @@ EXAMPLES = {
     "backup": "turnout backup turnout.backup",
     "restore": "turnout restore turnout.backup",
     "logs": "turnout logs album-api --revision v2 --follow",
+    "status": "turnout status album-api",
     "top": "turnout top album-api",
     "explain": "turnout explain http://album-api.localhost:8080/",
     "journal": "turnout journal album-api --limit 5",

@@ -8,7 +8,8 @@ import typer
 
 from control.cli.client import Api
 from control.cli.options import App, RevisionName, full_name
-from control.cli.output import HISTORY, TRAFFIC, Format, Output, Server, show
+from control.cli.output import HISTORY, Format, Output, Server, show
+from control.cli.resources import show_traffic_of
 
 TABLE = Format.TABLE
 LabelName = Annotated[str, typer.Option("--label", help="The label.")]
@@ -26,8 +27,9 @@ def add_label(
 ) -> None:
     """Put a label on a revision; a label that another one holds moves."""
     body = {"revision": full_name(app, revision)}
-    wire = Api(server).call("PUT", ("apps", app, "labels", label), body)
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+    api = Api(server)
+    api.call("PUT", ("apps", app, "labels", label), body)
+    show_traffic_of(api, app, output)
 
 
 @label_commands.command("move")
@@ -45,8 +47,9 @@ def move_label(
 @label_commands.command("remove")
 def remove_label(app: App, label: LabelName, output: Output = TABLE, server: Server = "") -> None:
     """Take a label away."""
-    wire = Api(server).call("DELETE", ("apps", app, "labels", label))
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+    api = Api(server)
+    api.call("DELETE", ("apps", app, "labels", label))
+    show_traffic_of(api, app, output)
 
 
 @label_commands.command("swap")
@@ -59,8 +62,9 @@ def swap_labels(
 ) -> None:
     """Exchange two labels in one write."""
     body = {"first": source, "second": target}
-    wire = Api(server).call("POST", ("apps", app, "labels", "swap"), body)
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+    api = Api(server)
+    api.call("POST", ("apps", app, "labels", "swap"), body)
+    show_traffic_of(api, app, output)
 
 
 @label_commands.command("history")

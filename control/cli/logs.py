@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from control.cli.client import Api, console
+from control.cli.client import Api, console, errors, printable
 from control.cli.options import App
 from control.cli.output import Server
 from control.cli.replicas import serving
@@ -45,9 +45,12 @@ def logs(
         for one, line in _merged(api, found, query):
             _print(one, line)
         return
-    for one, path in found.items():
-        for line in api.get(*path, query)["lines"]:
-            _print(one, line)
+    lines = [(one, line) for one, path in found.items() for line in api.get(*path, query)["lines"]]
+    for one, line in lines:
+        _print(one, line)
+    if not lines:
+        who = ", ".join(found) or f"no replica of {revision or app} is there; it"
+        errors.print(printable(f"{who} has written nothing yet"), soft_wrap=True)
 
 
 def _merged(api: Api, replicas: dict[str, Path], query: str) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from control.cli import (
     resources,
     secrets,
     servers,
+    status,
     top,
     waiting,
 )
@@ -77,6 +78,7 @@ app.command("azure-env")(azure_env.azure_env)
 app.command()(backups.backup)
 app.command()(backups.restore)
 app.command()(logs.logs)
+app.command()(status.status)
 app.command()(top.top)
 app.command()(explain.explain)
 app.command()(journal.journal)

@@ -22,10 +22,10 @@ State = Annotated[Path | None, typer.Option("--state", help="Directory that surv
 EnvVars = Annotated[
     list[str] | None,
     typer.Option(
+        "--env",
         "--env-vars",
         "--set-env-vars",
-        "--env",
-        help="NAME=VALUE, or NAME=secretref:SECRET; repeat for each.",
+        help="NAME=VALUE, or NAME=secretref:SECRET; repeat for each. az's --set-env-vars, too.",
     ),
 ]
 Token = Annotated[

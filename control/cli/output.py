@@ -73,6 +73,7 @@ TRAFFIC: Columns = (
     ("Latest", "latestRevision"),
     ("Weight", "weight"),
     ("Label", "label"),
+    ("Serves", "serves"),
 )
 HISTORY: Columns = (
     ("Revision", "revision"),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control.cli.client import Api, console, fail
+from control.cli.client import Api, console, fail, printable
 from control.cli.deploy import revision_of
 from control.cli.found import discovered
 from control.cli.options import App, EnvVars, NoWait, RevisionName, full_name, merged
@@ -63,7 +63,14 @@ def stop_app(app: App, output: Output = TABLE, server: Server = "") -> None:
 def start_app(app: App, output: Output = TABLE, server: Server = "") -> None:
     """Bring a stopped app back."""
     api = Api(server)
-    show_apps(api, api.call("POST", ("apps", app, "start")), output)
+    wire = api.call("POST", ("apps", app, "start"))
+    show_apps(api, wire, output)
+    if wire["runningStatus"] == "Stopped":  # all of it rests
+        revision = wire["latestReadyRevisionName"] or wire["latestRevisionName"]
+        fail(
+            f"{app} has no active revision; bring one back: "
+            f"turnout revision activate {app} --revision {revision}"
+        )
 
 
 @revision_commands.command("list")
@@ -84,7 +91,17 @@ def show_revision(
 ) -> None:
     """Show one revision."""
     name = full_name(app, revision)
-    show(Api(server).get("apps", app, "revisions", name), REVISIONS, output)
+    wire = Api(server).get("apps", app, "revisions", name)
+    show(wire, REVISIONS, output)
+    if output is TABLE and (reason := reason_of(wire)):
+        console.print(printable(reason), soft_wrap=True)
+
+
+def reason_of(revision: dict[str, Any]) -> str:
+    """Why a revision does not do what it should; empty for one that does, or rests as asked."""
+    if revision.get("healthState") in ("Unhealthy", "None"):
+        return str(revision["runningStateDetails"])
+    return str(revision.get("provisioningError", ""))
 
 
 def _act(verb: str, app: str, revision: str, output: Format, server: str) -> None:
@@ -174,8 +191,17 @@ def copy_revision(
 
 @traffic_commands.command("show")
 def show_traffic(app: App, output: Output = TABLE, server: Server = "") -> None:
-    """Show the traffic rules."""
-    show(Api(server).get("apps", app, "traffic")["traffic"], TRAFFIC, output)
+    """Show the traffic rules, and the revision that each of them means now."""
+    show_traffic_of(Api(server), app, output)
+
+
+def show_traffic_of(api: Api, app: str, output: Format) -> None:
+    """Print the rules; a table also says who serves by them."""
+    wire = api.get("apps", app, "traffic")
+    if output is TABLE:
+        for rule in wire["traffic"]:
+            rule["serves"] = rule.get("revisionName") or wire.get("latestServes", "nobody")
+    show(wire["traffic"], TRAFFIC, output)
 
 
 @traffic_commands.command("set")
@@ -198,8 +224,8 @@ def set_traffic(
     if not given and not labelled:
         fail("give --revision-weight NAME=WEIGHT or --label-weight LABEL=WEIGHT", 2)
     rules = _rules(api.get("apps", app, "traffic")["traffic"], app, given, labelled)
-    wire = api.call("PUT", ("apps", app, "traffic"), {"traffic": rules})
-    show(wire["configuration"]["ingress"]["traffic"], TRAFFIC, output)
+    api.call("PUT", ("apps", app, "traffic"), {"traffic": rules})
+    show_traffic_of(api, app, output)
 
 
 def _pair(text: str) -> tuple[str, int]:

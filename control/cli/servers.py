@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from control.cli.client import console, errors, fail, is_ours
+from control.cli.client import console, errors, fail, is_ours, printable
 from control.cli.options import State
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _UPGRADE_S = 60.0
 _UPGRADE_POLL_S = 0.05
 
 Listen = Annotated[str | None, typer.Option("--listen", help="Ingress, HOST:PORT.")]
-Admin = Annotated[str | None, typer.Option("--admin", help="API, metrics and console, HOST:PORT.")]
+Admin = Annotated[str | None, typer.Option("--admin", help="API and metrics, HOST:PORT.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Default: one per core.")]
 Domain = Annotated[str | None, typer.Option("--domain", help="Of the apps' hosts.")]
 Config = Annotated[
@@ -188,6 +188,7 @@ def demo(
         environment = _environment({"listen": listen, "admin": admin, "workers": workers}, None)
         _refuse_taken_port(listen, None, Path(given or scratch))
         environment["TURNOUT_LOG_LEVEL"] = "warning"  # the display is the log
+        environment["TURNOUT_ON_EXIT"] = "stop"
         environment["TURNOUT_RUNTIMES"] = ",".join(RUNTIMES)  # its replicas are processes
         code = _launch(
             environment, Path(given or scratch), partial(run, is_quiet=quiet, is_target=target)
@@ -202,21 +203,14 @@ def check(
     file: Annotated[Path, typer.Argument(help="A routes file or a settings file.")],
 ) -> None:
     """Check a routes or settings file; exit 0 good, 1 bad, every problem with its line."""
-    from control.settings import ControlSettings
-    from router.config import CONTROL_TABLE, BadSettings, load
     from router.routes_file import BadRoutes, parse
-    from router.settings import RouterSettings
 
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         fail(f"cannot read {file}: {error}")
     if "[[app" not in text and _is_settings(text):
-        try:
-            load(RouterSettings, {}, file=file, environ={})
-            load(ControlSettings, {}, file=file, environ={}, table=CONTROL_TABLE)
-        except BadSettings as error:
-            fail(str(error))
+        _check_settings(file)
     else:
         try:
             parse(text)
@@ -225,6 +219,29 @@ def check(
                 errors.print(f"{file}:{line}: {message}", soft_wrap=True)
             raise typer.Exit(1) from None
     console.print(f"{file} is good")
+
+
+def _check_settings(file: Path) -> None:
+    from control.settings import ControlSettings
+    from router.config import CONTROL_TABLE, BadSettings, Places, load
+    from router.settings import RouterSettings
+
+    wrong: dict[str, None] = {}  # what both read is wrong once
+    readers: list[tuple[type[Any], dict[str, Any], str]] = [
+        (RouterSettings, {"control": "unix:x", "routes": ""}, ""),
+        (ControlSettings, {}, CONTROL_TABLE),
+    ]
+    for cls, flags, table in readers:
+        try:
+            load(cls, flags, file=file, environ={}, table=table).check()
+        except BadSettings as error:
+            for line in str(error).split("\n"):
+                where = Places(file).of(line.partition(":")[0], table)
+                wrong[line if line.startswith(f"{file}") else f"{where}: {line}"] = None
+    for line in wrong:
+        errors.print(printable(line), soft_wrap=True)
+    if wrong:
+        raise typer.Exit(1)
 
 
 def _is_settings(text: str) -> bool:
@@ -257,8 +274,10 @@ def _environment(flags: dict[str, Any], config: Path | None) -> dict[str, str]:
     )  # fmt: skip
     given = {name: str(flags[name]) for name in names if flags.get(name) is not None}
     _settings(RouterSettings, {**given, "control": "unix:x", "routes": ""}, config)
-    _settings(ControlSettings, given, config, CONTROL_TABLE)
+    settings = _settings(ControlSettings, given, config, CONTROL_TABLE)
     environment = {f"TURNOUT_{name.upper()}": value for name, value in given.items()}
+    if settings.on_exit:  # the launcher's default is another than that of the file
+        environment["TURNOUT_ON_EXIT"] = settings.on_exit
     if config is not None:
         environment["TURNOUT_CONFIG"] = str(config)
     return environment

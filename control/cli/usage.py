@@ -19,6 +19,15 @@ _PLAIN = (
     (re.compile(r"is not a valid int\w*( range)?\.?"), "is not a whole number"),
     (re.compile(r"is not a valid float( range)?\.?"), "is not a number"),
 )
+# What other tools take, or what is meant by what was typed.
+_HINTS = (
+    (
+        re.compile(r"unexpected extra argument\S* \([^\s=]+="),
+        "an option takes one value: repeat it for each",
+    ),
+    (re.compile(r"No such option: (?:-n|--name)\b"), "the app's name is an argument without one"),
+    (re.compile(r"'--to': .*whole number"), "the numbers are those of: turnout journal APP"),
+)
 _WITHOUT_ARGUMENTS = "NoArgsIsHelpError"  # prints the help, and is no mistake
 
 
@@ -42,6 +51,10 @@ def _tell(error: Any) -> None:
     message = error.format_message()
     for pattern, words in _PLAIN:
         message = pattern.sub(words, message)
+    for pattern, hint in _HINTS:
+        if found := pattern.search(message):
+            message += f"; {found.expand(hint)}"
+            break
     lines = [("error:", "bold red", message)]
     if example := example_for(path):
         lines.append(("example:", "bold", example))

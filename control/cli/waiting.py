@@ -32,6 +32,11 @@ def wait(
     console.print(f"{api.server} is ready")
 
 
+def next_steps(app: str) -> str:
+    """What to type about something that is under way."""
+    return f"  how it goes: turnout status {app}\n  give it up:  turnout deploy {app} --cancel"
+
+
 @contextlib.contextmanager
 def _interruptible(what: str, app: str) -> Iterator[None]:
     """Ctrl-C ends the waiting, not what is waited for: say so, and what would end that."""
@@ -40,8 +45,7 @@ def _interruptible(what: str, app: str) -> Iterator[None]:
     except KeyboardInterrupt:
         errors.print(
             f"not waiting any longer: {what} goes on, and whoever serves now serves until then\n"
-            f"  how it goes: turnout revision list {app}\n"
-            f"  give it up:  turnout deploy {app} --cancel"
+            f"{next_steps(app)}"
         )
         raise typer.Exit(_INTERRUPTED) from None
 
@@ -78,7 +82,12 @@ def _wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
                     f"{revision} was deactivated before it was ready: it was cancelled, or a newer "
                     "one took its place"
                 )
+            if wire.get("runningState") == "Stopped":
+                fail(f"app {app} is stopped, and {revision} with it: turnout app start {app}")
             if time.monotonic() > ends_at:
+                errors.print(
+                    f"it goes on, and whoever serves now serves until then\n{next_steps(app)}"
+                )
                 fail(f"{revision} is not ready after {timeout_s:.0f} s: {details}")
             seen = _tell_replicas(api, app, revision, seen)
             status.update(line(revision, f"{wire.get('runningState')}, {details}"))

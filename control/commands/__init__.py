@@ -26,6 +26,7 @@ from control.commands.life import (
     wake,
     woken,
 )
+from control.commands.resting import rest
 from control.commands.split import add_label, forget_label, remove_label, set_traffic, swap_labels
 from control.commands.steps import is_same, replace_app
 
@@ -52,6 +53,7 @@ __all__ = [
     "remove_label",
     "replace_app",
     "restart",
+    "rest",
     "rested",
     "set_mode",
     "set_stopped",

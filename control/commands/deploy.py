@@ -230,10 +230,11 @@ def _checked_name(view: AppView, app: str, suffix: str) -> str:
         )
     known = view.revisions.get(name)
     if known is not None and not _makes_way(view, known):
+        back = f", or bring it back: turnout revision activate {app} --revision {name}"
         state = "active" if known.is_active else "inactive"
         raise Invalid(
             f"a revision with suffix {suffix} already exists and is {state}; choose another "
-            f"suffix, or bring it back: turnout revision activate {app} --revision {name}",
+            f"suffix{'' if known.is_active else back}",
             code="ContainerAppInvalidRevisionName",
         )
     return name

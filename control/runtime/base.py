@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
 
 from control.errors import Invalid
@@ -40,7 +41,8 @@ class Exit:
         elif self.code == _KILLED:
             text += " (killed, often out of memory)"
         text += "."
-        return f"{text} Last output: {' | '.join(self.tail).rstrip('.')}." if self.tail else text
+        said = " | ".join(line for line, _ in groupby(self.tail)).rstrip(".")
+        return f"{text} Last output: {said}." if said else text
 
 
 OnExit = Callable[[str, Exit], None]  # replica name; an end that nobody asked for

@@ -84,6 +84,11 @@ class ProcessRuntime:
         main = template.containers[0]
         if main.image == "process:" and not main.command:
             raise Invalid("template.containers[0].command: process: needs the command to run")
+        if main.image == "process:demo" and (main.command or main.args):
+            raise Invalid(
+                "template.containers[0].command: process:demo is a program of its own; to run"
+                " another give the image process: with it"
+            )
         if main.image not in ("process:", "process:demo"):
             raise Invalid(
                 f"{IMAGE}: {main.image!r} is neither process:demo nor process: with a command"

@@ -63,6 +63,10 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._lock.close()
             raise unreadable_state(path, error) from None
+        except PermissionError as error:
+            self._lock.close()
+            whose = f"chown -R USER {path.parent}, with the user that turnout runs as"
+            raise BadSettings(f"state: {path} is another's ({error.strerror}); {whose}") from None
         except BaseException:
             self._lock.close()
             raise

@@ -224,3 +224,12 @@ def test_a_kill_at_any_line_of_a_restore_leaves_the_old_state_or_the_new(
     old, new = ["blog", "shop"], ["shop"]
     at = found.index(new)
     assert found == [old] * at + [new] * (len(found) - at)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can restore what is another user's")
+def test_what_root_restores_belongs_to_the_owner_of_the_state(state: Path, copy: Path) -> None:
+    (state / f"{DATABASE}.lock").unlink(missing_ok=True)
+    os.chown(state, 1234, 1235)
+    restore(state, copy)
+    for file in (state / DATABASE, state / f"{DATABASE}.lock"):
+        assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)

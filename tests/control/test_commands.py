@@ -79,12 +79,17 @@ def test_the_combined_name_has_a_limit_of_its_own() -> None:
     assert World("s" * 32).deploy(suffix="a" * 20)
 
 
-def test_a_suffix_in_use_is_refused_and_says_how_to_bring_the_revision_back() -> None:
+def test_a_suffix_in_use_is_refused_and_says_how_to_bring_a_resting_revision_back() -> None:
     world = World()
     world.deploy(suffix="v1")
+    world.settle()
     world.deploy(suffix="v2", image="process:", replicas=2)
 
-    with pytest.raises(Invalid, match=r"already exists and is active; .*revision activate"):
+    with pytest.raises(Invalid, match=r"is active; choose another suffix\Z"):
+        world.deploy(suffix="v1", replicas=3)
+    world.settle()
+    world.view = commands.deactivate(world.view, "shop--v1", world.now)
+    with pytest.raises(Invalid, match=r"is inactive; .*revision activate shop --revision shop--v1"):
         world.deploy(suffix="v1", replicas=3)
 
 
@@ -323,6 +328,23 @@ def test_the_only_revision_can_be_deactivated_and_comes_back_with_all_traffic() 
     world.view = commands.activate(world.view, "shop--v1", world.now)
     world.settle()
     assert shares(world) == {"v1": 100}
+
+
+def test_the_one_that_serves_in_single_mode_is_not_sent_to_rest() -> None:
+    world = World()
+    world.deploy(suffix="v1", mode="single")
+    world.settle()
+    with pytest.raises(Conflict, match=r"rollback shop.*app stop shop"):
+        commands.rest(world.view, "shop--v1", world.now)
+
+    world.deploy(suffix="v2", mode="single", image="process:v2")
+    world.settle()
+    assert shares(world) == {"v2": 100}
+    assert commands.rest(world.view, "shop--v1", world.now) is world.view  # rests already
+
+    world.view = commands.set_stopped(world.view, world.now, is_stopped=True)
+    world.view = commands.rest(world.view, "shop--v2", world.now)
+    assert world.active() == []
 
 
 def test_deactivation_drops_the_label_and_activation_restores_no_weight() -> None:

@@ -56,6 +56,18 @@ def test_a_record_says_what_changed_in_words() -> None:
     assert changed(world.view, AppView(None)) == ["app deleted"]
 
 
+def test_a_deploy_that_was_given_up_is_told_from_a_deactivation() -> None:
+    world = two("single")
+    world.broken = {"shop--v3"}
+    world.deploy(suffix="v3", image="process:v3", mode="single")
+    world.plan()
+    before = world.view
+    world.view = commands.cancel(world.view, world.now)
+    assert changed(before, world.view) == [
+        "revision shop--v3 deactivated: its deploy is cancelled",
+    ]
+
+
 def test_a_split_is_restored() -> None:
     world = two()
     world.traffic(v1=80, v2=20)
@@ -256,7 +268,7 @@ def test_a_number_beyond_all_records_is_none_of_the_apps(tmp_path: Path) -> None
         world = two()
         store.write("shop", store.view("shop"), world.view)
         for number in ((1 << 63) - 1, 1 << 70):
-            with pytest.raises(NotFound, match=f"record {number} of the journal is none of app"):
+            with pytest.raises(NotFound, match=f"no record {number}; its numbers: turnout journal"):
                 a_service(store).roll_back("shop", number)
     finally:
         store.close()

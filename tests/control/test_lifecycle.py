@@ -11,7 +11,7 @@ from control import commands, traffic
 from control.clock import Moment
 from control.lifecycle import Failure, Pauses, app_provisioning, app_running, failed
 from control.resources import Provisioning, Replica, ReplicaState
-from control.runtime import Launch
+from control.runtime import Exit, Launch
 from control.runtime.endpoint import EndpointRuntime
 from control.targets import PRIVATE, Targets
 from tests.control.support import LIMITS, World
@@ -171,3 +171,8 @@ def test_a_restart_of_endpoints_ends_with_new_replicas_at_the_same_addresses() -
         "127.0.0.1:1",
         "127.0.0.1:2",
     ]
+
+
+def test_output_that_repeats_itself_is_quoted_once() -> None:
+    said = Exit(1, ("cannot open db", "cannot open db", "bye", "cannot open db")).sentence("main")
+    assert said.endswith("Last output: cannot open db | bye | cannot open db.")

@@ -54,3 +54,14 @@ def test_a_bad_setting_says_what_it_should_be(tmp_path: Path, text: str, says: s
 def test_settings_that_make_no_sense_together_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(BadSettings):
         RouterSettings(**values).check()  # type: ignore[arg-type]
+
+
+def test_every_bad_setting_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('workres = 3\n# via = 1\nvia = 3\n\n[control]\nvia = 4\nworkers = "x"\n')
+    with pytest.raises(BadSettings) as caught:
+        load(RouterSettings, {}, file=file, environ={})
+    assert str(caught.value).split("\n") == [
+        f"{file}:1: there is no setting workres; did you mean workers?",
+        f"{file}:3: via: 3 is not true or false",
+    ]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from router.descriptors import connections_within, last_for_clients
+from router.descriptors import connections_within, fitted, last_for_clients
 from router.settings import RouterSettings
 from tests.support.builders import a_revision, an_app
 from tests.support.edges import running
@@ -32,6 +32,21 @@ def test_each_connection_takes_two_descriptors_of_its_worker(
     settings = RouterSettings(routes="-", max_connections=wanted, workers=workers)
 
     assert connections_within(settings, hard) == effective
+
+
+@pytest.mark.parametrize(("wanted", "level"), [(None, "INFO"), (19_999, "WARNING")])
+def test_only_who_asked_for_more_is_warned(
+    wanted: int | None,
+    level: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    caplog.set_level("INFO", "turnout.router")
+    given = {"max_connections": wanted} if wanted is not None else {}
+    settings = RouterSettings(routes="-", workers=1, **given)
+    assert fitted(settings).max_connections < 1024
+    assert [r.levelname for r in caplog.records] == [level]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from aiohttp import web
 from router.last_good import LastGood
 from router.received import Received
 from router.snapshot import Snapshot
-from router.source import ControlSource
+from router.source import _SILENT_RETRIES, ControlSource
 from tests.router.test_received import a_delta, a_table, an_app
 
 WAIT_S = 10.0
@@ -182,3 +182,39 @@ async def test_a_delta_on_several_lines_is_there_after_a_restart(tmp_path: Path)
     again = LastGood(tmp_path / "router").load()
     assert refusals == []
     assert [r.name for app in again.snapshot().apps for r in app.revisions] == ["shop--v2"]
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "does not know this router's token"),
+                                              (403, "may not follow")])  # fmt: skip
+async def test_a_router_that_is_not_let_in_says_which_setting_helps(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, says: str
+) -> None:
+    asked: list[int] = []
+    is_said = asyncio.Event()
+
+    async def refuse(_: web.Request) -> web.Response:
+        asked.append(status)
+        if len(asked) > _SILENT_RETRIES:  # the answer before this one was one too many
+            is_said.set()
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_post("/v1/sync", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, f"{tmp_path}/control.sock").start()
+    source = ControlSource(f"unix:{tmp_path}/control.sock", tmp_path / "router", lambda: "wrong")
+
+    async def follow() -> None:
+        async for _ in source.follow(Router()):
+            pass
+
+    following = asyncio.create_task(follow())
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await is_said.wait()
+    finally:
+        following.cancel()
+        await runner.cleanup()
+    assert says in caplog.text
+    assert "TURNOUT_TOKEN" in caplog.text

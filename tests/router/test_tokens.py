@@ -107,3 +107,18 @@ def test_a_router_sends_the_token_that_is_meant_for_it(tmp_path: Path) -> None:
     file.write_text("dash read r\nci write w\nedge router t\n")
     assert to_send("http://elsewhere", str(file), tmp_path, ("router", "write")) == "t"
     assert to_send("http://elsewhere", str(file), tmp_path) == "w"
+
+
+def test_a_file_that_went_bad_leaves_the_tokens_and_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("ci write secret\n")
+    known = Tokens(str(file), tmp_path)
+    assert known.trouble() == ""
+
+    file.write_text("ci writes another\n")
+    assert f"the tokens that were known stay in force: {file}:1: write" in known.trouble()
+    assert known.holder("secret") is not None
+
+    file.write_text("ci write a-third-one\n")
+    assert known.trouble() == ""
+    assert known.holder("secret") is None

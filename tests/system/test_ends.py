@@ -100,3 +100,17 @@ def test_an_app_made_anew_runs_its_own_code_and_not_what_ran_under_its_name(stat
         )
         assert failed["provisioningState"] == "Failed"
         assert failed["uid"] != uid
+
+
+def test_up_keeps_its_processes_when_the_settings_file_says_so(state: Path) -> None:
+    file = state / "turnout.toml"
+    file.write_text('[control]\non_exit = "keep"\n')
+    free = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "state": state / "s"}
+    with Turnout("up", config=file, **free) as up:
+        put(up, template("v1"))
+        provisioned(up, f"{APP}--v1")
+        first = until(lambda: ready(up))
+    with Turnout("up", **free) as up:  # whose default is to stop them, and which finds it again
+        again = until(lambda: ready(up))
+        assert (again["name"], again["address"]) == (first["name"], first["address"])
+        assert again["containers"][0]["restartCount"] == 0

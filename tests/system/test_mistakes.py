@@ -63,6 +63,12 @@ MISTAKES = [
     ("secret set shop DB=hunter2", "Missing option '--secrets'", "--secrets db-password=hunter2"),
     ("ingress enable shop --type private", "'private' is neither external", "write one of them"),
     ("fault set shop v1 --delay 200", "no duration", "such as 200ms"),
+    ("rollback shop --to v1", "'v1' is not a whole number", "turnout journal"),
+    ("rollback shop --to 9999", "no record 9999", "turnout journal shop"),
+    ("deploy shop --env-vars A=1 B=2", "unexpected extra argument", "repeat it for each"),
+    ("traffic set shop --revision-weight v1=50 v2=50", "unexpected", "repeat it for each"),
+    ("revision list -n shop", "No such option: -n", "is an argument"),
+    ("revision list --name shop", "No such option: --name", "is an argument"),
     ("rollback shpo", "there is no app shpo", "turnout app list"),
     ("explain http://shpo.localhost/", "No app answers", "turnout app list"),
     ("apply -f nowhere.yaml", "cannot read nowhere.yaml", "No such file"),
@@ -100,6 +106,35 @@ def test_a_bad_file_is_answered_with_what_to_write(
     done = run("apply", "-f", str(file), server=up.server, state=up.settings["state"])
     assert done.returncode == 1
     assert content[1] in " ".join(done.stderr.split())
+
+
+def test_a_command_line_in_one_word_is_taken_apart(up: Turnout) -> None:
+    command = ("--command", "python3 -m http.server $PORT")
+    done = run("deploy", "web", "--image", "process:", *command, server=up.server)
+    assert done.returncode == 2
+    assert "--command python3 --command -m --command http.server" in done.stderr
+    assert "--command sh --command -c --command 'python3 -m http.server $PORT'" in done.stderr
+
+
+def test_tls_to_an_admin_port_is_told(up: Turnout) -> None:
+    done = run("app", "list", "--server", up.server.replace("http:", "https:"))
+    assert f"an admin port speaks plain HTTP: --server {up.server}" in done.stderr
+
+
+def test_check_names_every_bad_setting_once_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "turnout.toml"
+    file.write_text('workres = 3\n[control]\non_exit = "leave"\nazure_prot = 1\n')
+    done = run("check", str(file))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"{file}:1: there is no setting workres; did you mean workers?",
+        f"{file}:4: there is no setting azure_prot; did you mean azure_port?",
+    ]
+    file.write_text('workers = -1\n[control]\non_exit = "leave"\n')
+    assert run("check", str(file)).stderr.splitlines() == [
+        f"{file}:1: workers: -1 is not within 0 to 1024",
+        f"{file}:3: on_exit: 'leave' is neither keep nor stop",
+    ]
 
 
 def test_a_wrong_token_is_told_from_a_missing_one(up: Turnout, tmp_path: Path) -> None:
