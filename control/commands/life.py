@@ -158,7 +158,7 @@ def restart(view: AppView, name: str, now: float) -> AppView:
         raise Conflict(f"revision {name} is inactive; activate it instead of restarting it")
     if revision.provisioning is Provisioning.FAILED and not labels.is_on(app):
         return activate(view, name, now)
-    revision = replace(revision, generation=revision.generation + 1)
+    revision = ports.restarted(revision)
     return steps.with_revision(view, replace(app, updated_at=now), revision)
 
 
