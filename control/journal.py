@@ -66,7 +66,7 @@ def record(name: str, old: AppView, new: AppView, now: float, restores: int = 0)
 
 def own_record(name: str, old: AppView, new: AppView, now: float) -> Record | None:
     """The record of what turnout did by itself; None for what nobody would want to read."""
-    lines = _bounded(changes(old, new))
+    lines = _bounded(changes(old, new, is_own=True))
     return Record(name, _OWN, "", lines, state_of(new), is_own=True, at=now) if lines else None
 
 
@@ -103,7 +103,7 @@ def _target(name: str) -> dict[str, Any]:
     return {"revision_name": name} if name else {"latest_revision": True}  # nobody was active
 
 
-def changes(old: AppView, new: AppView) -> Iterator[str]:
+def changes(old: AppView, new: AppView, *, is_own: bool = False) -> Iterator[str]:
     """What differs, one line each, in words and paths of the API."""
     if old.app is None and new.app is not None:
         yield f"app {new.app.name} created"
@@ -132,7 +132,7 @@ def changes(old: AppView, new: AppView) -> Iterator[str]:
         yield "app stopped" if new.app.is_stopped else "app started"
     if new.app.serving not in ("", old.app.serving):
         yield f"revision {new.app.serving} serves"
-    yield from _rollback(old.app, new.app)
+    yield from _rollback(old.app, new.app, is_own)
     yield from _pending(old.app, new.app)
     yield from _faults(old.app, new.app)
     yield from vault.changes(old.app.configuration, new.app.configuration)
@@ -151,11 +151,12 @@ def _outcome(revision: Revision) -> Iterator[str]:
         yield f"revision {revision.name} failed: {revision.reason}: {revision.message}"
 
 
-def _rollback(old: App, new: App) -> Iterator[str]:
+def _rollback(old: App, new: App, is_own: bool) -> Iterator[str]:
     if new.restoring and new.restoring != old.restoring:
         yield f"traffic follows once {', '.join(new.restoring['needs'])} is ready"
     elif old.restoring and not new.restoring:
-        yield new.problem or "the rollback is complete"
+        ended = "is complete" if is_own else "was given up"  # a caller only takes its place
+        yield new.problem or f"the rollback {ended}"
 
 
 def _pending(old: App, new: App) -> Iterator[str]:
