@@ -40,7 +40,6 @@ class Draft:
         conditions: Conditions = UNCONDITIONAL,
         *,
         is_existing: bool = True,
-        may_interrupt: bool = False,
         restores: int = 0,
     ) -> AppView:
         """Apply a command to an app. Raises what the command raises, and PreconditionFailed.
@@ -53,12 +52,12 @@ class Draft:
         if is_existing and old.app is None:
             raise no_app(name)
         _check(old, conditions)
-        if not may_interrupt:
-            _refuse_while_restoring(old)
         new = command(old, self._now)
         self._old.setdefault(name, old)
         if is_same(old, new):
             return old  # asking twice for the same is no change
+        if not restores:
+            _refuse_while_restoring(old, new)
         self._new[name] = new
         self._restores[name] = restores
         self._made.pop(name, None)
@@ -127,12 +126,14 @@ def _check(view: AppView, conditions: Conditions) -> None:
     raise PreconditionFailed(f"the app {state}, and {conditions} asks for another; read it again")
 
 
-def _refuse_while_restoring(view: AppView) -> None:
-    """A write now would be lost when the rollback completes."""
-    if view.app is not None and view.app.restoring:
-        needs = ", ".join(view.app.restoring["needs"])
+def _refuse_while_restoring(old: AppView, new: AppView) -> None:
+    """A write that lets a rollback wait on would be lost when that completes."""
+    if old.app is None or new.app is None or not old.app.restoring:
+        return
+    if new.app.restoring == old.app.restoring:
+        needs = ", ".join(old.app.restoring["needs"])
         raise Conflict(
-            f"a rollback of app {view.app.name} waits until {needs} is ready; "
-            "repeat this then, or roll back to another record",
+            f"a rollback of app {old.app.name} waits until {needs} is ready; repeat this then, "
+            f"or give the rollback up first: turnout deploy {old.app.name} --cancel",
             code="ContainerAppOperationInProgress",
         )

@@ -106,12 +106,13 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
     assert app is not None
     if not revision.is_active or app.is_stopped:
         return
-    ready = len(view.ready(name))
-    if revision.provisioning is Provisioning.PROVISIONED:
-        if revision.leaving_port:
-            _judge_port(plan, revision, now, limits)
+    if revision.leaving_port:  # ready or, after a stop of the app, about to be so again
+        revision = _judge_port(plan, revision, now, limits)
+        app = plan.view.app
+        assert app is not None
+    if revision.leaving_port or revision.provisioning is Provisioning.PROVISIONED:
         return
-    if ready >= revision.needed:
+    if len(view.ready(name)) >= revision.needed:
         if revision.provisioning is Provisioning.FAILED and _has_better(view, name):
             return
         revision = replace(
@@ -131,7 +132,7 @@ def _judge(plan: Plan, name: str, now: float, limits: Limits) -> None:
         view.app = ports.taken_back(view).app
 
 
-def _judge_port(plan: Plan, revision: Revision, now: float, limits: Limits) -> None:
+def _judge_port(plan: Plan, revision: Revision, now: float, limits: Limits) -> Revision:
     """Whether a revision answers at its new port; if it never does, the old one comes back."""
     view, app = plan.view, plan.view.app
     assert app is not None
@@ -141,11 +142,12 @@ def _judge_port(plan: Plan, revision: Revision, now: float, limits: Limits) -> N
     if len(there) >= revision.needed:
         timed = ports.arrived(timed)
     elif judged.provisioning is Provisioning.FAILED:
-        timed = ports.staying(timed)
+        timed = replace(ports.staying(timed), attempt_since=now)
         if ports.of_app(app) == revision.target_port:  # else a deploy has named another since
             why = f"target port {revision.target_port} was taken back: {judged.message}"
             view.app = replace(ports.with_port(app, timed.target_port), problem=why)
     view.revisions[revision.name] = timed
+    return timed
 
 
 def _timed(revision: Revision, now: float) -> Revision:
@@ -173,7 +175,7 @@ def _failed_if(plan: Plan, revision: Revision, now: float, limits: Limits) -> Re
         for r in plan.view.of(revision.name)
         if r.state is ReplicaState.BACKOFF
         and r.restarts >= limits.crash_loop_exits
-        and r.generation == revision.generation
+        and ports.is_current(r, revision)
     ]
     if looping:
         worst = looping[0]

@@ -77,6 +77,12 @@ def staying(revision: Revision) -> Revision:
     )
 
 
+def restarted(revision: Revision) -> Revision:
+    """The revision with all its replicas to be replaced, also those at a port it is leaving."""
+    left = revision.leaving_generation + 1 if revision.leaving_port else 0
+    return replace(revision, generation=revision.generation + 1, leaving_generation=left)
+
+
 def arrived(revision: Revision) -> Revision:
     """The revision with enough replicas ready at its new port."""
     return replace(revision, leaving_port=0, leaving_generation=0)

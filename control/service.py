@@ -180,7 +180,6 @@ class Service:
                 name,
                 lambda view, _: AppView(None, {}, view.replicas),
                 change.conditions,
-                may_interrupt=True,
             )
             return
         if change.is_existing and draft.view(name).app is None:
@@ -274,7 +273,6 @@ class Service:
         return self._change(
             app,
             lambda view, now: commands.set_stopped(view, now, is_stopped=is_stopped),
-            may_interrupt=True,
         )
 
     def set_secrets(self, app: str, values: Mapping[str, str]) -> AppView:
@@ -341,13 +339,12 @@ class Service:
             app.lower(),
             lambda view, now: rollback.roll_back(view, state, now, record.number),
             _conditions(),
-            may_interrupt=True,
             restores=record.number,
         )
         return draft
 
     def cancel(self, app: str) -> tuple[AppView, Revision]:
-        """Give up the deploy that is under way, and return the revision that is dropped."""
+        """Give up the deploy or rollback that is under way, and return the revision dropped."""
         dropped = commands.under_way(self.app(app))
         view = self._change(app, commands.cancel)
         assert dropped is not None  # else the command has raised
@@ -366,10 +363,10 @@ class Service:
             yield from records
             before = records[-1].number
 
-    def _change(self, name: str, command: Command, *, may_interrupt: bool = False) -> AppView:
+    def _change(self, name: str, command: Command) -> AppView:
         name = name.lower()
         draft = Draft(self._store, self.domain)
-        draft.change(name, command, _conditions(), may_interrupt=may_interrupt)
+        draft.change(name, command, _conditions())
         return draft.commit_one(name)
 
 

@@ -111,7 +111,8 @@ def _leave_single(view: AppView) -> AppView:
     ingress = app.configuration.ingress
     follows_latest = ingress is None or not ingress.traffic or ingress.traffic[0].latest_revision
     serves = app.serving in view.revisions and view.revisions[app.serving].is_active
-    if follows_latest and serves and app.serving != traffic.latest_ready(view):
+    latest = {traffic.latest_ready(view), app.latest_ready}  # who gets all, or would once active
+    if follows_latest and serves and latest != {app.serving}:
         pinned = (TrafficRule(revision_name=app.serving, weight=100),)
         view = steps.with_rules(view, pinned, app.updated_at) if ingress is not None else view
     app = steps.app_of(view)

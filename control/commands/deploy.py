@@ -10,7 +10,7 @@ from control import labels, ports
 from control.base import base_of
 from control.commands import steps
 from control.commands.configure import configure
-from control.commands.life import attempt, needed, purge
+from control.commands.life import attempt, needed, purge, without_rollback
 from control.errors import Detail, Invalid, all_of
 from control.resources import App, AppView, Provisioning, Revision
 from control.schema import AppBody, Configuration
@@ -99,8 +99,9 @@ def _deployed(
     )
     made = _new_revision(view, app, body, now, new_suffix, again)
     if made is not None:
+        view = without_rollback(steps.replace_app(view, app), now)  # it would undo this deploy
         app = replace(
-            app,
+            steps.app_of(view),
             template=made.template,
             latest=made.name,
             candidate=made.name,

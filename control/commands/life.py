@@ -109,21 +109,35 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
 
 
 def under_way(view: AppView) -> Revision | None:
-    """The revision that a deploy waits for, until it is ready or has failed."""
+    """The revision that a rollback or a deploy waits for, until it is ready or has failed.
+
+    Of several it is the newest.
+    """
     app = steps.app_of(view)
-    revision = view.revisions.get(app.candidate if app.is_single else app.latest)
-    if revision is not None and revision.is_active:
-        is_new = app.is_single or not revision.has_been_ready  # else the app was stopped before
-        if revision.provisioning is Provisioning.PROVISIONING and is_new:
-            return revision
-    return next((r for r in view.revisions.values() if r.is_active and r.leaving_port), None)
+    active = [r for r in view.revisions.values() if r.is_active]
+    coming = [r for r in active if r.provisioning is Provisioning.PROVISIONING]
+    awaited = [r for r in coming if _is_awaited(app, r)]
+    if awaited:
+        return max(awaited, key=lambda r: r.number)
+    return next((r for r in active if r.leaving_port), None)
+
+
+def _is_awaited(app: App, revision: Revision) -> bool:
+    """Whether what comes up is a change, and not only started again with its app."""
+    if app.restoring:
+        return revision.name in app.restored
+    if app.is_single:
+        return revision.name == app.candidate
+    return not revision.has_been_ready or revision.name in app.pending.values()
 
 
 def cancel(view: AppView, now: float) -> AppView:
-    """Give up the deploy that is under way; who serves goes on. Raises Conflict without one."""
+    """Give up what is under way; who serves goes on. Raises Conflict when there is nothing."""
     app, revision = steps.app_of(view), under_way(view)
     if revision is None:
         raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
+    if app.restoring:
+        return _serving_on(without_rollback(view, now), now)
     if revision.leaving_port:
         revisions = {name: ports.staying(r) for name, r in view.revisions.items()}
         return ports.taken_back(AppView(app, revisions, view.replicas))
@@ -136,11 +150,35 @@ def cancel(view: AppView, now: float) -> AppView:
         pending = {label: name for label, name in app.pending.items() if name != revision.name}
         app = replace(app, pending=pending)
         return ports.taken_back(steps.with_revision(view, app, rested(revision, now)))
-    view = deactivate(view, revision.name, now)
+    return ports.taken_back(_serving_on(deactivate(view, revision.name, now), now))
+
+
+def _serving_on(view: AppView, now: float) -> AppView:
+    """Who serves is awake: with `recreate` it rests, to make room for the one that was dropped."""
+    serving = steps.app_of(view).serving
+    return wake(view, serving, now) if serving in view.revisions else view
+
+
+def without_rollback(view: AppView, now: float) -> AppView:
+    """The view without a rollback that waits; what only it has woken rests again."""
     app = steps.app_of(view)
-    if app.serving in view.revisions:  # with `recreate` it rests, to make room for the new one
-        view = wake(view, app.serving, now)
-    return ports.taken_back(view)
+    if not app.restoring:
+        return view
+    shares = traffic.shares(view)
+
+    def goes(revision: Revision) -> bool:
+        share = shares.get(revision.name)
+        return (
+            revision.name in app.restored
+            and revision.provisioning is not Provisioning.PROVISIONED
+            and share is not None
+            and not (share.weight or share.labels)
+        )
+
+    revisions = {n: rested(r, now) if goes(r) else r for n, r in view.revisions.items()}
+    candidate = "" if app.candidate in app.restored else app.candidate
+    app = replace(app, restoring={}, candidate=candidate, updated_at=now)
+    return ports.taken_back(purge(AppView(app, revisions, view.replicas)))
 
 
 def rested(revision: Revision, now: float) -> Revision:
@@ -158,7 +196,7 @@ def restart(view: AppView, name: str, now: float) -> AppView:
         raise Conflict(f"revision {name} is inactive; activate it instead of restarting it")
     if revision.provisioning is Provisioning.FAILED and not labels.is_on(app):
         return activate(view, name, now)
-    revision = replace(revision, generation=revision.generation + 1)
+    revision = ports.restarted(revision)
     return steps.with_revision(view, replace(app, updated_at=now), revision)
 
 
@@ -167,6 +205,9 @@ def set_stopped(view: AppView, now: float, *, is_stopped: bool) -> AppView:
     app = steps.app_of(view)
     if app.is_stopped == is_stopped:
         return view
+    if is_stopped:  # else a rollback would wait for what does not run
+        view = without_rollback(view, now)
+        app = steps.app_of(view)
     view = steps.replace_app(view, replace(app, is_stopped=is_stopped, updated_at=now))
     if not is_stopped:
         for revision in list(view.revisions.values()):
@@ -209,7 +250,10 @@ def purge(view: AppView) -> AppView:
 
 
 def _way_back(inactive: list[Revision]) -> set[str]:
-    """The revisions that served until the last switch: those that rested together, and last."""
-    ready = [r for r in inactive if r.provisioning is Provisioning.PROVISIONED]
+    """The revisions that served until the last switch: those that rested together, and last.
+
+    Also one that was to serve again and did not come up this time: it may the next.
+    """
+    ready = [r for r in inactive if r.has_been_ready]
     last = max((r.last_active_at for r in ready), default=0.0)
     return {r.name for r in ready if r.last_active_at == last}
