@@ -29,6 +29,22 @@ def with_port(app: App, port: int) -> App:
     return replace(app, configuration=app.configuration.model_copy(update={"ingress": ingress}))
 
 
+def kept(view: AppView) -> AppView:
+    """The same where nobody follows the app's port, as records of earlier versions do.
+
+    For a write that changes the port: whoever was started at the old one comes back at it.
+    """
+    assert view.app is not None
+    port = of_app(view.app)
+    revisions = {
+        n: r if r.target_port else replace(r, target_port=port) for n, r in view.revisions.items()
+    }
+    replicas = {
+        n: r if r.target_port else replace(r, target_port=port) for n, r in view.replicas.items()
+    }
+    return AppView(view.app, revisions, replicas)
+
+
 def follow(view: AppView, about: str, old: int, now: float) -> AppView:
     """The revisions after a write that made none; `old` was the app's port before it.
 

@@ -11,7 +11,7 @@ from control import commands, journal
 from control.api import bodies
 from control.lifecycle import app_provisioning
 from control.prober import probes_of
-from control.resources import Provisioning
+from control.resources import Provisioning, replace
 from control.rollback import roll_back
 from control.template import Template
 from tests.control.support import LIMITS, World
@@ -131,6 +131,65 @@ def test_a_rollback_brings_the_port_back(mode: str) -> None:
     world.settle()
     assert app_port(world) == 8080
     assert ready_ports(world, "v1") == {8080}
+
+
+def as_of_an_earlier_version(world: World) -> None:
+    """Its records have no ports: all follow the app's."""
+    view = world.view
+    view.revisions = {name: replace(r, target_port=0) for name, r in view.revisions.items()}
+    view.replicas = {name: replace(r, target_port=0) for name, r in view.replicas.items()}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_earlier_version_recorded_keeps_its_port(mode: str) -> None:
+    world = World()
+    deploy(world, "v1", 8080, mode)
+    as_of_an_earlier_version(world)
+    before = set(world.view.replicas)
+    world.broken = {"shop--v2"}
+    deploy(world, "v2", 9999, mode)
+    assert ports(world) == {"v1": {8080}, "v2": {9999}}
+    assert before <= world.view.replicas.keys()  # nothing is restarted for it
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert app_port(world) == 8080
+
+
+def test_what_rested_in_an_earlier_version_comes_back_at_its_port() -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    deploy(world, "v2", 8080)
+    as_of_an_earlier_version(world)
+    deploy(world, "v3", 9000)
+    world.view = commands.activate(world.view, "shop--v1", world.now)
+    world.settle()
+    assert (ready_ports(world, "v1"), app_port(world)) == ({8080}, 8080)
+
+
+def test_what_a_rollback_leaves_comes_back_at_its_port() -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    state = journal.state_of(world.view)
+    assert state is not None
+    deploy(world, "v2", 9000)
+    as_of_an_earlier_version(world)
+    world.view = roll_back(world.view, state, world.now)
+    world.settle()
+    assert (ready_ports(world, "v1"), app_port(world)) == ({8080}, 8080)
+    world.view = commands.activate(world.view, "shop--v2", world.now)
+    world.settle()
+    assert (ready_ports(world, "v2"), app_port(world)) == ({9000}, 9000)
+
+
+def test_a_new_port_moves_what_an_earlier_version_recorded() -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    as_of_an_earlier_version(world)
+    patch_port(world, 9000)
+    world.plan()
+    assert ready_ports(world, "v1") == {8080}
+    world.settle()
+    assert ports(world) == {"v1": {9000}}
 
 
 # --- the port alone
