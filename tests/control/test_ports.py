@@ -343,6 +343,64 @@ def test_what_is_no_container_is_not_restarted_for_a_port(image: str) -> None:
     assert app_port(world) == 9000
 
 
+def test_a_new_port_moves_only_who_was_at_the_old_one() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 9090, "multiple")
+    world.traffic(v1=50, v2=50)
+    world.broken = {"shop--v1"}  # its image listens at 8080 only
+    patch_port(world, 9091)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert ports(world) == {"v1": {8080}, "v2": {9091}}
+    assert (app_port(world), world.app.problem) == (9091, "")
+
+
+def test_the_app_keeps_the_port_that_its_newest_revision_answers_at() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 8080, "multiple")
+    world.traffic(v1=50, v2=50)
+    world.broken = {"shop--v1"}
+    patch_port(world, 9000)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert ports(world) == {"v1": {8080}, "v2": {9000}}
+    assert app_port(world) == 9000
+    assert "shop--v1 stays at port 8080" in world.app.problem
+
+
+def test_a_revision_moves_though_it_is_not_at_the_port_of_the_app() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 9090, "multiple")
+    world.traffic(v1=100)
+    deactivate(world)
+    world.settle()
+    patch_port(world, 9000)
+    world.settle()
+    assert (ports(world), app_port(world)) == ({"v1": {9000}}, 9000)
+
+
+def test_a_new_port_asks_for_no_more_replicas_than_there_are_to_be() -> None:
+    world = World()
+    for suffix, least in (("v1", 3), ("v2", 1)):
+        body = a_body(suffix, mode="single", image=f"web:{suffix}", ingress={"targetPort": 8080})
+        scale = body.template.scale.model_copy(update={"min_replicas": least, "max_replicas": 5})
+        template = body.template.model_copy(update={"scale": scale})
+        world.deploy(body.model_copy(update={"template": template}))
+        world.settle()
+    assert world.view.revisions["shop--v2"].needed > len(world.view.ready("shop--v2"))
+    patch_port(world, 9000)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert (ports(world), app_port(world)) == ({"v2": {9000}}, 9000)
+    assert not world.app.problem
+
+
 # --- what readiness means
 
 
