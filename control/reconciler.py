@@ -373,6 +373,8 @@ class Reconciler:
                 found = alive.get(replica.name) if alive is not None else None
                 is_alive = alive is None or (found is not None and found.is_of(replica))
                 self._resume(replica, is_alive=is_alive)
+                if found is not None and is_alive:  # an earlier version did not note it
+                    self.lives.made_of(replica, found.images)
         for name in [name for name, survivor in (alive or {}).items() if survivor.is_paused]:
             self.lives.on_pause(name, True)
 

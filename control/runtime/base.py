@@ -62,6 +62,7 @@ class Survivor:
     uid: str  # of the revision whose code it runs
     is_running: bool
     is_paused: bool = False
+    images: dict[str, str] = field(default_factory=dict)  # that it is made of, to their ids
 
     def is_of(self, replica: Replica) -> bool:
         """Whether it runs, and runs the code of the replica's revision."""

@@ -323,6 +323,7 @@ class DockerRuntime:
             return None
         running: dict[str, list[DockerContainer]] = {}
         alive: dict[str, Survivor] = {}
+        images_of: dict[str, dict[str, str]] = {}
         for container, facts in zip(found, shown, strict=True):
             labels, is_running = facts["Config"]["Labels"], facts["State"]["Running"]
             name = labels[spec.REPLICA]
@@ -330,7 +331,10 @@ class DockerRuntime:
             if name not in alive or (is_main and is_running):
                 is_paused = bool(facts["State"].get("Paused"))
                 uid = labels.get(spec.UID, "")
-                alive[name] = Survivor(uid, is_main and is_running, is_paused)
+                made_of = images_of.setdefault(name, {})
+                alive[name] = Survivor(uid, is_main and is_running, is_paused, made_of)
+            if (image := facts["Config"]["Image"]) != facts["Image"]:  # else its tag had moved on
+                images_of.setdefault(name, {})[image] = facts["Image"]
             if is_running:
                 running.setdefault(name, []).append(container)
         for name, survivor in alive.items():
