@@ -255,7 +255,6 @@ class Reconciler:
             failure = Failure("StartError", f"It cannot be started: {error!r}.")
             self.lives.fail(replica.name, _S.BACKOFF, failure)
             return
-        self.lives.made_of(replica, started.images)
         self.lives.move(
             replica.name,
             replica.app,
@@ -279,6 +278,8 @@ class Reconciler:
             secrets=configuration.secret_values,
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),
+            known_images=partial(self.lives.images_of, replica),
+            made_of=partial(self.lives.made_of, replica),
         )
 
     async def _end(self, replica: Replica) -> None:

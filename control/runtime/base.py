@@ -52,7 +52,6 @@ class Started:
 
     address: str  # HOST:PORT that requests go to
     ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to HOST:PORT
-    images: dict[str, str] = field(default_factory=dict)  # that it was made of, to their ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +88,9 @@ class Launch:
     secrets: Mapping[str, str] = field(repr=False)
     registries: tuple[Registry, ...] = ()
     progress: Callable[[str], None] = field(default=lambda _: None, repr=False)  # a sentence
+    # What the revision's replicas are made of, as far as one has said so, and to say it.
+    known_images: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
+    made_of: Callable[[Mapping[str, str]], None] = field(default=lambda _: None, repr=False)
 
     def variables(self, given: Iterable[EnvironmentVariable], port: int) -> dict[str, str]:
         """The environment of one of its containers."""
