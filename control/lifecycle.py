@@ -164,8 +164,13 @@ def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
         return "InProgress"
     if app.problem:
         return "Failed"
-    latest = next((r for r in revisions if r.name == (app.candidate or app.latest)), None)
-    if latest is None or not latest.is_active or app.is_stopped:
+    if app.is_stopped:
+        return "Succeeded"
+    # A deploy that was given up rests, and then it is about who serves: with `recreate` that one
+    # has to come back first.
+    active = {r.name: r for r in revisions if r.is_active}
+    latest = active.get(app.candidate or app.latest) or active.get(app.serving)
+    if latest is None:
         return "Succeeded"
     return {
         Provisioning.PROVISIONING: "InProgress",

@@ -77,6 +77,12 @@ class Lives:
         probes = probes_of(revision.template, has_ingress=has_ingress, other_ports=replica.ports)
         self.prober.watch(replica, probes, is_started=replica.is_ready)
 
+    def images_of(self, replica: Replica) -> Mapping[str, str]:
+        """What a replica's revision is made of, as far as that is known."""
+        revision = self._store.view(replica.app).revisions.get(replica.revision)
+        is_its = revision is not None and revision.uid == replica.revision_uid
+        return revision.images if revision is not None and is_its else {}
+
     def made_of(self, replica: Replica, images: Mapping[str, str]) -> None:
         """What a revision's first replica was made of: later ones, of any day, are the same."""
         view = self._store.view(replica.app)

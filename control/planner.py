@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from control import journal, label_history, labels, ports, traffic
+from control.base import base_of
 from control.clock import Moment
 from control.commands import expire, is_same, purge, rested, woken
 from control.errors import Invalid
@@ -139,15 +140,24 @@ def _judge_port(plan: Plan, revision: Revision, now: float, limits: Limits) -> R
     there = [r for r in view.ready(revision.name) if ports.is_current(r, revision)]
     timed = _timed(revision, now)
     judged = _failed_if(plan, timed, now, limits)
-    if len(there) >= revision.needed:
+    if len(there) >= min(revision.needed, _wanted(revision)):
         timed = ports.arrived(timed)
     elif judged.provisioning is Provisioning.FAILED:
         timed = replace(ports.staying(timed), attempt_since=now)
         if ports.of_app(app) == revision.target_port:  # else a deploy has named another since
-            why = f"target port {revision.target_port} was taken back: {judged.message}"
-            view.app = replace(ports.with_port(app, timed.target_port), problem=why)
+            view.app = _with_port_given_up(view, app, timed, judged.message)
     view.revisions[revision.name] = timed
     return timed
+
+
+def _with_port_given_up(view: AppView, app: App, stays: Revision, why: str) -> App:
+    """The app after a revision stays at its port; it has that port only from the one it shows."""
+    base, given_up = base_of(view), ports.of_app(app)
+    if base is not None and base.name != stays.name:
+        what = f"revision {stays.name} stays at port {stays.target_port}"
+        return replace(app, problem=f"{what}: at {given_up}: {why}")
+    what = f"target port {given_up} was taken back"
+    return replace(ports.with_port(app, stays.target_port), problem=f"{what}: {why}")
 
 
 def _timed(revision: Revision, now: float) -> Revision:

@@ -29,10 +29,27 @@ def with_port(app: App, port: int) -> App:
     return replace(app, configuration=app.configuration.model_copy(update={"ingress": ingress}))
 
 
+def kept(view: AppView) -> AppView:
+    """The same where nobody follows the app's port, as records of earlier versions do.
+
+    For a write that changes the port: whoever was started at the old one comes back at it.
+    """
+    assert view.app is not None
+    port = of_app(view.app)
+    revisions = {
+        n: r if r.target_port else replace(r, target_port=port) for n, r in view.revisions.items()
+    }
+    replicas = {
+        n: r if r.target_port else replace(r, target_port=port) for n, r in view.replicas.items()
+    }
+    return AppView(view.app, revisions, replicas)
+
+
 def follow(view: AppView, about: str, old: int, now: float) -> AppView:
     """The revisions after a write that made none; `old` was the app's port before it.
 
-    A write about a revision that is not ready sets the port of that one, else that of all.
+    A write about a revision that is not ready sets the port of that one, else also that of all
+    that are ready at the app's old port: the others have ports of their own.
     """
     assert view.app is not None
     new, one = of_app(view.app), view.revisions.get(about)
@@ -40,7 +57,8 @@ def follow(view: AppView, about: str, old: int, now: float) -> AppView:
         return view
     chosen = [one]
     if one.provisioning is Provisioning.PROVISIONED:
-        chosen = [r for r in view.revisions.values() if _is_ready(r)]
+        others = [r for r in view.revisions.values() if _is_ready(r) and r is not one]
+        chosen += [r for r in others if (r.target_port or old) == old]
     moved = {r.name: moving(r, old, new, now) for r in chosen}
     return AppView(view.app, {**view.revisions, **moved}, view.replicas)
 

@@ -255,7 +255,6 @@ class Reconciler:
             failure = Failure("StartError", f"It cannot be started: {error!r}.")
             self.lives.fail(replica.name, _S.BACKOFF, failure)
             return
-        self.lives.made_of(replica, started.images)
         self.lives.move(
             replica.name,
             replica.app,
@@ -279,6 +278,8 @@ class Reconciler:
             secrets=configuration.secret_values,
             registries=configuration.registries,
             progress=partial(self.lives.note, replica.name),
+            known_images=partial(self.lives.images_of, replica),
+            made_of=partial(self.lives.made_of, replica),
         )
 
     async def _end(self, replica: Replica) -> None:
@@ -373,6 +374,8 @@ class Reconciler:
                 found = alive.get(replica.name) if alive is not None else None
                 is_alive = alive is None or (found is not None and found.is_of(replica))
                 self._resume(replica, is_alive=is_alive)
+                if found is not None and is_alive:  # an earlier version did not note it
+                    self.lives.made_of(replica, found.images)
         for name in [name for name, survivor in (alive or {}).items() if survivor.is_paused]:
             self.lives.on_pause(name, True)
 

@@ -17,7 +17,7 @@ from control.errors import Invalid, NotFound, no_app, no_revision
 from control.journal import Record
 from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
-from control.rebuilt import rebuilt
+from control.rebuilt import Compared, compared
 from control.resources import AppView, Replica, Revision, replace
 from control.runtime import Runtimes
 from control.schema import AppBody, TrafficRule
@@ -108,12 +108,12 @@ class Service:
 
     # --- changing
 
-    async def rebuilt(self, name: str) -> frozenset[str]:
-        """The revisions that a deploy may repeat and whose images are others by now.
+    async def compared(self, name: str) -> Compared:
+        """The revisions that a deploy may repeat, by whether their images are others by now.
 
         Only for those that are here: a registry is not asked.
         """
-        return await rebuilt(self.peek(name), self._runtimes)
+        return await compared(self.peek(name), self._runtimes)
 
     def put(
         self,

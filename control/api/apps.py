@@ -12,8 +12,10 @@ from control.api.keys import RECONCILER, RENDERED, SERVICE
 from control.api.paging import listed
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire, name_of
+from control.base import base_of
 from control.model import Model
 from control.preconditions import is_known, tag_of
+from control.rebuilt import Compared
 from control.resources import AppView
 from control.schema import Mode
 
@@ -72,26 +74,35 @@ def is_forced(request: web.Request) -> bool:
 
 
 async def put_app(request: web.Request) -> web.Response:
-    """PUT /v1/apps/{app}; with force=true it makes a revision even if nothing changed."""
+    """PUT /v1/apps/{app}; with force=true it makes a revision even if nothing changed.
+
+    `sameImage` when nothing was made and the revision's images are what their tags mean now.
+    """
     body = bodies.put(await body_of(request))
     service, name = request.app[SERVICE], request.match_info["app"]
-    rebuilt = await service.rebuilt(name)
-    view, is_new = service.put(name, body, is_forced=is_forced(request), rebuilt=rebuilt)
-    return app_reply(request, view, 201 if is_new else 200)
+    images = await service.compared(name)
+    view, is_new = service.put(name, body, is_forced=is_forced(request), rebuilt=images.rebuilt)
+    return app_reply(request, view, 201 if is_new else 200, **_compared(view, images))
+
+
+def _compared(view: AppView, images: Compared) -> dict[str, bool]:
+    base = base_of(view)
+    return {"sameImage": True} if base is not None and base.name in images.same else {}
 
 
 async def patch_app(request: web.Request) -> web.Response:
-    """PATCH /v1/apps/{app}: a JSON merge patch; force=true as with PUT."""
+    """PATCH /v1/apps/{app}: a JSON merge patch; force=true and `sameImage` as with PUT."""
     service, patch = request.app[SERVICE], await body_of(request)
     name, is_asked = request.match_info["app"], bodies.has_template(patch)
+    images = await service.compared(name) if is_asked else Compared()
     view = service.patch(
         name,
         lambda view: bodies.patched(view, patch, service.domain),
         is_asked=is_asked,
         is_forced=is_forced(request),
-        rebuilt=await service.rebuilt(name) if is_asked else frozenset(),
+        rebuilt=images.rebuilt,
     )
-    return app_reply(request, view)
+    return app_reply(request, view, **_compared(view, images))
 
 
 async def delete_app(request: web.Request) -> web.Response:

@@ -52,6 +52,7 @@ _ANSWERS = {
          "template": _OBJECT, "createdTime": _TEXT, "lastModifiedTime": _TEXT},
         provisioningError=_TEXT, latestRevisionFqdn=_TEXT, tags=_OBJECT, quarantined=_TEXT,
         resourceGroup=_TEXT, environment=_TEXT, location=_TEXT, cancelled=_TEXT, restored=_OBJECT,
+        sameImage=_BOOL,
     ),
     "Revision": _object(
         {"name": _TEXT, "uid": _TEXT, "active": _BOOL},

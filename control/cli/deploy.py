@@ -200,7 +200,8 @@ def _same(old: Wire, after: Wire) -> str:
     what = f"{revision} has this template already"
     if is_under_way:
         return f"is tried again: {what}"
-    return f"is unchanged: {what}, and the same image; to deploy it all the same: --force"
+    image = ", and the same image" if after.get("sameImage") else ""
+    return f"is unchanged: {what}{image}; to deploy it all the same: --force"
 
 
 def _refuse_sentence(command: list[str] | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from control import labels, traffic, vault
+from control import labels, ports, traffic, vault
 from control.commands import steps
 from control.commands.life import purge, wake
 from control.errors import Invalid, NotFound
@@ -31,9 +31,11 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     else:
         ingress = _checked(view, configuration)
     configuration = configuration.model_copy(update={"target_label": "", "ingress": ingress})
+    new_app = replace(app, configuration=configuration)
+    if ports.of_app(new_app) != ports.of_app(app):
+        view = ports.kept(view)
     app = replace(
-        app,
-        configuration=configuration,
+        new_app,
         updated_at=now,
         pending=app.pending if is_labels else {},
         kept=app.kept if _keeps_split(given, old) else "",

@@ -54,7 +54,6 @@ class Started:
 
     address: str  # HOST:PORT that requests go to
     ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to HOST:PORT
-    images: dict[str, str] = field(default_factory=dict)  # that it was made of, to their ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ class Survivor:
     uid: str  # of the revision whose code it runs
     is_running: bool
     is_paused: bool = False
+    images: dict[str, str] = field(default_factory=dict)  # that it is made of, to their ids
 
     def is_of(self, replica: Replica) -> bool:
         """Whether it runs, and runs the code of the replica's revision."""
@@ -90,6 +90,9 @@ class Launch:
     secrets: Mapping[str, str] = field(repr=False)
     registries: tuple[Registry, ...] = ()
     progress: Callable[[str], None] = field(default=lambda _: None, repr=False)  # a sentence
+    # What the revision's replicas are made of, as far as one has said so, and to say it.
+    known_images: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
+    made_of: Callable[[Mapping[str, str]], None] = field(default=lambda _: None, repr=False)
 
     def variables(self, given: Iterable[EnvironmentVariable], port: int) -> dict[str, str]:
         """The environment of one of its containers."""

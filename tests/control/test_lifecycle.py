@@ -134,6 +134,32 @@ def test_a_started_app_is_in_progress_until_something_answers(mode: str) -> None
     assert app_running(world.view) == "Running"
 
 
+def test_a_cancelled_recreate_is_in_progress_until_the_old_revision_is_back() -> None:
+    world = World()
+    for suffix in ("v1", "v2"):
+        world.broken = {"shop--v2"}
+        world.deploy(suffix=suffix, mode="single", image=f"web:{suffix}", updateStrategy="recreate")
+        world.settle()
+    world.broken = {"shop--v1"}
+    world.view = commands.cancel(world.view, world.now)
+    world.settle()
+    revisions = lambda: list(world.view.revisions.values())  # noqa: E731
+    assert world.active() == ["v1"]
+    assert app_provisioning(world.app, revisions()) == "InProgress"
+
+    late = World()
+    late.view, late.now = world.view, world.now + LIMITS.progress_deadline_s
+    late.broken = world.broken
+    late.settle()
+    assert app_provisioning(late.app, list(late.view.revisions.values())) == "Failed"
+
+    world.broken = set()
+    for replica in world.view.of("shop--v1"):
+        world.set(replica.name, state=S.READY)
+    world.settle()
+    assert app_provisioning(world.app, revisions()) == "Succeeded"
+
+
 @pytest.mark.parametrize("state", [S.BACKOFF, S.RESTARTING, S.STARTING, S.PENDING, S.UNREADY])
 def test_an_app_none_of_whose_replicas_answers_is_not_running(state: ReplicaState) -> None:
     world = a_world()

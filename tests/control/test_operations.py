@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from control import commands
 from control.api.azure import operations
 from control.api.azure.operations import Operation
+from control.errors import NotFound
 from control.resources import AppView, Provisioning, ReplicaState, replace
 from tests.control.support import World
 
@@ -81,6 +84,18 @@ def test_a_deploys_operation_ends_with_what_became_of_its_revision(
     assert status == ends
     assert (error is None) == (ends in ("InProgress", "Succeeded"))
     assert error is None or says in error["message"]
+
+
+@pytest.mark.parametrize("text", ["deploy|shop|shop--v2", "deploy|shop|shop--v2|"])
+def test_an_operation_that_an_earlier_version_began_is_followed_on(text: str) -> None:
+    name = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    assert operations.parse(name) == V2
+
+
+@pytest.mark.parametrize("name", ["", "!", "ZGVwbG95", "ZGVwbG95fGF8YnxjfGQ"])
+def test_what_is_no_operation_is_not_found(name: str) -> None:
+    with pytest.raises(NotFound):
+        operations.parse(name)
 
 
 def test_a_started_app_goes_on_with_its_deploy() -> None:

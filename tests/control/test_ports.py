@@ -11,7 +11,7 @@ from control import commands, journal
 from control.api import bodies
 from control.lifecycle import app_provisioning
 from control.prober import probes_of
-from control.resources import Provisioning
+from control.resources import Provisioning, replace
 from control.rollback import roll_back
 from control.template import Template
 from tests.control.support import LIMITS, World
@@ -131,6 +131,65 @@ def test_a_rollback_brings_the_port_back(mode: str) -> None:
     world.settle()
     assert app_port(world) == 8080
     assert ready_ports(world, "v1") == {8080}
+
+
+def as_of_an_earlier_version(world: World) -> None:
+    """Its records have no ports: all follow the app's."""
+    view = world.view
+    view.revisions = {name: replace(r, target_port=0) for name, r in view.revisions.items()}
+    view.replicas = {name: replace(r, target_port=0) for name, r in view.replicas.items()}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_earlier_version_recorded_keeps_its_port(mode: str) -> None:
+    world = World()
+    deploy(world, "v1", 8080, mode)
+    as_of_an_earlier_version(world)
+    before = set(world.view.replicas)
+    world.broken = {"shop--v2"}
+    deploy(world, "v2", 9999, mode)
+    assert ports(world) == {"v1": {8080}, "v2": {9999}}
+    assert before <= world.view.replicas.keys()  # nothing is restarted for it
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert app_port(world) == 8080
+
+
+def test_what_rested_in_an_earlier_version_comes_back_at_its_port() -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    deploy(world, "v2", 8080)
+    as_of_an_earlier_version(world)
+    deploy(world, "v3", 9000)
+    world.view = commands.activate(world.view, "shop--v1", world.now)
+    world.settle()
+    assert (ready_ports(world, "v1"), app_port(world)) == ({8080}, 8080)
+
+
+def test_what_a_rollback_leaves_comes_back_at_its_port() -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    state = journal.state_of(world.view)
+    assert state is not None
+    deploy(world, "v2", 9000)
+    as_of_an_earlier_version(world)
+    world.view = roll_back(world.view, state, world.now)
+    world.settle()
+    assert (ready_ports(world, "v1"), app_port(world)) == ({8080}, 8080)
+    world.view = commands.activate(world.view, "shop--v2", world.now)
+    world.settle()
+    assert (ready_ports(world, "v2"), app_port(world)) == ({9000}, 9000)
+
+
+def test_a_new_port_moves_what_an_earlier_version_recorded() -> None:
+    world = World()
+    deploy(world, "v1", 8080)
+    as_of_an_earlier_version(world)
+    patch_port(world, 9000)
+    world.plan()
+    assert ready_ports(world, "v1") == {8080}
+    world.settle()
+    assert ports(world) == {"v1": {9000}}
 
 
 # --- the port alone
@@ -282,6 +341,64 @@ def test_what_is_no_container_is_not_restarted_for_a_port(image: str) -> None:
     world.settle()
     assert world.view.replicas == before
     assert app_port(world) == 9000
+
+
+def test_a_new_port_moves_only_who_was_at_the_old_one() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 9090, "multiple")
+    world.traffic(v1=50, v2=50)
+    world.broken = {"shop--v1"}  # its image listens at 8080 only
+    patch_port(world, 9091)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert ports(world) == {"v1": {8080}, "v2": {9091}}
+    assert (app_port(world), world.app.problem) == (9091, "")
+
+
+def test_the_app_keeps_the_port_that_its_newest_revision_answers_at() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 8080, "multiple")
+    world.traffic(v1=50, v2=50)
+    world.broken = {"shop--v1"}
+    patch_port(world, 9000)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert ports(world) == {"v1": {8080}, "v2": {9000}}
+    assert app_port(world) == 9000
+    assert "shop--v1 stays at port 8080" in world.app.problem
+
+
+def test_a_revision_moves_though_it_is_not_at_the_port_of_the_app() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 9090, "multiple")
+    world.traffic(v1=100)
+    deactivate(world)
+    world.settle()
+    patch_port(world, 9000)
+    world.settle()
+    assert (ports(world), app_port(world)) == ({"v1": {9000}}, 9000)
+
+
+def test_a_new_port_asks_for_no_more_replicas_than_there_are_to_be() -> None:
+    world = World()
+    for suffix, least in (("v1", 3), ("v2", 1)):
+        body = a_body(suffix, mode="single", image=f"web:{suffix}", ingress={"targetPort": 8080})
+        scale = body.template.scale.model_copy(update={"min_replicas": least, "max_replicas": 5})
+        template = body.template.model_copy(update={"scale": scale})
+        world.deploy(body.model_copy(update={"template": template}))
+        world.settle()
+    assert world.view.revisions["shop--v2"].needed > len(world.view.ready("shop--v2"))
+    patch_port(world, 9000)
+    world.settle()
+    world.now += LIMITS.progress_deadline_s
+    world.settle()
+    assert (ports(world), app_port(world)) == ({"v2": {9000}}, 9000)
+    assert not world.app.problem
 
 
 # --- what readiness means

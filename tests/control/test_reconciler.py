@@ -166,6 +166,19 @@ async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_pa
         assert loop.replicas("shop")[0].restarts_ever == 0
 
 
+async def test_what_a_survivor_is_made_of_is_noted_when_nobody_has(tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    async with running(loop):
+        loop.service.put("shop", BODY.model_copy(update={"configuration": Configuration()}))
+        await until(lambda: any(r.is_ready for r in loop.replicas("shop")))
+        (ready,) = loop.replicas("shop")
+        for image in ("a", "b"):  # whichever was seen first
+            survivor = Survivor(ready.revision_uid, True, images={"web:1": image})
+            loop.runtime.alive = {ready.name: survivor}
+            await loop.reconciler.resync("endpoint")
+            assert loop.store.view("shop").revisions["shop--v1"].images == {"web:1": "a"}
+
+
 async def test_a_stray_that_does_not_end_holds_up_nothing(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     loop.runtime.may_stop.clear()

@@ -8,7 +8,11 @@ import pytest
 
 from control import commands
 from control.errors import Invalid
+from control.rebuilt import Compared, compared
 from control.resources import AppView, Provisioning, replace
+from control.runtime.endpoint import EndpointRuntime
+from control.targets import Targets
+from control.template import Template
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 
@@ -80,3 +84,33 @@ def test_what_was_ready_comes_back_with_the_image_that_it_was_made_of() -> None:
     world.settle()
     world.view = commands.activate(world.view, "shop--v1", world.now)
     assert world.view.revisions["shop--v1"].images == {"web:1": "sha256:a"}
+
+
+class Engine(EndpointRuntime):
+    """Knows what images are now."""
+
+    def __init__(self, **now: str) -> None:
+        super().__init__(Targets([]))
+        self._now = {f"web:{tag.removeprefix('v')}": f"sha256:{id_}" for tag, id_ in now.items()}
+
+    async def images(self, template: Template) -> dict[str, str]:
+        return self._now
+
+
+@pytest.mark.parametrize(
+    ("noted", "engine", "expected"),
+    [
+        ({"web:1": "sha256:a"}, Engine(v1="a"), Compared(same=V1)),
+        ({"web:1": "sha256:a"}, Engine(v1="b"), Compared(rebuilt=V1)),
+        ({"web:1": "sha256:a"}, Engine(), Compared()),  # it did not answer in time
+        ({}, Engine(v1="a"), Compared()),  # an earlier version did not note it
+        ({"web:1": "sha256:a"}, Engine(v1="a", v2="b"), Compared()),  # one of two is known
+    ],
+)
+async def test_images_are_the_same_only_if_that_is_known(
+    noted: dict[str, str], engine: Engine, expected: Compared
+) -> None:
+    world = serving()
+    revision = replace(world.view.revisions["shop--v1"], images=noted)
+    view = AppView(world.app, {"shop--v1": revision}, world.view.replicas)
+    assert await compared(view, {"docker": engine}) == expected

@@ -165,6 +165,7 @@ def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli) -> None
     cli("deploy", "web", *first)
     again = cli.process("deploy", "web", "--image", "mine:1")
     assert "web is unchanged" in again.stderr
+    assert "the same image" in again.stderr
     assert "--force" in again.stderr
 
     build("mine:1", "second")

@@ -13,6 +13,7 @@ from control.api.bodies import has_template, merge_patch
 from control.api.problems import body_of, decode, reply
 from control.api.wire import app_wire, name_of
 from control.errors import ControlError, Invalid, NotFound
+from control.rebuilt import Compared
 from control.resources import AppView
 from control.schema import AppBody, AppProperties
 
@@ -59,8 +60,8 @@ async def patch_app(call: Call) -> web.Response:
         return _placed(call, properties, envelope, tags)
 
     is_asked = has_template(patch)
-    rebuilt = await call.service.rebuilt(call.app) if is_asked else frozenset[str]()
-    view = call.service.patch(call.app, patched, is_asked=is_asked, rebuilt=rebuilt)
+    images = await call.service.compared(call.app) if is_asked else Compared()
+    view = call.service.patch(call.app, patched, is_asked=is_asked, rebuilt=images.rebuilt)
     return _accepted(call, view, 202)
 
 

@@ -45,10 +45,12 @@ def parse(name: str) -> Operation:
     """The operation of that id. Raises NotFound."""
     try:
         text = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        kind, app, revision, uid = text.split("|")
+        kind, app, *about = text.split("|")
+        if len(about) > 2:
+            raise ValueError(text)
     except ValueError:
         raise NotFound(f"there is no operation {name}") from None
-    return Operation(kind, app, revision, uid)
+    return Operation(kind, app, *about)  # an earlier version left the uid out
 
 
 def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiodocker
 
@@ -28,24 +30,48 @@ class Found:
     reference: str  # what to make containers of: the tag, for people, unless it has moved on
 
 
-async def ensure(docker: aiodocker.Docker, image: str, launch: Launch) -> Found:
+class Choice:
+    """What revisions are made of: the first replica decides, and the others wait for it.
+
+    A tag may move between two pulls, and then one revision would run two images.
+    """
+
+    def __init__(self) -> None:
+        self._deciding: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def of(
+        self, docker: aiodocker.Docker, names: Iterable[str], launch: Launch
+    ) -> dict[str, Found]:
+        """The images for a replica, by name. Raises StartFailed."""
+        deciding = self._deciding.setdefault(launch.revision.name, asyncio.Lock())
+        async with deciding:
+            known = launch.known_images()
+            found = {name: await _ensured(docker, name, launch, known) for name in names}
+            launch.made_of({name: image.id for name, image in found.items()})
+        return found
+
+
+async def _ensured(
+    docker: aiodocker.Docker, image: str, launch: Launch, made_of: Mapping[str, str]
+) -> Found:
     """The image that a revision was made of, or for its first replica that of now.
 
     Pulled if it is not here. Raises StartFailed.
     """
-    known = launch.revision.images.get(image)
+    known = made_of.get(image)
     here = await id_of(docker, image)
     if known and known != here and await id_of(docker, known):
         return Found(known, known)
     if known and known != here:
         log.warning("event=image_gone replica=%s image=%s id=%s", launch.replica.name, image, known)
-    is_first = not launch.revision.images
-    if here is None or (launch.revision.pulls and is_first):
+    if here is None or (launch.revision.pulls and not made_of):
         try:
             await _pull(docker, image, launch)
-        except StartFailed:
-            if here is None:  # else it was built here, and no registry has it
+        except StartFailed as error:
+            if here is None:  # else it may have been built here, and no registry has it
                 raise
+            log.warning("event=not_pulled replica=%s reason=%r", launch.replica.name, str(error))
+            launch.progress(f"{str(error).rstrip('.')}; the one that is here is used.")
         here = await id_of(docker, image)
     return Found(here or "", image)
 

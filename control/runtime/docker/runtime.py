@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,7 @@ class DockerRuntime:
         self._on_exit = on_exit
         self._client: aiodocker.Docker | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
+        self._choice = images.Choice()
         self._network = Network(self._owner.network)
         self._presence = Presence(self._owner, on_back, on_pause)
 
@@ -137,10 +137,7 @@ class DockerRuntime:
         await self._remove(launch.replica.name)
         await self._network.ensure(self._docker)
         template = launch.revision.template
-        found = {
-            image: await images.ensure(self._docker, image, launch)
-            for image in spec.images(template)
-        }
+        found = await self._choice.of(self._docker, spec.images(template), launch)
         await self._make_volumes(launch)
         for init in template.init_containers:
             await self._run_to_its_end(launch, init, found)
@@ -151,8 +148,7 @@ class DockerRuntime:
         for side in sides:
             await side.start()
         self._watch(launch.replica.name, [first, *sides])
-        ids = {image: known.id for image, known in found.items()}
-        return replace(self._started(launch, await first.show()), images=ids)
+        return self._started(launch, await first.show())
 
     async def _running(self, replica: Replica, wanted: int) -> dict[str, Any] | None:
         """The main container when all of the replica's containers run already, with its code."""
@@ -323,6 +319,7 @@ class DockerRuntime:
             return None
         running: dict[str, list[DockerContainer]] = {}
         alive: dict[str, Survivor] = {}
+        images_of: dict[str, dict[str, str]] = {}
         for container, facts in zip(found, shown, strict=True):
             labels, is_running = facts["Config"]["Labels"], facts["State"]["Running"]
             name = labels[spec.REPLICA]
@@ -330,7 +327,10 @@ class DockerRuntime:
             if name not in alive or (is_main and is_running):
                 is_paused = bool(facts["State"].get("Paused"))
                 uid = labels.get(spec.UID, "")
-                alive[name] = Survivor(uid, is_main and is_running, is_paused)
+                made_of = images_of.setdefault(name, {})
+                alive[name] = Survivor(uid, is_main and is_running, is_paused, made_of)
+            if (image := facts["Config"]["Image"]) != facts["Image"]:  # else its tag had moved on
+                images_of.setdefault(name, {})[image] = facts["Image"]
             if is_running:
                 running.setdefault(name, []).append(container)
         for name, survivor in alive.items():
