@@ -6,8 +6,9 @@ Nothing is decided here about who runs or serves; that is `planner.py`, which lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 
+from control.actions import Action
 from control.clock import Clock
 from control.errors import ControlError
 from control.journal import Record
@@ -25,7 +26,7 @@ log = logging.getLogger("turnout.control")
 _S = ReplicaState
 _ON_ITS_WAY = (_S.PENDING, _S.STARTING, _S.BACKOFF)
 
-Act = Callable[[Replica, Coroutine[None, None, None]], None]
+Act = Callable[[Replica, Action], None]
 
 
 class Lives:

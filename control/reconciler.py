@@ -10,10 +10,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from control import ports
+from control.actions import Actions
 from control.alarms import Alarms
 from control.clock import Clock, boot_id
 from control.commands import SUFFIX_ALPHABET, faults
@@ -39,7 +40,6 @@ _STRAY_GRACE_S = 1.0
 _BOOT = "boot"  # which one steady moments in the store count from
 _RETRY_S = 1.0  # after the store failed
 _PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
-_ACT_AGAIN_S = 10.0  # after an action failed in a way that nobody thought of
 _KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
 _S = ReplicaState
 
@@ -64,7 +64,8 @@ class Reconciler:
             settings.progress_deadline_s, settings.crash_loop_exits, settings.drain_timeout_s
         )
         self._runtimes: Mapping[str, Runtime] = {}
-        self.lives = Lives(settings, store, counters, clock, self._act)
+        self._actions = Actions(self._on_change)
+        self.lives = Lives(settings, store, counters, clock, self._actions.do)
         self.quarantine = Quarantine(store, publisher)
         self._dirty: set[str] = set()
         self._strays = Strays(settings.drain_timeout_s, publisher.can_stop)
@@ -75,7 +76,6 @@ class Reconciler:
         self._alarms = Alarms()
         self._moving: set[str] = set()  # apps of which a tick may find something to do
         self._wake = asyncio.Event()
-        self._busy: dict[str, asyncio.Task[None]] = {}  # one action per replica at a time
         store.watch(self._on_change)
 
     def use(self, runtimes: Mapping[str, Runtime]) -> None:
@@ -184,12 +184,12 @@ class Reconciler:
     def _act_on(self, result: Plan) -> None:
         for replica in result.starts:
             if replica.name not in self._strays:
-                self._act(replica, self._start(replica))
+                self._actions.do(replica, self._start(replica))
         for replica in result.ends:
-            self._act(replica, self._end(replica))
+            self._actions.end(replica, self._end(replica))
         for replica in result.stops:
             self.lives.prober.forget(replica.name)
-            self._act(replica, self._stop(replica))
+            self._actions.end(replica, self._stop(replica))
         for replica in result.view.replicas.values():
             if replica.state is _S.DRAINING:
                 self.lives.prober.forget(replica.name)
@@ -219,26 +219,6 @@ class Reconciler:
             await asyncio.sleep(self._settings.conflate_ms / 1000)
 
     # --- acting
-
-    def _act(self, replica: Replica, coroutine: Coroutine[None, None, None]) -> None:
-        if replica.name in self._busy:
-            coroutine.close()
-            return
-        task = asyncio.create_task(coroutine)
-        self._busy[replica.name] = task
-        task.add_done_callback(lambda t: self._acted(replica, t))
-
-    def _acted(self, replica: Replica, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or task.exception() is None:
-            self._acted_on(replica)
-            return
-        log.error("event=action_failed replica=%s", replica.name, exc_info=task.exception())
-        # The next plan asks for the same: busy for a while, or it is done at once and for ever.
-        task.get_loop().call_later(_ACT_AGAIN_S, self._acted_on, replica)
-
-    def _acted_on(self, replica: Replica) -> None:
-        self._busy.pop(replica.name, None)
-        self._on_change(replica.app)
 
     async def _start(self, replica: Replica) -> None:
         view = self._store.view(replica.app)
@@ -292,7 +272,7 @@ class Reconciler:
 
     def _end_strays(self) -> None:
         for stray in self._strays.due(self._clock.now().steady):
-            self._act(stray, self._end_stray(stray))
+            self._actions.end(stray, self._end_stray(stray))
 
     async def _end_stray(self, stray: Replica) -> None:
         log.warning("event=stray_stopped replica=%s", stray.name)
@@ -393,10 +373,7 @@ class Reconciler:
         self.lives.is_closing = True
         self._publisher.keep_served()
         await self.lives.prober.close()
-        pending = list(self._busy.values())
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        await self._actions.close()
         if stop_replicas:
             replicas = [r for _, view in self._store.every() for r in view.replicas.values()]
             process = self._runtimes["process"]
