@@ -173,3 +173,37 @@ def other_with(domain: str) -> Any:
 
     image, ingress = "endpoint:127.0.0.1:9", {"customDomains": [{"name": domain}]}
     return a_body("v1", image=image, ingress=ingress)
+
+
+CHANGES_OF_MODE = [(a, b) for a in ("single", "multiple", "labels") for b in ("single", "multiple")]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["", "fails"])
+@pytest.mark.parametrize(("old", "new"), CHANGES_OF_MODE)
+def test_the_mode_comes_back_with_the_traffic(shop: Shop, old: str, new: str, fails: bool) -> None:
+    given = {"targetLabel": "prod"} if old == "labels" else {}
+    shop.deploy("v1", old, **given)
+    before = shop.service.journal("shop")[0].number
+    shop.service.set_mode("shop", new)
+    shop.settle()
+    one_after_another(shop, "v2", mode=new)
+    assert (shop.serving, shop.active) == ({"v2": 100}, ["v2"])
+    if fails:
+        shop.broken.add("shop--v1")
+    shop.roll_back(before)
+    if fails:
+        shop.deadline_passes()
+    wanted = ("v2", new) if fails else ("v1", old)
+    app = shop.view.app
+    assert app is not None
+    assert (shop.serving, app.configuration.active_revisions_mode) == ({wanted[0]: 100}, wanted[1])
+
+
+def test_two_never_run_with_recreate(shop: Shop) -> None:
+    shop.deploy("v1", update_strategy="recreate")
+    shop.deploy("v2", update_strategy="recreate")
+    shop.broken.add("shop--v1")
+    shop.roll_back()
+    assert {r.revision for r in shop.view.replicas.values()} == {"shop--v1"}
+    shop.deadline_passes()
+    assert {r.revision for r in shop.view.replicas.values()} == {"shop--v2"}
