@@ -170,7 +170,8 @@ def _tell(api: Api, old: Wire, after: Wire, latest: Wire) -> None:
     else:
         errors.print(
             f"{revision} builds on {base}, which is not ready; to build on what serves: "
-            f"turnout deploy {after['name']} --cancel, and deploy again"
+            f"turnout deploy {after['name']} --cancel, and deploy again",
+            soft_wrap=True,
         )
     _tell_taking(api, after)
 
@@ -188,7 +189,8 @@ def _tell_taking(api: Api, after: Wire) -> None:
         return
     errors.print(
         f"traffic follows the latest: {revision} takes {weight} % once it is ready; to decide that"
-        f" yourself: turnout traffic set {app} --revision-weight {serves}=100"
+        f" yourself: turnout traffic set {app} --revision-weight {serves}=100",
+        soft_wrap=True,
     )
 
 

@@ -35,6 +35,7 @@ def status(app: App, output: Output = Format.TABLE, server: Server = "") -> None
         replicas = api.every("apps", app, "revisions", revision["name"], "replicas")
         ready = sum(r["containers"][0]["ready"] for r in replicas)
         revision["ready"] = f"{ready} of {revision['replicas']}"
+        revision["isReady"] = bool(ready)
     if output is not Format.TABLE:
         show({"app": wire, "revisions": shown}, (), output)
         return
@@ -53,9 +54,12 @@ def _head(api: Api, app: Wire, active: list[Wire]) -> list[str]:
     where = f" at {api.url_of(fqdn)}" if fqdn else ", without ingress"
     mode = configuration["activeRevisionsMode"].lower()
     lines = [f"{name}: {app['runningStatus']}, {mode} mode{where}"]
-    serving = [(r["name"], r["trafficWeight"]) for r in active if r["trafficWeight"]]
-    said = ", ".join(f"{revision} {weight} %" for revision, weight in serving)
-    lines.append(f"serves: {said or 'nobody'}")
+    said = [
+        f"{r['name']} {r['trafficWeight']} %{'' if r['isReady'] else ' (no replica is ready)'}"
+        for r in active
+        if r["trafficWeight"]
+    ]
+    lines.append(f"serves: {', '.join(said) or 'nobody'}")
     if app["runningStatus"] == "Stopped" and active:
         lines.append(f"it is stopped; start it: turnout app start {name}")
     elif not active:

@@ -83,6 +83,9 @@ def test_a_failed_revision_says_why(cli: Cli) -> None:
     assert "1 of 1" in status
     assert "sad--v2: " in status
     assert why in status
+    assert "(no replica is ready)" not in status
+    cli("deploy", "sadder", *BROKEN, "--revision-suffix", "v1", code=1)
+    assert "serves: sadder--v1 100 % (no replica is ready)" in cli("status", "sadder")
     assert json.loads(cli.run("status", "sad", "-o", "json").stdout)["app"]["name"] == "sad"
 
 
