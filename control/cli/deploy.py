@@ -72,7 +72,9 @@ def deploy(
     ] = False,
     cancel: Annotated[
         bool,
-        typer.Option("--cancel", help="Give up the deploy under way instead; who serves stays."),
+        typer.Option(
+            "--cancel", help="Give up the deploy or rollback under way instead; who serves stays."
+        ),
     ] = False,
     no_wait: NoWait = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = READY_S,
