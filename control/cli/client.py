@@ -36,6 +36,7 @@ console = _plain(width=None if sys.stdout.isatty() else 200)
 errors = _plain(stderr=True)
 _ERROR = ("error:", "bold red")
 
+INTERRUPTED = 130  # as a shell has it
 DEFAULT_SERVER = "http://127.0.0.1:8081"
 _TIMEOUT_S = 30.0
 _DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # not tab and newline
@@ -91,7 +92,10 @@ class Api:
             data = text.encode() or None
         except ValueError as error:  # half a character of a broken encoding
             fail(f"what was given cannot be sent: {error}", 2)
-        status, raw = self._read(method, _v1(path), data)
+        try:
+            status, raw = self._read(method, _v1(path), data)
+        except KeyboardInterrupt:
+            _leave_unanswered(method, path)
         answer = _decoded(raw)
         if status == 404 and missing_is_none:
             return None
@@ -203,6 +207,18 @@ class Api:
             " of an admin port (8081 unless set otherwise), not the one that apps are reached at;"
             " a router alone has no apps to change"
         )
+
+
+def _leave_unanswered(method: str, path: tuple[str, ...]) -> NoReturn:
+    """Ctrl-C while an answer was on its way: nobody knows here whether the change was made."""
+    if method != "GET" and "dryRun=true" not in path[-1]:
+        app = path[1].partition("?")[0] if path[0] == "apps" else ""
+        lines = ["interrupted before the answer came: the change may have been made, and goes on"]
+        lines.append(f"  what was changed: turnout journal {app}".rstrip())
+        if app:
+            lines.append(f"  give it up:       turnout deploy {app} --cancel")
+        errors.print(printable("\n".join(lines)), soft_wrap=True)
+    raise typer.Exit(INTERRUPTED)
 
 
 def _v1(path: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from control.cli.client import Api, console, errors, fail
 from control.cli.options import App, EnvVars, NoWait, is_external, merged, pairs, without
 from control.cli.output import REVISIONS, Format, Output, Server, show
 from control.cli.split import told
-from control.cli.waiting import READY_S, wait_ready, wait_settled
+from control.cli.waiting import READY_S, interruptible, wait_ready, wait_settled
 
 Wire = dict[str, Any]
 
@@ -72,7 +72,9 @@ def deploy(
     ] = False,
     cancel: Annotated[
         bool,
-        typer.Option("--cancel", help="Give up the deploy under way instead; who serves stays."),
+        typer.Option(
+            "--cancel", help="Give up the deploy or rollback under way instead; who serves stays."
+        ),
     ] = False,
     no_wait: NoWait = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = READY_S,
@@ -117,12 +119,8 @@ def deploy(
         named = {secret["name"]: secret for secret in [*known, *pairs(secrets)]}
         configuration["secrets"] = list(named.values())
     body = {"template": template, "configuration": configuration}
-    latest = _latest(api, old)
-    path = f"{app}?force=true" if force else app
-    after = api.call("PATCH" if old else "PUT", ("apps", path), body)
+    after = _sent(api, old, f"{app}?force=true" if force else app, body)
     revision = revision_of(after)
-    if old is not None:
-        _tell(api, old, after, latest)
     if not no_wait:
         wait_ready(api, app, revision, timeout)
         if target_port is not None:  # of a revision that is ready it changes all the same
@@ -136,6 +134,17 @@ def deploy(
 def revision_of(app: Wire) -> str:
     """The revision that an app's template is that of: about to serve, or serving."""
     return f"{app['name']}--{app['template']['revisionSuffix']}"
+
+
+def _sent(api: Api, old: Wire | None, path: str, body: Wire) -> Wire:
+    """The app as the deploy makes it, with a word on what that builds on."""
+    if old is None:
+        return dict(api.call("PUT", ("apps", path), body))
+    latest = _latest(api, old)
+    with interruptible("the deploy", old["name"]):
+        after: Wire = api.call("PATCH", ("apps", path), body)
+        _tell(api, old, after, latest)
+    return after
 
 
 def _cancel(api: Api, app: str, output: Format) -> None:

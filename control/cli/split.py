@@ -6,10 +6,16 @@ from control.cli.client import Api
 
 
 def told(api: Api, app: str) -> str:
-    """Who has how much of the traffic."""
-    revisions = api.every("apps", app, "revisions")
-    found = [(r["name"], r["trafficWeight"]) for r in revisions if r["trafficWeight"]]
+    """Who answers, with how much of the traffic."""
+    weighted = [r for r in api.every("apps", app, "revisions") if r["trafficWeight"]]
+    found = [(r["name"], r["trafficWeight"]) for r in weighted if _answers(api, app, r["name"])]
     if len(found) == 1:
         return f"{found[0][0]} serves"
     names = " and ".join(f"{name} ({weight} %)" for name, weight in found)
     return f"{names} serve" if names else "nobody serves"
+
+
+def _answers(api: Api, app: str, revision: str) -> bool:
+    """Whether a replica takes requests: none does of an app that is stopped."""
+    replicas = api.every("apps", app, "revisions", revision, "replicas")
+    return any(replica["state"] == "Ready" for replica in replicas)

@@ -10,11 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from control.cli.client import Api, console, errors, fail, printable
+from control.cli.client import INTERRUPTED, Api, console, errors, fail, printable
 from control.cli.output import Server
 
 _POLL_S = 0.2
-_INTERRUPTED = 130  # as a shell has it
 READY_S = 660.0  # a minute above the default progress deadline, which gives the better reason
 
 
@@ -38,7 +37,7 @@ def next_steps(app: str) -> str:
 
 
 @contextlib.contextmanager
-def _interruptible(what: str, app: str) -> Iterator[None]:
+def interruptible(what: str, app: str) -> Iterator[None]:
     """Ctrl-C ends the waiting, not what is waited for: say so, and what would end that."""
     try:
         yield
@@ -47,12 +46,12 @@ def _interruptible(what: str, app: str) -> Iterator[None]:
             f"not waiting any longer: {what} goes on, and whoever serves now serves until then\n"
             f"{next_steps(app)}"
         )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
     """Show how a revision comes up; leaves with its reason when it fails."""
-    with _interruptible(f"the start of {revision}", app):
+    with interruptible(f"the start of {revision}", app):
         _wait_ready(api, app, revision, timeout_s)
 
 
@@ -111,7 +110,7 @@ def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> d
 
 def wait_settled(api: Api, app: str) -> dict[str, Any]:
     """Wait until nothing is under way in an app, and return it; leaves when that failed."""
-    with _interruptible(f"what is under way in {app}", app):
+    with interruptible(f"what is under way in {app}", app):
         return _wait_settled(api, app)
 
 

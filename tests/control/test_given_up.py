@@ -14,7 +14,7 @@ from control.journal import CALLER, Caller
 from control.resources import App
 from control.schema import TrafficRule
 from control.store import Store
-from tests.control.test_rollback import LABELLED, Shop
+from tests.control.test_rollback import BY_MODE, LABELLED, Shop
 
 SHARED = pytest.mark.parametrize(
     "given", [{"mode": "multiple"}, LABELLED], ids=lambda given: given["mode"]
@@ -107,7 +107,7 @@ def test_what_is_only_started_again_cannot_be_cancelled(shop: Shop) -> None:
 # --- a rollback
 
 
-@SHARED
+@BY_MODE
 def test_a_rollback_that_waits_can_be_cancelled(shop: Shop, given: dict[str, Any]) -> None:
     waiting(shop, given)
     _, dropped = shop.service.cancel("shop")
@@ -120,7 +120,7 @@ def test_a_rollback_that_waits_can_be_cancelled(shop: Shop, given: dict[str, Any
     assert shop.active == ["v2"]
 
 
-@SHARED
+@BY_MODE
 def test_a_deploy_takes_the_place_of_a_rollback_that_waits(
     shop: Shop, given: dict[str, Any]
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_deploy_takes_the_place_of_a_rollback_that_waits(
     assert "v1" not in shop.serving
 
 
-@SHARED
+@BY_MODE
 def test_settings_wait_for_a_rollback_and_say_what_else_helps(
     shop: Shop, given: dict[str, Any]
 ) -> None:
@@ -142,7 +142,7 @@ def test_settings_wait_for_a_rollback_and_say_what_else_helps(
         shop.service.set_secrets("shop", {"key": "value"})
 
 
-@SHARED
+@BY_MODE
 def test_stopping_ends_a_rollback_that_waits(shop: Shop, given: dict[str, Any]) -> None:
     waiting(shop, given)
     set_stopped(shop, is_stopped=True)
@@ -151,6 +151,35 @@ def test_stopping_ends_a_rollback_that_waits(shop: Shop, given: dict[str, Any]) 
     set_stopped(shop, is_stopped=False)
     assert shop.serving == {"v2": 100}
     assert shop.active == ["v2"]
+
+
+@BY_MODE
+def test_a_rollback_to_when_the_app_was_stopped_is_done_at_once(
+    shop: Shop, given: dict[str, Any]
+) -> None:
+    shop.deploy("v1", **given)
+    set_stopped(shop, is_stopped=True)
+    stopped = shop.service.journal("shop")[0].number
+    set_stopped(shop, is_stopped=False)
+    shop.deploy("v2", **given)
+    shop.roll_back(stopped)
+    assert app_of(shop).is_stopped
+    assert state_of(shop) == "Succeeded"
+    shop.service.set_secrets("shop", {"key": "value"})
+    set_stopped(shop, is_stopped=False)
+    assert shop.serving == {"v1": 100}
+
+
+def test_who_rested_for_a_rollback_that_is_cancelled_is_back(shop: Shop) -> None:
+    given = {"mode": "single", "updateStrategy": "recreate"}
+    shop.deploy("v1", **given)
+    shop.deploy("v2", **given)
+    shop.broken.add("shop--v1")
+    shop.roll_back()
+    assert shop.active == ["v1"]
+    shop.service.cancel("shop")
+    shop.settle()
+    assert (shop.active, shop.serving) == (["v2"], {"v2": 100})
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])

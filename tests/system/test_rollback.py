@@ -178,3 +178,15 @@ def test_a_printed_app_can_be_changed_and_applied(cli: Cli, up: Turnout, tmp_pat
     assert up.must("POST", "/v1/apps/shop/listSecrets")["value"] == [
         {"name": "db", "value": "geheim"}
     ]
+
+
+def test_nobody_is_said_to_serve_an_app_that_is_stopped(cli: Cli, up: Turnout) -> None:
+    deploy(cli, "v1")
+    deploy(cli, "v2", "--env", "COLOR=blue")
+    cli("app", "stop", "shop")
+    stopped = cli.json("journal", "shop")[0]["number"]
+    cli("app", "start", "shop")
+    until(lambda: up.get("shop.localhost")[0] == 200)
+    said = cli("rollback", "shop", "--to", str(stopped))
+    assert up.get("shop.localhost")[0] == 503
+    assert "nobody serves" in said

@@ -1,0 +1,15 @@
+"""Where the `turnout` command begins, before anything that takes long to import."""
+
+from __future__ import annotations
+
+_INTERRUPTED = 130  # as a shell has it
+
+
+def main() -> None:
+    """Run the command; Ctrl-C in its first moments ends it as quietly as later."""
+    try:
+        from control.cli.main import app
+
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
