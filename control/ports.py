@@ -49,7 +49,7 @@ def follow(view: AppView, about: str, old: int, now: float) -> AppView:
     """The revisions after a write that made none; `old` was the app's port before it.
 
     A write about a revision that is not ready sets the port of that one, else also that of all
-    that are ready at the app's old port: the others have ports of their own.
+    that are ready at its port or the app's old one: the others have ports of their own.
     """
     assert view.app is not None
     new, one = of_app(view.app), view.revisions.get(about)
@@ -58,7 +58,8 @@ def follow(view: AppView, about: str, old: int, now: float) -> AppView:
     chosen = [one]
     if one.provisioning is Provisioning.PROVISIONED:
         others = [r for r in view.revisions.values() if _is_ready(r) and r is not one]
-        chosen += [r for r in others if (r.target_port or old) == old]
+        at = {old, one.target_port or old}  # they differ after the ingress was away
+        chosen += [r for r in others if (r.target_port or old) in at]
     moved = {r.name: moving(r, old, new, now) for r in chosen}
     return AppView(view.app, {**view.revisions, **moved}, view.replicas)
 

@@ -47,9 +47,12 @@ def app_port(world: World) -> int:
 
 def patch_port(world: World, port: int) -> None:
     """What `ingress update --target-port` sends."""
+    patch(world, {"ingress": {"targetPort": port}})
+
+
+def patch(world: World, configuration: dict[str, Any]) -> None:
     world.now += 1
-    patch = {"configuration": {"ingress": {"targetPort": port}}}
-    body = bodies.patched(world.view, patch, "localhost")
+    body = bodies.patched(world.view, {"configuration": configuration}, "localhost")
     world.view = commands.deploy(world.view, "shop", body, world.now, world.new_suffix)
 
 
@@ -382,6 +385,16 @@ def test_a_revision_moves_though_it_is_not_at_the_port_of_the_app() -> None:
     patch_port(world, 9000)
     world.settle()
     assert (ports(world), app_port(world)) == ({"v1": {9000}}, 9000)
+
+
+def test_an_ingress_that_comes_back_with_another_port_moves_all_who_were_at_one() -> None:
+    world = World()
+    deploy(world, "v1", 8080, "multiple")
+    deploy(world, "v2", 8080, "multiple")
+    patch(world, {"ingress": None})
+    patch(world, {"ingress": {"targetPort": 9000}})
+    world.settle()
+    assert ports(world) == {"v1": {9000}, "v2": {9000}}
 
 
 def test_a_new_port_asks_for_no_more_replicas_than_there_are_to_be() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.docker.conftest import IMAGE, docker
@@ -185,3 +188,33 @@ def test_force_makes_a_revision_although_nothing_changed(up: Turnout, cli: Cli) 
     cli("deploy", "web", *[x if x != IMAGE else mine for x in FIRST])
     cli("deploy", "web", "--force", "--revision-suffix", "v2")
     serves(up, "web--v2")
+
+
+def test_what_a_revision_of_an_earlier_version_is_made_of_is_seen(state: Path, image: str) -> None:
+    build("mine:2", "first")
+    with Turnout("up", state=state / "s", **FLAGS, **QUICK) as up:
+        Cli(up.server)("deploy", "web", *[x if x != IMAGE else "mine:2" for x in FIRST])
+    (file,) = (state / "s").rglob("control.db")
+    with closing(sqlite3.connect(file)) as db, db:
+        ((doc,),) = db.execute("SELECT doc FROM revisions").fetchall()
+        was = orjson.loads(doc)
+        assert was.pop("images").keys() == {"mine:2"}
+        db.execute("UPDATE revisions SET doc = ?", (orjson.dumps(was),))
+    with Turnout("up", state=state / "s", **FLAGS, **QUICK) as up:
+        serves(up, "web--v1")
+        cli = Cli(up.server)
+        assert "the same image" in cli.process("deploy", "web", "--image", "mine:2").stderr
+        build("mine:2", "second")
+        cli("deploy", "web", "--image", "mine:2", "--revision-suffix", "v2")
+        serves(up, "web--v2")
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not docker("ps", "-aq"))
+
+
+def test_a_forced_deploy_says_that_its_image_could_not_be_pulled(up: Turnout, cli: Cli) -> None:
+    name = f"{NO_REGISTRY}/mine:3"
+    build(name, "first")
+    cli("deploy", "web", *[x if x != IMAGE else name for x in FIRST])
+    cli("deploy", "web", "--force", "--revision-suffix", "v2")
+    serves(up, "web--v2")
+    up.read_until(b"event=not_pulled .*mine:3 cannot be pulled")
