@@ -7,11 +7,16 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tests.control.test_reconciler import until
+from control.places import Places
+from control.runtime.docker.runtime import DockerRuntime
+from control.service import Service
+from control.settings import ControlSettings
+from tests.control.test_reconciler import Loop, running, until
 
 _VERSION = re.compile(r"^/v[0-9.]+")
 
@@ -27,6 +32,7 @@ class Engine:
         self.may_create.set()
         self.may_end = asyncio.Event()  # what `wait` waits for
         self.may_listen = asyncio.Event()  # until then a stream of events ends at once
+        self.refusal = ""  # what is said to who wants a container made
         self.is_away = False
         self._over = asyncio.Event()
 
@@ -60,6 +66,8 @@ class Engine:
         if path == "/containers/json":
             is_running = "running" in request.query["filters"]
             return web.json_response([] if is_running else [{"Id": i} for i in self.containers])
+        if path == "/containers/create" and self.refusal:
+            return web.json_response({"message": self.refusal}, status=500)
         if path == "/containers/create":
             made = await request.json()
             asyncio.create_task(self._create(made)).add_done_callback(lambda t: t.result())
@@ -79,6 +87,16 @@ class Engine:
 
     def _id(self, made: dict[str, Any]) -> str:
         return str(made["Labels"]["turnout.container"])
+
+    def leave(self) -> None:
+        """Answer nobody, and end what is listened to."""
+        self.is_away = True
+        self._over.set()
+
+    def come_back(self) -> None:
+        """Answer again."""
+        self.is_away = False
+        self._over = asyncio.Event()
 
     async def until_asked(self, call: str, times: int = 1) -> None:
         """Until it was asked for something often enough."""
@@ -100,3 +118,25 @@ class Engine:
         finally:
             self._over.set()
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def a_loop(folder: Path, engine: Engine, **given: Any) -> AsyncIterator[Loop]:
+    """A reconciler whose containers the engine runs."""
+    loop = Loop(folder, drain_timeout_s=0.2, **given)
+    lives = loop.reconciler.lives
+    settings = ControlSettings(state=folder, docker_host=engine.url)
+
+    async def on_back(was_away: bool) -> None:
+        await loop.reconciler.engine_back("docker", was_away)
+
+    docker = DockerRuntime(settings, loop.store.instance, lives.on_exit, on_back, lives.on_pause)
+    runtimes = {"docker": docker, "endpoint": loop.runtime}
+    loop.reconciler.use(runtimes)
+    places = Places(loop.store, "local", "local")
+    loop.service = Service(loop.store, runtimes, "localhost", places)
+    try:
+        async with running(loop):
+            yield loop
+    finally:
+        await docker.close()

@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from control.places import Places
 from control.resources import ReplicaState
-from control.runtime.docker.runtime import DockerRuntime
 from control.schema import AppBody
-from control.service import Service
-from control.settings import ControlSettings
-from tests.control.engine import Engine
-from tests.control.test_reconciler import Loop, running, until
+from tests.control.engine import Engine, a_loop
+from tests.control.test_reconciler import until
 from tests.support.builders import a_body
-
-
-@asynccontextmanager
-async def a_loop(folder: Path, engine: Engine) -> AsyncIterator[Loop]:
-    """A reconciler whose containers the engine runs."""
-    loop = Loop(folder, drain_timeout_s=0.2)
-    lives = loop.reconciler.lives
-    settings = ControlSettings(state=folder, docker_host=engine.url)
-
-    async def on_back() -> None:
-        await loop.reconciler.engine_back("docker")
-
-    docker = DockerRuntime(settings, loop.store.instance, lives.on_exit, on_back, lives.on_pause)
-    runtimes = {"docker": docker, "endpoint": loop.runtime}
-    loop.reconciler.use(runtimes)
-    places = Places(loop.store, "local", "local")
-    loop.service = Service(loop.store, runtimes, "localhost", places)
-    try:
-        async with running(loop):
-            yield loop
-    finally:
-        await docker.close()
 
 
 def with_init() -> AppBody:

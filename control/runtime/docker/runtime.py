@@ -56,7 +56,7 @@ class DockerRuntime:
         settings: ControlSettings,
         instance: str,
         on_exit: OnExit,
-        on_back: Callable[[], Awaitable[None]],
+        on_back: Callable[[bool], Awaitable[None]],
         on_pause: Callable[[str, bool], None],
     ) -> None:
         self._url = engine_url(settings.docker_host)
