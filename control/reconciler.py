@@ -330,10 +330,11 @@ class Reconciler:
             return
         self._new_boot = ""
 
-    async def engine_back(self, kind: str) -> None:
-        """The engine of a runtime answers again."""
+    async def engine_back(self, kind: str, was_away: bool) -> None:
+        """The engine of a runtime is heard again; what it told meanwhile was not."""
         await self.resync(kind)
-        self.lives.end_pauses(kind)
+        if was_away:
+            self.lives.end_pauses(kind)
 
     async def resync(self, kind: str) -> None:
         """Match the replicas of one runtime with what runs."""

@@ -165,6 +165,8 @@ class Supervisor:
         await admin.close()
         await self._keeper.all_told()
         await self._source.kept()
+        if self._stop.is_set():  # asked to end meanwhile, and the new code would not know
+            return
         handover.exec_with(
             Handover(
                 listeners=[handover.give(w.listener) for w in self._workers],

@@ -149,7 +149,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
         loop.runtime.failing = set()
         await loop.turns()
         assert loop.runtime.calls["start", "shop"] == 2
-        await loop.reconciler.engine_back("endpoint")
+        await loop.reconciler.engine_back("endpoint", True)
         await until(lambda: loop.runtime.calls["start", "shop"] == 3)
 
 

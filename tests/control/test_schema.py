@@ -124,7 +124,7 @@ def test_a_word_that_no_program_can_be_given_is_refused(field: str, tmp_path: Pa
     with pytest.raises(Invalid, match=rf"template.containers\[0\].{field}\[1\]: .*NUL"):
         process.check(decode(AppBody, body(containers=[bad])).template)
 
-    docker = DockerRuntime(ControlSettings(), "one", lambda *_: None, lambda: asyncio.sleep(0),
+    docker = DockerRuntime(ControlSettings(), "one", lambda *_: None, lambda _: asyncio.sleep(0),
                            lambda *_: None)  # fmt: skip
     with pytest.raises(Invalid, match=rf"template.initContainers\[0\].{field}\[1\]: .*NUL"):
         docker.check(decode(AppBody, body(initContainers=[bad])).template)

@@ -20,6 +20,7 @@ from tests.support.turnout import Turnout, provisioned, until
 from tests.system.test_under_load import part
 
 RATE = 200.0
+SENT_WITHOUT_ENGINE = 500
 IN_FLIGHT_S = 0.5  # what was in flight on a killed process fails within that
 FLAGS = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1, "restart_backoff_s": 0.2}
 
@@ -49,7 +50,6 @@ class Kills:
         """Control, or the router's supervisor."""
         began = time.monotonic()
         os.kill(part(self.up, module), signal.SIGKILL)
-        time.sleep(0)
         until(lambda: is_ready(self.up))
         self.is_well()
         self.windows[module] = (began, began + IN_FLIGHT_S)
@@ -66,11 +66,11 @@ class Kills:
         path = Path(f"/proc/{part(self.up, 'router')}/task/{part(self.up, 'router')}/children")
         return [int(pid) for pid in path.read_text().split()]
 
-    def engine(self) -> None:
-        """The engine, which comes back after a while."""
-        began = time.monotonic()
+    def engine(self, load: Load) -> None:
+        """The engine, which comes back when many requests were sent without it."""
+        began, sent = time.monotonic(), load.outcome.sent
         self.own.kill()
-        until(lambda: time.monotonic() - began > 3)  # a while in which nothing can be asked
+        until(lambda: load.outcome.sent >= sent + SENT_WITHOUT_ENGINE)
         back = time.monotonic()
         self.own.start()
         self.is_well()
@@ -116,7 +116,7 @@ async def test_kills_in_turn(own: Engine, state: Path, request: pytest.FixtureRe
             kills.part("router")
             kills.worker()
             assert running(own) == before
-            kills.engine()
+            kills.engine(load)
             assert (running(own) == before) == is_live
 
         await asyncio.to_thread(up.must, "PUT", "/v1/apps/web",

@@ -161,6 +161,26 @@ async def test_a_worker_that_ends_while_an_upgrade_waits_for_it_takes_no_counts_
             assert b"Traceback" not in server.stderr
 
 
+async def test_sigterm_during_an_upgrade_ends_the_router(state: Path, file: Path) -> None:
+    """The code that takes over could not know of it: who sent it would wait for ever."""
+    async with Origin() as origin:
+        file.write_text(routes(origin.address))
+        starting = router(file, state, worker_silence_s=60)
+        with await asyncio.to_thread(starting.__enter__) as server:
+            stopped = children(server.process.pid)[0]
+            os.kill(stopped, signal.SIGSTOP)
+            server.stderr = b""
+            file.write_text(many_routes(origin.address))
+            await asyncio.to_thread(server.read_until, b"event=table_taken.*apps=401 ")
+            server.process.send_signal(signal.SIGUSR2)
+            await asyncio.to_thread(server.read_until, b"event=upgrade_waits slot=0\n")
+            server.process.send_signal(signal.SIGTERM)
+            os.kill(stopped, signal.SIGCONT)
+            await asyncio.to_thread(until, lambda: server.process.poll() is not None)
+            assert server.process.returncode == 0
+            assert not is_alive(stopped)
+
+
 async def test_code_that_does_not_start_is_refused_and_the_old_serves_on(
     installed: Path, state: Path, file: Path
 ) -> None:

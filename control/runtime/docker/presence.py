@@ -7,7 +7,9 @@ with no container left there is nobody to wait for: so it is listened to all the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import aiodocker
@@ -20,16 +22,17 @@ from control.runtime.docker import spec
 log = logging.getLogger("turnout.control")
 
 _RETRY_S = 1.0
+_LONGEST_RETRY_S = 60.0  # between streams that end though the engine is there
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Presence:
-    """Of one engine; `on_back` is called whenever it answers again."""
+    """Of one engine; `on_back` is called when it is heard again, with whether it was away."""
 
     def __init__(
         self,
         owner: spec.Owner,
-        on_back: Callable[[], Awaitable[None]],
+        on_back: Callable[[bool], Awaitable[None]],
         on_pause: Callable[[str, bool], None],
     ) -> None:
         wanted = {"type": ["container"], "event": ["pause", "unpause"]} | owner.filters()
@@ -54,14 +57,33 @@ class Presence:
             await asyncio.gather(self._following, return_exceptions=True)
 
     async def _follow(self, docker: aiodocker.Docker) -> None:
+        pause_s = _RETRY_S
         while True:
+            began = time.monotonic()
             await self._until_it_goes(docker)
-            await self._until_it_answers(docker)
+            lasted_s = time.monotonic() - began
+            was_away = not await self._is_there(docker, pause_s)
+            is_short = not was_away and lasted_s < _LONGEST_RETRY_S
+            pause_s = min(2 * pause_s, _LONGEST_RETRY_S) if is_short else _RETRY_S
+            if was_away:
+                await self._until_it_answers(docker)
             self._missed.clear()
             try:
-                await self._on_back()
+                await self._on_back(was_away)
             except Exception:  # whatever came of it, the next absence is noticed too
                 log.exception("event=engine_back_failed")
+
+    async def _is_there(self, docker: aiodocker.Docker, pause_s: float) -> bool:
+        """Whether only the stream has ended, as a proxy before an engine may end any.
+
+        Asked now and after a pause: one that is told to end answers for a moment.
+        """
+        if self._missed.is_set() or not await self._answers(docker):
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._missed.wait()
+        return not self._missed.is_set() and await self._answers(docker)
 
     async def _until_it_goes(self, docker: aiodocker.Docker) -> None:
         hearing = asyncio.create_task(self._hear(docker.events.subscribe(create_task=False)))
@@ -86,10 +108,13 @@ class Presence:
                 log.exception("event=pause_not_noted replica=%s", replica)
 
     async def _until_it_answers(self, docker: aiodocker.Docker) -> None:
-        while True:
+        await asyncio.sleep(_RETRY_S)
+        while not await self._answers(docker):
             await asyncio.sleep(_RETRY_S)
-            try:
-                await docker.version()
-            except (aiodocker.DockerError, *_Unreachable):
-                continue
-            return
+
+    async def _answers(self, docker: aiodocker.Docker) -> bool:
+        try:
+            await docker.version()
+        except (aiodocker.DockerError, *_Unreachable):
+            return False
+        return True

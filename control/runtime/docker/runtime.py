@@ -32,6 +32,7 @@ from control.runtime.base import (
 )
 from control.runtime.docker import images, listening, spec
 from control.runtime.docker.engine import connected
+from control.runtime.docker.makings import Makings
 from control.runtime.docker.network import Network
 from control.runtime.docker.presence import Presence
 from control.settings import ControlSettings
@@ -55,7 +56,7 @@ class DockerRuntime:
         settings: ControlSettings,
         instance: str,
         on_exit: OnExit,
-        on_back: Callable[[], Awaitable[None]],
+        on_back: Callable[[bool], Awaitable[None]],
         on_pause: Callable[[str, bool], None],
     ) -> None:
         self._url = engine_url(settings.docker_host)
@@ -65,6 +66,7 @@ class DockerRuntime:
         self._client: aiodocker.Docker | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
         self._choice = images.Choice()
+        self._makings = Makings()
         self._network = Network(self._owner.network)
         self._presence = Presence(self._owner, on_back, on_pause)
 
@@ -95,12 +97,14 @@ class DockerRuntime:
     async def close(self) -> None:
         """Stop watching; containers go on."""
         await self._presence.close()
+        await self._makings.close()
         tasks = list(self._watched.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
+            await self._client.connector.close()  # given by us, so left to us
 
     @property
     def _docker(self) -> aiodocker.Docker:
@@ -179,7 +183,8 @@ class DockerRuntime:
         reference = found[spec.image_of(container.image)].reference
         config = spec.config_of(launch, container, role, self._owner, main_id, reference)
         name = spec.container_name(launch.replica.name, container.name, is_main=role == "main")
-        made = await self._docker.containers.create(config, name=name)
+        making = self._docker.containers.create(config, name=name)
+        made = await self._makings.make(launch.replica.name, making)
         volumes = {v.name: v for v in launch.revision.template.volumes}
         for mount in container.volume_mounts:
             volume = volumes[mount.volume_name]
@@ -202,7 +207,8 @@ class DockerRuntime:
             if volume.storage_type != "HostPath":
                 name = spec.volume_name(launch.replica.name, volume)
                 labels = self._owner.labels(launch.replica)
-                await self._docker.volumes.create({"Name": name, "Labels": labels})
+                making = self._docker.volumes.create({"Name": name, "Labels": labels})
+                await self._makings.make(launch.replica.name, making)
 
     # --- watching
 
@@ -268,8 +274,12 @@ class DockerRuntime:
     # --- ending
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """TERM, wait, KILL, and nothing of it is left; waits for an engine that is away."""
+        """TERM, wait, KILL, and nothing of it is left; waits for an engine that is away.
+
+        Its start may have been given up anywhere.
+        """
         self._unwatch(replica.name)
+        await self._makings.over(replica.name)
         while True:
             try:
                 for container in await self._list(replica.name, states=["running"]):
