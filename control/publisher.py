@@ -57,6 +57,7 @@ class Router:
     behind_since: float | None = None  # monotonic; None while it has the table in force
     owes: frozenset[str] = frozenset()  # replicas that left our table; they have requests of it
     owes_others: bool = False  # replicas that we do not know: of a table of the run before, perhaps
+    has_orphans: bool = False  # workers that it cannot speak for: they may use whatever left
     refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
     refused_more: int = 0  # apps beyond those
     seen_at: float = 0.0  # loop-independent, monotonic seconds
@@ -251,7 +252,9 @@ class Publisher:
             return False
         left_in = self._left_in.get(replica)
         return all(
-            r.applied >= (left_in or self._first) and (is_late or not r.uses(replica, left_in))
+            r.applied >= (left_in or self._first)
+            and not r.has_orphans
+            and (is_late or not r.uses(replica, left_in))
             for r in self.routers.values()
         )
 
@@ -271,6 +274,7 @@ class Publisher:
         refused: Mapping[str, str] | None = None,
         token: str = "",
         key: str = "",
+        has_orphans: bool = False,
     ) -> None:
         """A router's report: the full truth each time, so losing one is harmless.
 
@@ -307,6 +311,7 @@ class Publisher:
             owes_others=any(
                 n and r not in self._left_in and r not in self._routed for r, n in in_flight.items()
             ),
+            has_orphans=has_orphans,
             refused=refused,
             refused_more=len(ours) - len(refused),
             seen_at=now,

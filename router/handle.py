@@ -106,7 +106,7 @@ class WorkerHandle:
         """Whether the slot is no part of what can be expected: broken, or standing still."""
         return self.is_absent and (self.deaths > 1 or self.routes)
 
-    async def start(self, settings: RouterSettings) -> None:
+    async def start(self, settings: RouterSettings, inherited: Iterable[int] = ()) -> None:
         """Spawn the process and hand it its settings. Raises OSError."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -116,7 +116,7 @@ class WorkerHandle:
             # spawn, not fork: a fork would inherit the loop and every descriptor of the supervisor
             self._process = subprocess.Popen(
                 children.command("router.worker", *arguments),
-                pass_fds=fds,
+                pass_fds=(*fds, *inherited),
                 env=_MALLOC | os.environ,
             )
         except OSError:

@@ -43,6 +43,7 @@ class Handover:
     retired: dict[str, Any] = field(default_factory=dict)  # as `Totals.report`
     restarts: int = 0
     apps: list[str] = field(default_factory=list)  # in the workers' table, so that they can leave
+    inherited: list[int] = field(default_factory=list)  # descriptors that all workers hold
 
 
 def is_rehearsal() -> bool:
@@ -84,12 +85,14 @@ def exec_with(handover: Handover) -> None:
         "retired": handover.retired,
         "restarts": handover.restarts,
         "apps": handover.apps,
+        "inherited": handover.inherited,
     }
     memory = os.memfd_create("turnout-handover")
     with os.fdopen(os.dup(memory), "wb") as file:
         file.write(orjson.dumps(wire))
     os.lseek(memory, 0, os.SEEK_SET)
-    for fd in (memory, handover.admin, *handover.listeners, *(w.channel for w in handover.workers)):
+    channels = (w.channel for w in handover.workers)
+    for fd in (memory, handover.admin, *handover.listeners, *handover.inherited, *channels):
         os.set_inheritable(fd, True)
     if PARENT in os.environ:
         os.set_inheritable(int(os.environ[PARENT]), True)
@@ -104,9 +107,10 @@ def received() -> Handover | None:
         return None
     with os.fdopen(int(fd), "rb") as file:
         wire = orjson.loads(file.read())
-    for one in (wire["admin"], *wire["listeners"], *(w[2] for w in wire["workers"])):
+    # Code before us may not have given descriptors to inherit, nor the last figures.
+    inherited = wire.get("inherited", ())
+    for one in (wire["admin"], *wire["listeners"], *inherited, *(w[2] for w in wire["workers"])):
         os.set_inheritable(one, False)
-    # Code before us may not have given the last figures.
     wire["workers"] = [
         OldWorker(s, p, c, bytes.fromhex(u), *f) for s, p, c, u, *f in wire["workers"]
     ]

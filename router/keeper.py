@@ -49,6 +49,7 @@ class Keeper:
         self.workers: list[WorkerHandle] = []
         self.old: list[WorkerHandle] = []  # of the code before an upgrade, finishing
         self.restarts = 0
+        self.inherited: list[int] = []  # descriptors that each worker holds for as long as it lives
         self._settings = settings
         self._owner = owner
         self._on_change = on_change
@@ -82,7 +83,7 @@ class Keeper:
         """Run a worker to its end; returns its exit code, or why it could not be started."""
         began = time.monotonic()
         try:
-            await worker.start(self._settings)
+            await worker.start(self._settings, self.inherited)
         except OSError as error:  # no process or descriptor to be had: a reason to wait, not to end
             worker.has_died(is_steady=False)
             return str(error)

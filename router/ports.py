@@ -1,4 +1,4 @@
-"""The narrow seams of a worker: what its parts ask of each other.
+"""The narrow seams of the router: what its parts ask of each other.
 
 An exchange calls its client through `ClientSide`; tests give it a recorded one.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import socket
+
     from router.errors import Outcome
     from router.exchange import Exchange
     from router.replicas import Replica
@@ -77,3 +79,21 @@ class Queued(Protocol):
 
     def admitted(self, replica: Replica) -> None:
         """The replica has room for this one now."""
+
+
+class AdminPort(Protocol):
+    """The admin server, as far as the supervisor starts and ends it."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT as bound."""
+
+    @property
+    def listener(self) -> socket.socket:
+        """Its listening socket."""
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Serve, on a socket that was handed over if there is one."""
+
+    async def close(self) -> None:
+        """Stop serving."""

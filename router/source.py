@@ -47,6 +47,9 @@ class Reporter(Protocol):
     def departed(self) -> dict[str, int]:
         """Requests in flight at replicas that left the table."""
 
+    def has_orphans(self) -> bool:
+        """Whether there are workers that nobody can speak for: they may use any replica."""
+
     def failures(self) -> dict[str, tuple[int, int]]:
         """Requests and errors of the last seconds, by revision, of those that had an error."""
 
@@ -187,16 +190,17 @@ class ControlSource:
         self, session: aiohttp.ClientSession, me: dict[str, str], reporter: Reporter
     ) -> bytes | None:
         epoch, version = reporter.applied()
-        departed = reporter.departed()
+        departed, has_orphans = reporter.departed(), reporter.has_orphans()
         received = self._received
         wait_s = _POLL_WAIT_S
-        if departed or (epoch, version) != (received.epoch, received.version):
+        if departed or has_orphans or (epoch, version) != (received.epoch, received.version):
             wait_s = _DRAIN_POLL_S  # something will be worth telling soon
         report = {
             **me,
             "epoch": epoch,
             "applied": version,
             "in_flight": departed,
+            "orphans": has_orphans,
             "known": received.known if not self._refusals else {},
             "failures": reporter.failures(),
             "refused": dict(received.refused),

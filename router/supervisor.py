@@ -10,19 +10,19 @@ import asyncio
 import copy
 import logging
 import signal
-import socket
 import sys
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from router import handover, listeners
 from router.handle import WorkerHandle
 from router.handover import Handover
 from router.keeper import Keeper
 from router.merge import Failures, Shares, Totals, added
+from router.orphans import Orphans
 from router.parent import on_parent_gone
+from router.ports import AdminPort
 from router.settings import RouterSettings
 from router.snapshot import App, Snapshot
 from router.source import SnapshotSource
@@ -48,24 +48,6 @@ class Reloads:
     is_refused: bool = False  # the newest one was, whole; the one before it is in force
 
 
-class AdminPort(Protocol):
-    """The admin server, as far as the supervisor starts and ends it."""
-
-    @property
-    def address(self) -> str:
-        """HOST:PORT as bound."""
-
-    @property
-    def listener(self) -> socket.socket:
-        """Its listening socket."""
-
-    async def start(self, listener: socket.socket | None = None) -> None:
-        """Serve, on a socket that was handed over if there is one."""
-
-    async def close(self) -> None:
-        """Stop serving."""
-
-
 class Supervisor:
     """One router on one host."""
 
@@ -85,6 +67,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._upgrade = asyncio.Event()
         self._upgrades = Upgrades(settings.state / "router")
+        self._orphans = Orphans(settings.state / "router")
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -121,6 +104,7 @@ class Supervisor:
 
     async def _start_workers(self, before: Handover | None) -> None:
         count = self.settings.worker_count
+        self._keeper.inherited = self._orphans.begin(before.inherited if before is not None else ())
         if before is not None:
             given = [listeners.taken(fd) for fd in before.listeners]
             self._retired.add(before.retired, is_alive=False)
@@ -175,6 +159,7 @@ class Supervisor:
                 retired=self._retired.report(),
                 restarts=self._keeper.restarts,
                 apps=list(self._apps),
+                inherited=self._keeper.inherited,
             )
         )
 
@@ -273,6 +258,10 @@ class Supervisor:
     def departed(self) -> dict[str, int]:
         """Requests still in flight at replicas that are in no table any more."""
         return added(worker.departed for worker in self._keeper.everyone)
+
+    def has_orphans(self) -> bool:
+        """Whether workers of a supervisor that was killed serve on, by a table of its time."""
+        return self._orphans.are_there()
 
     # --- workers
 

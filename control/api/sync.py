@@ -31,6 +31,7 @@ class Report(BaseModel):
     epoch: str = ""
     applied: int = 0
     in_flight: dict[str, int] = {}
+    orphans: bool = False  # it has workers that it cannot speak for
     known: Known = Known()
     failures: dict[str, tuple[Count, Count]] = {}  # requests and errors of the last seconds
     refused: dict[str, str] = {}  # apps whose newest version it does not route, and why
@@ -55,6 +56,7 @@ async def sync(request: web.Request) -> web.Response:
         report.refused,
         token.name if token is not None else "",
         report.key,
+        report.orphans,
     )
     publisher.failures.hear(report.router, report.failures)
     request.app[RECONCILER].routers_reported()

@@ -122,6 +122,10 @@ class _Seen:
         """Requests in flight at replicas that left the table."""
         return self._reporter.departed()
 
+    def has_orphans(self) -> bool:
+        """Whether there are workers that nobody can speak for."""
+        return self._reporter.has_orphans()
+
     def failures(self) -> dict[str, tuple[int, int]]:
         """Requests and errors of the last seconds, by revision, of those that had an error."""
         return self._reporter.failures()

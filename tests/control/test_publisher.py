@@ -212,6 +212,28 @@ def test_a_timeout_ends_the_wait_for_answers_and_not_that_for_a_router(
     assert publisher.can_stop(name, True)
 
 
+def test_nothing_that_left_is_stopped_while_a_router_has_workers_it_cannot_speak_for(
+    store: Store, publisher: Publisher
+) -> None:
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    name = leave(publisher, world)
+
+    def report(*, has_orphans: bool) -> None:
+        epoch, version, there = publisher.epoch, publisher.version, lambda: True
+        publisher.hear("one", epoch, version, {}, is_connected=there, has_orphans=has_orphans)
+
+    report(has_orphans=True)
+    for replica in (name, "of-a-run-before"):
+        assert not publisher.can_stop(replica)
+        assert not publisher.can_stop(replica, True)
+    health = Health(store, publisher, Quarantine(store, publisher), behind_s=0.0)
+    assert health.failures() == []  # it has the table: nobody has to look after it
+    report(has_orphans=False)
+    assert publisher.can_stop(name)
+    assert publisher.can_stop("of-a-run-before")
+
+
 def test_a_silent_router_is_waited_for_until_its_lease_ends(store: Store) -> None:
     publisher = Publisher(store, "localhost", lease_s=0.0)
     world = a_world()

@@ -23,6 +23,9 @@ class Nobody:
     def departed(self) -> dict[str, int]:
         return {}
 
+    def has_orphans(self) -> bool:
+        return False
+
     def failures(self) -> dict[str, tuple[int, int]]:
         return {}
 

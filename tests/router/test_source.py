@@ -33,6 +33,9 @@ class Router:
     def departed(self) -> dict[str, int]:
         return {}
 
+    def has_orphans(self) -> bool:
+        return False
+
     def failures(self) -> dict[str, tuple[int, int]]:
         return {}
 

@@ -16,9 +16,18 @@ from aiohttp import web
 
 from tests.router.test_received import a_table
 from tests.support.origin import OK, Connection, Origin
-from tests.support.turnout import Turnout, children, is_alive, until
+from tests.support.turnout import (
+    Turnout,
+    children,
+    command_of,
+    is_alive,
+    provisioned,
+    template,
+    until,
+)
 
 WAIT_S = 30.0
+ASKED = 60  # times on a connection that orphans have; a replica is ended within a few
 CLIENTS = 8  # by chance all at one of two workers once in 128 times, which is no failure
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -110,12 +119,14 @@ async def following(state: Path, origin: Origin) -> AsyncIterator[tuple[Control,
         control=f"unix:{path}",
         state=state / "r",
         workers=2,
+        orphan_grace_s=600,
     )
     try:
         await asyncio.to_thread(server.wait_ready)
         await control.acknowledged(first)
         yield control, server
     finally:
+        os.killpg(server.process.pid, signal.SIGKILL)  # or its workers would serve on
         await asyncio.to_thread(server.kill)
         await runner.cleanup()
 
@@ -191,3 +202,87 @@ async def test_an_upgrade_forgets_neither_what_old_workers_owe_nor_to_tell_them(
         for reader, writer in clients:
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             writer.close()
+
+
+async def test_a_supervisor_says_while_workers_of_one_that_was_killed_serve_on(
+    state: Path,
+) -> None:
+    held = Held()
+    async with Origin(held) as old, Origin() as new, following(state, old) as (control, server):
+        server.stderr = b""
+        server.process.send_signal(signal.SIGUSR2)  # the same process: its workers are no orphans
+        await asyncio.to_thread(server.read_until, b"^ready .*\n")
+        await eventually(lambda: len(children(server.process.pid)) == 2)
+        reader, writer = await ask(server, b"")
+        await eventually(lambda: held.waiting == 1)
+        assert not any(report["orphans"] for report in control.reports)
+        orphans = children(server.process.pid)
+        os.kill(server.process.pid, signal.SIGKILL)
+        await eventually(lambda: not is_alive(server.process.pid))
+
+        control.reports.clear()
+        again = Turnout("router", **server.settings)
+        try:
+            await asyncio.to_thread(again.wait_ready)
+            version = await control.publish(new.address, "v2")
+            assert (await control.acknowledged(version))["orphans"]
+            held.is_let.set()
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            assert all(map(is_alive, orphans))
+            assert control.reports[-1]["orphans"]
+            end(orphans, signal.SIGTERM)
+            await eventually(lambda: not control.reports[-1]["orphans"])
+            assert not any(map(is_alive, orphans))
+        finally:
+            end(orphans, signal.SIGKILL)
+            writer.close()
+            await asyncio.to_thread(again.stop)
+
+
+async def test_no_replica_is_ended_that_workers_of_a_killed_supervisor_may_use(
+    state: Path,
+) -> None:
+    settings = {"state": state / "s", "workers": 2, "orphan_grace_s": 600}
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
+        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
+        up.must("PUT", "/v1/apps/shop", body)
+        await asyncio.to_thread(provisioned, up, "shop--v1")
+        await eventually(lambda: up.get("shop.localhost")[0] == 200)
+        reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+
+        async def answer() -> bytes:
+            writer.write(b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split()[0])
+            await reader.readexactly(length)
+            return head[9:12]
+
+        assert await answer() == b"200"
+        router = part(up, "router")
+        orphans = children(router)
+        try:
+            os.kill(router, signal.SIGKILL)
+            await eventually(lambda: part(up, "router") not in (0, router))
+            up.must("PATCH", "/v1/apps/shop", {"template": template("v2")})
+            await asyncio.to_thread(provisioned, up, "shop--v2")
+            for _ in range(ASKED):
+                assert await answer() == b"200"
+                await asyncio.sleep(0.1)
+            assert up.call("GET", "/readyz")[0] == 200  # nothing is wrong, nobody is behind
+            end(orphans, signal.SIGTERM)
+            replicas = "/v1/apps/shop/revisions/shop--v1/replicas"
+            await eventually(lambda: not up.must("GET", replicas)["value"])
+        finally:
+            end(orphans, signal.SIGKILL)
+            writer.close()
+
+
+def end(processes: list[int], sig: signal.Signals) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sig)
+
+
+def part(up: Turnout, module: str) -> int:
+    found = (p for p in children(up.process.pid) if f"-m {module} " in command_of(p))
+    return next(found, 0)
