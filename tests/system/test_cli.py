@@ -157,7 +157,7 @@ def test_labels_decide_explain_tells_and_the_journal_leads_back(up: Turnout) -> 
     cli("rollback", "shop")
     until(lambda: "shop--v2" in up.get("shop---next.localhost")[2])
     assert "no app nobody" in cli.fails("rollback", "nobody")
-    assert "none of app shop" in cli.fails("rollback", "shop", "--to", "99")
+    assert "app shop has no record 99" in cli.fails("rollback", "shop", "--to", "99")
 
 
 AZ_YAML = """
