@@ -259,3 +259,14 @@ async def test_twenty_deploys_in_a_row_lose_no_request(up: Turnout, image: str) 
     outcome = await running
     assert outcome.sent > 1000
     assert not outcome.failures, outcome
+
+
+def test_an_init_container_that_never_ends_holds_up_no_delete(up: Turnout, image: str) -> None:
+    given = body("v1", image)
+    forever = {"name": "prepare", "image": image, "command": ["/bin/sleep", "100000"]}
+    given["template"]["initContainers"] = [forever]
+    up.must("PUT", "/v1/apps/web", given)
+    until(lambda: containers("status=running"))
+    up.must("DELETE", "/v1/apps/web")
+    until(lambda: not containers())
+    until(lambda: up.call("GET", "/v1/apps/web")[0] == 404)
