@@ -206,6 +206,8 @@ def test_plain_docker_run_gives_it_the_engine(
     engine: Engine, turnout: str, image: str, tmp_path: Path
 ) -> None:
     """docs/how-to/container.md as it is written; our images stand in for those that it names."""
+    if "turnout" in docker("network", "ls", "--format", "{{.Name}}").split():
+        docker("network", "rm", "turnout")  # of a test before; the page makes its own
     docker("tag", turnout, "turnout:latest")
     docker("tag", image, "nginx:1.27")
     group = engine.root.joinpath("d.sock").stat().st_gid
