@@ -163,7 +163,9 @@ class Reconciler:
 
     def _plan(self, name: str) -> Plan | None:
         view, now = self._store.view(name), self._clock.now()
-        result = plan(view, now, self._limits, self._publisher.can_stop, self._new_replica_name)
+        # What a kill would forget must not be relied upon: after it, the replicas of before serve.
+        can_stop = _not_yet if self._store.is_behind(name) else self._publisher.can_stop
+        result = plan(view, now, self._limits, can_stop, self._new_replica_name)
         if not self.lives.record(name, view, result.view, result.record):
             self._alarms.put(name, now.steady + _RETRY_S)
             return None
@@ -379,3 +381,7 @@ class Reconciler:
             replicas = [r for _, view in self._store.every() for r in view.replicas.values()]
             process = self._runtimes["process"]
             await asyncio.gather(*(process.stop(r, r.grace_s) for r in replicas))
+
+
+def _not_yet(replica: str, is_late: bool = False) -> bool:
+    return False

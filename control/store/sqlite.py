@@ -187,6 +187,10 @@ class Store:
         if waiting and not self.trouble:
             self._write_observed(waiting)
 
+    def is_behind(self, name: str) -> bool:
+        """Whether what is shown of an app could not be written."""
+        return bool(self.trouble) and name in self._unwritten
+
     @property
     def is_settled(self) -> bool:
         """Whether nothing is only in memory."""

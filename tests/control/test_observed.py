@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from control.clock import SystemClock, boot_id
 from control.metrics import ControlCounters
 from control.publisher import Publisher
 from control.reconciler import Reconciler
-from control.resources import AppView, replace
+from control.resources import AppView, ReplicaState, replace
 from control.runtime.endpoint import EndpointRuntime
 from control.schema import Configuration
 from control.service import Change
@@ -158,3 +159,25 @@ async def test_what_cannot_be_written_of_one_app_holds_up_no_other(
     reopened = Store(tmp_path / "control.db")
     assert reopened.names() == ["blog", "shop"]
     reopened.close()
+
+
+async def test_what_could_not_be_written_ends_no_replica(tmp_path: Path, store: Store) -> None:
+    """A kill would forget why it ended: the next start would route to it, and find nobody."""
+    a_shop(store)
+    reconciler = a_reconciler(store)
+    before = store.view("shop")
+    ((name, replica),) = before.replicas.items()
+    leaving = replace(replica, state=ReplicaState.DRAINING, drain_since=1.0)
+    with closing(sqlite3.connect(tmp_path / "control.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.observe("shop", before, AppView(before.app, before.revisions, {name: leaving}))
+        store.settle()
+        assert store.trouble
+        plan = reconciler._plan("shop")
+        assert plan is not None
+        assert plan.stops == []
+
+    store.settle()
+    plan = reconciler._plan("shop")
+    assert plan is not None
+    assert [stopped.name for stopped in plan.stops] == [name]
