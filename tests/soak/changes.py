@@ -12,7 +12,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.soak.plane import Plane
 from tests.support.turnout import template
@@ -33,6 +33,13 @@ def an_app(mode: str, template: dict[str, Any]) -> dict[str, Any]:
             "template": template}  # fmt: skip
 
 
+class Seen(NamedTuple):
+    """An app at a moment."""
+
+    tag: str
+    version: int
+
+
 class Api:
     """Calls of an operator, whichever control plane is there."""
 
@@ -41,15 +48,17 @@ class Api:
         self._count = 0
         self._lock = threading.Lock()
         self.acknowledged: dict[str, str] = {}  # by the note: what it was
-        self.unchanged: Counter[str] = Counter()  # acknowledged, as it was so already
+        self.unchanged: Counter[str] = Counter()  # by kind: acknowledged, as it was so already
         self.statuses: Counter[str] = Counter()
         self.errors: list[str] = []
 
-    def call(self, method: str, path: str, body: Any = None, note: str = "") -> tuple[int, Any]:
-        """Status and answer. Raises OSError when there is none."""
+    def call(
+        self, method: str, path: str, body: Any = None, **more: str
+    ) -> tuple[int, Any, http.client.HTTPMessage]:
+        """Status, answer and its header. Raises OSError when there is none."""
         headers = {"Authorization": f"Bearer {self._plane.tokens['operator']}"}
         headers |= {"Content-Type": "application/json"} if body is not None else {}
-        headers |= {"X-Turnout-Note": note} if note else {}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
         data = json.dumps(body).encode() if body is not None else None
         connection = http.client.HTTPConnection(self._plane.admin, timeout=_CALL_S)
         try:
@@ -61,59 +70,57 @@ class Api:
         finally:
             connection.close()
         is_json = answer.headers.get_content_type() == "application/json"
-        return answer.status, json.loads(text) if text and is_json else text.decode()
+        return (
+            answer.status,
+            json.loads(text) if text and is_json else text.decode(),
+            answer.headers,
+        )
 
-    def change(self, method: str, path: str, body: Any = None, before: int = -1) -> int:
+    def change(self, method: str, path: str, body: Any = None, seen: Seen | None = None) -> int:
         """One change, kept in mind once it is acknowledged; 0 when there is no answer.
 
-        `before` is the app's version if the change may be none: what is so already.
+        One that may be none, as it is so already, is of the app as it was seen, or is refused.
         """
         with self._lock:
             self._count += 1
-            note = f"change {self._count}."
+            more = {"X_Turnout_Note": f"change {self._count}."}
+        more |= {"If_Match": seen.tag} if seen is not None else {}
         try:
-            status, answer = self.call(method, path, body, note)
+            status, answer, _ = self.call(method, path, body, **more)
         except OSError:
             self.statuses["no answer"] += 1
             return 0
         with self._lock:
             self.statuses[f"{method} {status}"] += 1
-            if status < 300:
-                self.acknowledged[note] = f"{method} {path} {status}"
-            if status < 300 and before >= 0 and self._is_none(answer, before, path, note):
-                del self.acknowledged[note]
+            if status < 300 and seen is not None and answer.get("version") == seen.version:
                 self.unchanged[path.split("/")[4]] += 1
-            if status >= 500 and status != 503:
+            elif status < 300:
+                self.acknowledged[more["X_Turnout_Note"]] = f"{method} {path} {status}"
+            elif status >= 500 and status != 503:
                 self.errors.append(f"{method} {path}: {status} {answer}")
         return status
 
-    def _is_none(self, answer: Any, before: int, path: str, note: str) -> bool:
-        """Whether an answer says that nothing had to be changed.
-
-        Turnout may have changed the app after `before`: then the journal tells, while control
-        lives. If it does not, the change counts as one.
-        """
-        if answer.get("version") == before:
-            return True
+    def get(self, path: str) -> Any:
+        """What is there; None when there is nothing, or no answer."""
         try:
-            status, recent = self.call("GET", f"/v1/journal?app={path.split('/')[3]}")
+            status, answer, _ = self.call("GET", path)
         except OSError:
-            return False
-        return status == 200 and note not in {record["note"] for record in recent["value"]}
+            return None
+        return answer if status == 200 else None
 
-    def version(self, app: str) -> int:
-        """Of an app; 0 when there is none, or no answer."""
+    def see(self, app: str) -> Seen | None:
+        """An app as it is."""
         try:
-            status, answer = self.call("GET", f"/v1/apps/{app}")
+            status, answer, headers = self.call("GET", f"/v1/apps/{app}")
         except OSError:
-            return 0
-        return int(answer["version"]) if status == 200 else 0
+            return None
+        return Seen(headers["ETag"], answer["version"]) if status == 200 else None
 
     def journal(self) -> set[str]:
         """The notes of all records."""
         found, path = set(), f"/v1/journal?limit={_PAGE}"
         while path:
-            status, answer = self.call("GET", path)
+            status, answer, _ = self.call("GET", path)
             assert status == 200, answer
             found |= {record["note"] for record in answer["value"]}
             path = answer.get("nextLink", "")
@@ -129,11 +136,8 @@ class Api:
 
     def revisions(self, app: str) -> list[dict[str, Any]]:
         """Of an app; none while there is no answer."""
-        try:
-            status, answer = self.call("GET", f"/v1/apps/{app}/revisions")
-        except OSError:
-            return []
-        return answer["value"] if status == 200 else []
+        found: list[dict[str, Any]] = (self.get(f"/v1/apps/{app}/revisions") or {}).get("value", [])
+        return found
 
 
 class Changes:
@@ -169,8 +173,8 @@ class Changes:
     def _rolls(self) -> None:
         """A deploy, or the way back, of an app that switches without losing a request."""
         if self._chance.random() < 0.3:
-            before = self._api.version("rolling")
-            self._api.change("POST", "/v1/apps/rolling/rollback", {}, before)
+            seen = self._api.see("rolling")
+            self._api.change("POST", "/v1/apps/rolling/rollback", {}, seen)
         else:
             body = an_app("single", template(self._next("rolling")))
             self._api.change("PUT", "/v1/apps/rolling", body)
@@ -186,10 +190,9 @@ class Changes:
 
     def _busy(self) -> None:
         app = self._chance.choice(BUSY)
-        before = self._api.version(app)
+        seen = self._api.see(app)  # before its revisions, so that they are no older
         method, path, body = self._pick(app)
-        before = before if path else -1  # a deploy always changes something
-        self._api.change(method, f"/v1/apps/{app}{path}", body, before)
+        self._api.change(method, f"/v1/apps/{app}{path}", body, seen if path else None)
 
     def _pick(self, app: str) -> tuple[str, str, Any]:
         revisions = self._api.revisions(app)

@@ -130,15 +130,13 @@ def _converge(plane: Plane, api: Api) -> list[str]:
     def running() -> Counter[str]:
         found: Counter[str] = Counter()
         for pid in marked(plane.folder, also=b"TURNOUT_REPLICA="):
-            environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            values = dict(x.partition(b"=")[::2] for x in environ)
-            name = values[b"CONTAINER_APP_REVISION"].decode()
+            name = _revision_of(pid)
             if name.partition("--")[0] in (*BUSY, "demo", "rolling"):
                 found[name] += 1
         return found
 
     try:
-        until(lambda: api.call("GET", "/readyz")[0] == 200, _CONVERGED_S)
+        until(lambda: api.get("/readyz"), _CONVERGED_S)
         until(lambda: all(r.call("GET", "/readyz")[0] == 200 for r in plane.routers), _CONVERGED_S)
         until(lambda: wanted() == running(), _CONVERGED_S)
         until(lambda: len(set(plane.tables())) == 1, _CONVERGED_S)
@@ -146,6 +144,16 @@ def _converge(plane: Plane, api: Api) -> list[str]:
         tables = " and ".join(plane.tables())
         return [f"{error}: {wanted()} wanted, {running()} running, tables {tables}"]
     return []
+
+
+def _revision_of(pid: int) -> str:
+    """Of a replica; none of one that has just ended."""
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return ""
+    values = dict(x.partition(b"=")[::2] for x in environ.split(b"\0"))
+    return values.get(b"CONTAINER_APP_REVISION", b"").decode()
 
 
 def _end(plane: Plane, api: Api) -> list[str]:

@@ -106,7 +106,7 @@ class Troubles:
         self._check()
 
     def _writable(self) -> None:
-        until(lambda: self._api.call("GET", "/readyz")[0] == 200)
+        until(lambda: self._api.get("/readyz"))
         self._check()
 
     # --- apps
@@ -120,9 +120,9 @@ class Troubles:
                 assert db.execute(damage).rowcount, damage
 
         self._restart(self._chance.choice([signal.SIGTERM, signal.SIGKILL]), spoil)
-        _, apps = self._api.call("GET", "/v1/apps")
-        if list(apps.get("quarantined", {})) != ["poisoned"]:
-            self.errors.append(f"not quarantined after {damage}: {apps.get('quarantined')}")
+        quarantined = (self._api.get("/v1/apps") or {}).get("quarantined", {})
+        if list(quarantined) != ["poisoned"]:
+            self.errors.append(f"not quarantined after {damage}: {quarantined}")
 
     def _endless_probes(self) -> None:
         self._new("endless", an_app("single", served_at(f"endpoint:{self._endless}")))
