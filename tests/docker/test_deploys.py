@@ -13,9 +13,9 @@ import orjson
 import pytest
 
 from tests.docker.conftest import IMAGE, docker
+from tests.support.cli import Cli
 from tests.support.load import Load
 from tests.support.turnout import Turnout, until
-from tests.system.test_cli import Cli
 
 NO_REGISTRY = "127.0.0.1:1"  # refuses at once
 # Far below the ten minutes that a user has to mend it.

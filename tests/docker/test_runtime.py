@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.docker.conftest import docker
+from tests.support.cli import Cli
 from tests.support.load import Load
 from tests.support.turnout import Turnout, marked, provisioned, until
-from tests.system.test_cli import Cli
 
 FAST = {"restart_backoff_s": 0.2, "drain_timeout_s": 5}
 

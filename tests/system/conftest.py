@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.turnout import marked, until
+from tests.support.cli import Cli
+from tests.support.turnout import Turnout, marked, until
 
 HERE = Path(__file__).parent
 
@@ -32,6 +33,21 @@ def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The same for a server that many tests ask and none of them changes."""
     with pytest.MonkeyPatch.context() as given:
         yield from _marking(tmp_path_factory.mktemp("shared"), given)
+
+
+@pytest.fixture
+def up(state: Path) -> Iterator[Turnout]:
+    """Both halves in their own state, without an engine."""
+    no_engine = f"unix://{state}/no-engine.sock"
+    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
+    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
+        yield up
+
+
+@pytest.fixture
+def cli(up: Turnout) -> Cli:
+    """The command against it."""
+    return Cli(up.server)
 
 
 def _marking(folder: Path, given: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -4,45 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.support.cli import Cli
 from tests.support.turnout import Turnout, run, until
-
-
-class Cli:
-    """`turnout …` against one server."""
-
-    def __init__(self, server: str) -> None:
-        self._server = server
-
-    def process(self, *args: str) -> subprocess.CompletedProcess[str]:
-        done = run(*args, server=self._server)
-        assert done.returncode == 0, done.stderr
-        return done
-
-    def __call__(self, *args: str) -> str:
-        return self.process(*args).stdout
-
-    def json(self, *args: str) -> Any:
-        return json.loads(self(*args, "-o", "json"))
-
-    def fails(self, *args: str, code: int = 1) -> str:
-        done = run(*args, server=self._server)
-        assert done.returncode == code, done.stdout + done.stderr
-        return " ".join(done.stderr.split())
-
-
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    no_engine = f"unix://{state}/no-engine.sock"
-    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
-    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
-        yield up
 
 
 def test_a_day_at_the_command_line(up: Turnout) -> None:

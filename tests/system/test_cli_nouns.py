@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.cli import Cli
 from tests.support.turnout import TURNOUT, Turnout, environment, run, until
-from tests.system.test_cli import Cli
 
 
 @pytest.fixture

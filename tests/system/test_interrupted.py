@@ -9,26 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import pytest
-
+from tests.support.cli import Cli
 from tests.support.turnout import TURNOUT, Turnout, environment
-from tests.system.test_cli import Cli
 from tests.system.test_rollback import NEVER_READY, deploy, states
-
-
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    no_engine = f"unix://{state}/no-engine.sock"
-    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
-    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
-        yield up
-
-
-@pytest.fixture
-def cli(up: Turnout) -> Cli:
-    return Cli(up.server)
 
 
 @contextmanager

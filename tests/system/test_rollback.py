@@ -6,30 +6,16 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.cli import Cli
 from tests.support.turnout import TURNOUT, Turnout, environment, until
-from tests.system.test_cli import Cli
 
 NEVER_READY = ("--image", "process:", "--command", "sleep", "--command", "600")
-
-
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    no_engine = f"unix://{state}/no-engine.sock"
-    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
-    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
-        yield up
-
-
-@pytest.fixture
-def cli(up: Turnout) -> Cli:
-    return Cli(up.server)
 
 
 def deploy(cli: Cli, suffix: str, *more: str, image: str = "process:demo") -> str:

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.support.cli import Cli
 from tests.support.turnout import Turnout, until
-from tests.system.test_cli import Cli
 from tests.system.test_rollback import deploy, deploy_for_ever
-
-
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    no_engine = f"unix://{state}/no-engine.sock"
-    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
-    with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
-        yield up
-
-
-@pytest.fixture
-def cli(up: Turnout) -> Cli:
-    return Cli(up.server)
 
 
 def test_after_stop_and_start_a_rollback_loses_nothing(cli: Cli, up: Turnout) -> None:

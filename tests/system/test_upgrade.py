@@ -109,6 +109,22 @@ def many_routes(address: str) -> str:
     return routes(address) + "".join(many.replace("shop", f"app-{n}") for n in range(400))
 
 
+def upgrade_that_waits(server: Turnout, file: Path, address: str) -> int:
+    """After 40 requests it waits for a worker with half a frame in its socket; the worker's pid."""
+    for _ in range(40):  # of which each worker answers some
+        assert server.get("shop.localhost")[0] == 200
+    until(lambda: requests(server) == 40)
+    stopped = children(server.process.pid)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    server.stderr = b""
+    file.write_text(many_routes(address))
+    server.read_until(b"event=table_taken.*apps=401 ")
+    server.stderr = b""
+    server.process.send_signal(signal.SIGUSR2)
+    server.read_until(b"event=upgrade_waits slot=0\n")
+    return stopped
+
+
 async def test_a_worker_that_was_not_reading_at_an_upgrade_hears_the_new_code(
     state: Path, file: Path
 ) -> None:
@@ -117,17 +133,7 @@ async def test_a_worker_that_was_not_reading_at_an_upgrade_hears_the_new_code(
         file.write_text(routes(origin.address))
         starting = router(file, state, worker_silence_s=60)
         with await asyncio.to_thread(starting.__enter__) as server:
-            for _ in range(40):  # of which each worker answers some
-                assert (await asyncio.to_thread(server.get, "shop.localhost"))[0] == 200
-            await asyncio.to_thread(until, lambda: requests(server) == 40)
-            stopped = children(server.process.pid)[0]
-            os.kill(stopped, signal.SIGSTOP)
-            server.stderr = b""
-            file.write_text(many_routes(origin.address))
-            await asyncio.to_thread(server.read_until, b"event=table_taken.*apps=401 ")
-            server.stderr = b""
-            server.process.send_signal(signal.SIGUSR2)
-            await asyncio.to_thread(server.read_until, b"event=upgrade_waits slot=0\n")
+            stopped = await asyncio.to_thread(upgrade_that_waits, server, file, origin.address)
             os.kill(stopped, signal.SIGCONT)
             await asyncio.to_thread(server.read_until, b"^ready ")
             await asyncio.to_thread(until, lambda: not is_alive(stopped))
@@ -142,17 +148,7 @@ async def test_a_worker_that_ends_while_an_upgrade_waits_for_it_takes_no_counts_
         file.write_text(routes(origin.address))
         starting = router(file, state, worker_silence_s=60)
         with await asyncio.to_thread(starting.__enter__) as server:
-            for _ in range(40):  # of which each worker answers some
-                assert (await asyncio.to_thread(server.get, "shop.localhost"))[0] == 200
-            await asyncio.to_thread(until, lambda: requests(server) == 40)
-            stopped = children(server.process.pid)[0]
-            os.kill(stopped, signal.SIGSTOP)
-            server.stderr = b""
-            file.write_text(many_routes(origin.address))
-            await asyncio.to_thread(server.read_until, b"event=table_taken.*apps=401 ")
-            server.stderr = b""
-            server.process.send_signal(signal.SIGUSR2)
-            await asyncio.to_thread(server.read_until, b"event=upgrade_waits slot=0\n")
+            stopped = await asyncio.to_thread(upgrade_that_waits, server, file, origin.address)
             os.kill(stopped, signal.SIGKILL)  # as the supervisor does when it waited long enough
             await asyncio.to_thread(server.read_until, b"^ready ")
             assert requests(server) == 40
