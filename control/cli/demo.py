@@ -147,23 +147,20 @@ class Demo:
             "Labels",
             "Weight",
             f"Last {_WINDOW_S:.0f} s",
-            "Requests",
             "Replicas",
-            "State",
         ):
             table.add_column(title, no_wrap=True)
+        table.add_column("State", overflow="ellipsis")  # what a narrow terminal cuts first
         for revision in sorted(self._revisions, key=lambda r: r["name"]):
             if not revision["active"]:
                 continue
-            n = recent[revision["name"]]
-            share = n / total if total else 0.0
-            bar = "█" * round(share * 12)
+            share = recent[revision["name"]] / total if total else 0.0
+            bar = "█" * round(share * 8)
             table.add_row(
                 revision["name"],
                 ", ".join(revision["labels"]),
                 f"{revision['trafficWeight']} %",
-                f"{share:6.1%} {bar:<12}",
-                str(n),
+                f"{share:6.1%} {bar:<8}",
                 str(revision["replicas"]),
                 str(revision.get("runningState")),
             )

@@ -12,8 +12,8 @@ from rich.console import Console
 from control.cli.demo import Demo
 
 
-def shown(demo: Demo) -> str:
-    console = Console(width=140, record=True, quiet=True)
+def shown(demo: Demo, width: int = 140) -> str:
+    console = Console(width=width, record=True, quiet=True)
     with console.capture() as said:
         console.quiet = False
         console.print(demo._view())
@@ -38,3 +38,16 @@ def test_the_split_is_of_the_last_seconds(tmp_path: Path) -> None:
     (new,) = (line for line in view.splitlines() if "--v2" in line)
     assert "0.0%" in old
     assert "100.0%" in new
+
+
+def test_a_terminal_of_80_columns_shows_names_whole(tmp_path: Path) -> None:
+    launcher: Any = SimpleNamespace(admin="127.0.0.1:1", state=tmp_path)
+    demo = Demo(launcher, cast(Any, None))
+    demo._revisions = [
+        {"name": "album-api--v2", "active": True, "labels": ["staging"], "trafficWeight": 100,
+         "replicas": 2, "runningState": "RunningAtMaxScale"}
+    ]  # fmt: skip
+    (line,) = (line for line in shown(demo, 80).splitlines() if "album-api--v2" in line)
+    assert "staging" in line
+    assert "100 %" in line
+    assert "Running" in line
