@@ -44,7 +44,7 @@ class Names:
         if not is_name(host):
             return [host]
         if host.lower() == "localhost":
-            return _LOOPBACK
+            return list(_LOOPBACK)
         look_up = self._under_way.get((app, host))
         if look_up is None:
             look_up = _LookUp(app, host, asyncio.get_running_loop())

@@ -190,8 +190,13 @@ async def test_a_delta_on_several_lines_is_there_after_a_restart(tmp_path: Path)
 @pytest.mark.parametrize(("status", "says"), [(401, "does not know this router's token"),
                                               (403, "may not follow")])  # fmt: skip
 async def test_a_router_that_is_not_let_in_says_which_setting_helps(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, says: str
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    says: str,
 ) -> None:
+    monkeypatch.setattr("router.source._RETRY_S", 0.01)
     asked: list[int] = []
     is_said = asyncio.Event()
 
