@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 
 from router.state import make_private
 
@@ -23,8 +24,10 @@ _PREFIX, _SUFFIX = "workers-", ".lock"
 class Orphans:
     """Those of one router: nobody tells them of tables, nor is told what they still use."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most_s: float) -> None:
         self._folder = folder
+        self._most_s = most_s  # after which one that works has ended by itself
+        self._given_up_at = 0.0  # steady
         self._locks: list[Path] = []  # of supervisors before, that were held when last looked at
 
     def begin(self, kept: Sequence[int] = ()) -> list[int]:
@@ -42,6 +45,7 @@ class Orphans:
         for lock in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if not any(os.path.samestat(lock.stat(), mark) for mark in ours):
                 self._locks.append(lock)
+        self._given_up_at = monotonic() + self._most_s
         if self.are_there():
             log.warning("event=orphans_found supervisors=%d", len(self._locks))
         return marks
@@ -58,6 +62,9 @@ class Orphans:
             self._locks = [lock for lock in self._locks if not _is_free(lock)]
             if not self._locks:
                 log.info("event=orphans_gone")
+            elif monotonic() >= self._given_up_at:  # one that hangs must not hold up every app
+                log.warning("event=orphans_given_up supervisors=%d", len(self._locks))
+                self._locks = []
         return bool(self._locks)
 
 

@@ -11,6 +11,7 @@ from router.config import BadSettings, setting
 from router.fields import TOKEN, TRUSTED_ONLY
 from router.peers import network
 
+_ORPHANS_SLACK_S = 15.0  # for what idle connections bring, Close frames, a busy machine
 _STATE = Path(".turnout")
 
 
@@ -190,6 +191,12 @@ class RouterSettings(AdminSettings):
     def worker_count(self) -> int:
         """How many workers run."""
         return self.workers or os.cpu_count() or 1
+
+    @property
+    def orphans_end_s(self) -> float:
+        """By when every worker of a killed supervisor that works has drained and ended."""
+        drained_s = max(self.drain_timeout_s, self.tunnel_drain_s) + self.tunnel_spread_s
+        return self.orphan_grace_s + drained_s + _ORPHANS_SLACK_S
 
     def check(self) -> RouterSettings:
         """Itself, when the values make sense together. Raises BadSettings."""

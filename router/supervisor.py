@@ -67,7 +67,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._upgrade = asyncio.Event()
         self._upgrades = Upgrades(settings.state / "router")
-        self._orphans = Orphans(settings.state / "router")
+        self._orphans = Orphans(settings.state / "router", settings.orphans_end_s)
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
