@@ -40,7 +40,7 @@ CMD ["up"]
 FROM turnout AS demo
 ENV HOST=0.0.0.0 PORT=8080
 HEALTHCHECK NONE
-ENTRYPOINT ["python3", "-m", "control.demo_app"]
+ENTRYPOINT ["python3", "-m", "control.demo.app"]
 CMD []
 
 FROM turnout

@@ -62,4 +62,4 @@ clean:
 	rm -rf $(VENV) build *.egg-info
 
 docs: $(VENV)/.installed
-	$(BIN)/python -m control.document > config/README.md
+	$(BIN)/python -m config.settings_page > config/README.md

@@ -23,15 +23,17 @@ from rich.console import Console
 
 from benchmarks import measure, peers
 from benchmarks.peers import HOST, ORIGIN_PORTS
-from router.replicas import ReplicaRegistry
-from router.snapshot import App, Endpoint, Revision
-from router.stats import WorkerStats
-from router.table import EMPTY, Compiler, RoutingTable
-from router.worker import GC_THRESHOLD
+from router.contract.snapshot import App, Endpoint, Revision
+from router.routing.replicas import ReplicaRegistry
+from router.routing.stats import WorkerStats
+from router.routing.table import EMPTY, Compiler, RoutingTable
+from router.worker.worker import GC_THRESHOLD
 
 _PORT = 9301
 _REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: figures\r\n\r\n".encode()
-_FRAME = 100  # apps that a worker compiles in one turn of its loop (router/handle.py)
+_FRAME = (
+    100  # apps that a worker compiles in one turn of its loop (router/supervisor/worker_handle.py)
+)
 console = Console(width=110, highlight=False)
 
 

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from control.plane import main as run
 from control.settings import ControlSettings
-from router.config import CONTROL_TABLE, BadSettings, load
+from control.wiring import main as run
+from router.process.config import CONTROL_TABLE, BadSettings, load
 
 
 def main() -> int:

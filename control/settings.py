@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from control import targets
-from router.config import BadSettings, setting
-from router.settings import AdminSettings, check_log_level, split_address
+from control.model import targets
+from router.contract.settings import AdminSettings
+from router.process.config import BadSettings, check_log_level, setting, split_address
 
 _STATE = Path(".turnout")
 RUNTIMES = ("docker", "endpoint", "process")

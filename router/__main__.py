@@ -8,16 +8,19 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from router import handover, tokens
-from router.admin import Admin
-from router.config import BadSettings, load
-from router.descriptors import fitted
-from router.log_file import check_target
-from router.serving import serve
-from router.settings import RouterSettings
-from router.source import ControlSource, FileSource, SnapshotSource
-from router.state import tighten
-from router.supervisor import Supervisor
+from router.contract.settings import RouterSettings
+from router.forwarding.descriptors import fitted
+from router.forwarding.log_file import check_target
+from router.process import tokens
+from router.process.config import BadSettings, load
+from router.process.serving import serve
+from router.process.state import tighten
+from router.sources.control_plane import ControlSource
+from router.sources.file import FileSource
+from router.sources.source import SnapshotSource
+from router.supervisor import handover
+from router.supervisor.admin import Admin
+from router.supervisor.supervisor import Supervisor
 
 _ROLES = ("router", "write")  # that may follow a control plane
 
@@ -28,7 +31,7 @@ def source_of(settings: RouterSettings) -> SnapshotSource:
     if not settings.docker:
         assert told is not None  # RouterSettings.check
         return told
-    from router.discovery import CombinedSource, DockerSource  # aiodocker, for who uses it
+    from router.sources.docker import CombinedSource, DockerSource  # aiodocker, for who uses it
 
     state = settings.state / "router"
     found = DockerSource(
@@ -59,7 +62,7 @@ def run(settings: RouterSettings) -> int:
     """Run a router until it is told to stop; returns the exit code."""
 
     if handover.is_rehearsal():
-        importlib.import_module("router.worker")  # which we start, but never import
+        importlib.import_module("router.worker.worker")  # which we start, but never import
         return serve(settings, rehearse)
 
     async def main() -> None:

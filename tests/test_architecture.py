@@ -1,42 +1,103 @@
-"""The import rules, read from the code itself."""
+"""The layout, read from the code itself: rooms, the arrows between them, sizes, purity."""
 
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-IO = {"asyncio", "socket", "ssl", "subprocess", "aiohttp", "uvloop", "sqlite3", "selectors"}
-PURE = [
-    "control/commands/configure.py", "control/commands/deploy.py", "control/commands/life.py",
-    "control/commands/split.py", "control/commands/steps.py", "control/compiler.py",
-    "control/dry_run.py", "control/explain.py", "control/label_history.py", "control/labels.py",
-    "control/lifecycle.py", "control/planner.py", "control/resources.py", "control/rollback.py",
-    "control/base.py", "control/ports.py", "control/runtime/docker/spec.py",
-    "control/schema.py", "control/template.py",
-    "control/targets.py", "control/traffic.py", "control/vault.py", "router/attempts.py",
-    "router/budget.py", "router/chunked.py", "router/door.py", "router/discovery/labels.py",
-    "router/discovery/rules.py", "router/errors.py", "router/exchange.py", "router/fields.py",
-    "router/hosts.py", "router/ingress/repeated.py", "router/memo.py", "router/merge.py",
-    "router/overload.py", "router/peers.py", "router/request_head.py", "router/response_head.py",
-    "router/routes_file.py", "router/selection.py", "router/sentences.py", "router/snapshot.py",
-    "router/stats.py", "router/table.py", "router/trail.py", "router/validate.py",
-    "router/websocket.py",
-]  # fmt: skip
+IO = {
+    "aiodocker", "aiohttp", "asyncio", "http", "selectors", "socket", "sqlite3", "ssl",
+    "subprocess", "threading", "uvloop",
+}  # fmt: skip
+
+# What each room may import; imports that only a type checker follows count, too.
+ARROWS = {
+    "router": "",
+    "router.process": "",
+    "router.contract": "router.process",
+    "router.http": "router.contract",
+    "router.routing": "router.contract router.forwarding router.upstream",
+    "router.upstream": "router.http router.routing router.forwarding",
+    "router.forwarding": "router.process router.contract router.http router.routing"
+    " router.upstream",
+    "router.ingress": "router.contract router.http router.routing router.forwarding",
+    "router.worker": "router.process router.contract router.http router.routing router.forwarding"
+    " router.ingress",
+    "router.sources": "router.process router.contract",
+    "router.supervisor": "router router.process router.contract router.routing router.worker"
+    " router.sources",
+    "router.__main__": "router.process router.contract router.forwarding router.sources"
+    " router.supervisor",
+    # The control plane knows of the router what a router is told, and how to be a process.
+    "control": "",
+    "control.model": "router.process router.contract",
+    "control.settings": "router.process router.contract control.model",
+    "control.history": "control.model",
+    "control.rules": "router.contract control.model control.history",
+    "control.store": "router.process router.contract control.model control.history control.rules",
+    "control.runtime": "router.process router.contract control.model control.settings",
+    "control.changes": "router.contract control.model control.history control.rules control.store"
+    " control.runtime",
+    "control.publish": "router.contract control.model control.rules control.store",
+    "control.probes": "router.process control.model",
+    "control.ops": "control.model control.settings control.store control.publish",
+    "control.reconcile": "router.contract control.model control.settings control.history"
+    " control.rules control.store control.runtime control.changes control.publish control.probes"
+    " control.ops",
+    "control.api": "router router.process router.contract control.model control.settings"
+    " control.history control.rules control.store control.changes control.publish control.ops"
+    " control.reconcile",
+    "control.demo": "",
+    "control.up": "router.process",
+    "control.wiring": "router.process control.model control.settings control.store control.runtime"
+    " control.changes control.publish control.ops control.reconcile control.api control.up",
+    "control.__main__": "router.process control.settings control.wiring",
+    "control.cli": "router router.process router.contract control.model control.settings"
+    " control.store control.publish control.api control.up control.wiring",
+}
+
+# The rim: rooms and modules that do I/O. Whatever is not named here decides, and is pure.
+RIM = {
+    "router.process", "router.sources", "router.supervisor", "router.worker",
+    "router.ingress.http1",
+    "router.upstream.http1", "router.forwarding.connector", "router.forwarding.context",
+    "router.forwarding.log_file", "router.forwarding.outbox", "router.forwarding.pausable",
+    "router.forwarding.tunnel", "router.forwarding.unsent",
+    "control.api", "control.changes.turn", "control.cli", "control.demo", "control.ops.upkeep",
+    "control.probes", "control.publish.publisher", "control.reconcile.actions",
+    "control.reconcile.reconciler", "control.runtime", "control.store", "control.up",
+    "control.wiring",
+}  # fmt: skip
+
+# Each file is one command of the line, or one resource of the API.
+ONE_FILE_EACH = {"control/api", "control/api/azure", "control/cli/commands"}
+
 # What a worker may not load: it would pay for it in memory and start-up, and never use it.
 NOT_IN_WORKERS = {"aiohttp", "pydantic", "prometheus_client", "typer", "rich"}
 
 
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def files() -> list[Path]:
+    return sorted(path for top in ("router", "control") for path in (ROOT / top).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in files()}
 
 
 @cache
-def imports(path: Path, *, runtime_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text())
+def imports(name: str, *, runtime_only: bool = False) -> frozenset[str]:
+    """What a module imports: its modules where they are ours, else as written."""
+    tree = ast.parse(MODULES[name].read_text())
     typing_only: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -48,39 +109,94 @@ def imports(path: Path, *, runtime_only: bool = False) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update(f if f in MODULES else node.module for f in full)
+    return frozenset(found)
 
 
-def roots(path: Path, *, runtime_only: bool = False) -> set[str]:
-    return {name.partition(".")[0] for name in imports(path, runtime_only=runtime_only)}
+def room_of(name: str) -> str:
+    first_two = ".".join(name.split(".")[:2])
+    return first_two if first_two in ARROWS else name.partition(".")[0]
 
 
-@pytest.mark.parametrize("path", modules("router"), ids=lambda p: p.name)
-def test_the_router_never_imports_the_control_plane(path: Path) -> None:
-    assert "control" not in roots(path)
+@pytest.mark.parametrize("name", MODULES)
+def test_every_arrow_between_rooms_is_one_that_is_drawn(name: str) -> None:
+    room = room_of(name)
+    other = {room_of(found) for found in imports(name) if found in MODULES} - {room}
+    assert other <= set(ARROWS[room].split()), f"{room} may not import {other}"
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_decisions_import_no_io(name: str) -> None:
-    assert not roots(ROOT / name, runtime_only=True) & IO
+def test_arrows_only_lead_down() -> None:
+    seen: list[str] = []
+    for room, below in ARROWS.items():  # in the order of the floors
+        if room not in CIRCLE:
+            assert set(below.split()) <= {*seen}, f"{room} stands below what it imports"
+        seen.append(room)
+
+
+CIRCLE = {"router.routing", "router.upstream"}  # with router.forwarding
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert not [circle for circle in circles() if not {room_of(n) for n in circle} & CIRCLE]
+
+
+def circles() -> Iterator[list[str]]:
+    """Modules that reach themselves by their imports, typing imports included."""
+    below = {name: {found for found in imports(name) if found in MODULES} for name in MODULES}
+    reach = {name: set(found) for name, found in below.items()}
+    is_growing = True
+    while is_growing:
+        is_growing = False
+        for found in reach.values():
+            more = set().union(*(reach[one] for one in found)) - found
+            found |= more
+            is_growing = is_growing or bool(more)
+    for name, found in reach.items():
+        if name in found:
+            yield sorted(one for one in found if name in reach[one])
+
+
+def test_what_is_not_on_the_rim_does_no_io() -> None:
+    does_io = {
+        name
+        for name in MODULES
+        if {found.partition(".")[0] for found in imports(name, runtime_only=True)} & IO
+    }
+    on_the_rim = {n for n in MODULES if any(f"{n}.".startswith(f"{r}.") for r in RIM)}
+    assert not does_io - on_the_rim
+    idle = {r for r in RIM if not any(f"{n}.".startswith(f"{r}.") for n in does_io)}
+    assert not idle, "named as the rim, and pure"
 
 
 def test_a_worker_loads_only_what_it_needs() -> None:
-    loaded, todo = set(), {"router.worker"}
+    loaded: set[str] = set()
+    todo = {"router.worker.worker"}
     while todo:
         name = todo.pop()
         loaded.add(name)
-        path = ROOT / (name.replace(".", "/") + ".py")
-        if not path.exists():
-            path = ROOT / name.replace(".", "/") / "__init__.py"
-        if path.exists():
-            todo |= imports(path, runtime_only=True) - loaded
-    assert "router.exchange" in loaded
+        if name in MODULES:
+            todo |= imports(name, runtime_only=True) - loaded
+    assert "router.forwarding.exchange" in loaded
     assert not {name.partition(".")[0] for name in loaded} & NOT_IN_WORKERS
 
 
-@pytest.mark.parametrize("path", [*modules("router"), *modules("control")], ids=str)
+@pytest.mark.parametrize("path", files(), ids=str)
 def test_no_file_is_longer_than_a_reader_can_hold(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+def test_no_folder_holds_more_than_a_newcomer_can_look_over() -> None:
+    folders = {path.parent for path in files()}
+    for folder in folders:
+        most = 20 if str(folder.relative_to(ROOT)) in ONE_FILE_EACH else 12
+        held = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(held) <= most, f"{folder} holds {held}"
+
+
+@pytest.mark.parametrize("readme", ["router/README.md", "control/README.md"])
+def test_every_file_that_a_readme_names_is_there(readme: str) -> None:
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / readme).read_text())
+    assert named
+    folder = (ROOT / readme).parent
+    assert not [name for name in named if not ((folder / name).exists() or (ROOT / name).exists())]

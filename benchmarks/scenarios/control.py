@@ -24,11 +24,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from control import commands
-from control.clock import Moment
-from control.planner import Limits, plan
-from control.resources import AppView, ReplicaState, replace, to_doc
-from control.schema import AppBody
+from control.model.clock import Moment
+from control.model.resources import AppView, ReplicaState, replace, to_doc
+from control.model.schema import AppBody
+from control.reconcile.planner import Limits, plan
+from control.rules import commands
 from control.store import Store
 from tests.support.origin import Origin
 from tests.support.turnout import Turnout, children, command_of

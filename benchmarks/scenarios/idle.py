@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.scenarios.control import settled
-from control import commands
-from control.resources import AppView
-from control.schema import AppBody
+from control.model.resources import AppView
+from control.model.schema import AppBody
+from control.rules import commands
 from control.store import Store
 from tests.support.origin import OK
 from tests.support.turnout import Turnout

@@ -11,8 +11,8 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from control.api.keys import TOKENS
-from control.health import Health
-from control.metrics import ControlCollector, ControlCounters
+from control.ops.health import Health
+from control.ops.metrics import ControlCollector, ControlCounters
 from control.store import Store
 
 _EOF = b"# EOF\n"  # ends an OpenMetrics exposition

@@ -9,16 +9,16 @@ from control.api import keys, openapi
 from control.api.admin import AdminPages
 from control.api.azure import routes as azure
 from control.api.azure import signin
-from control.api.problems import render_problems
-from control.api.rendered import Rendered
 from control.api.routes import ENDPOINTS
 from control.api.sync import sync
-from control.publisher import Publisher
-from control.reconciler import Reconciler
-from control.service import Service
+from control.api.wire.problems import render_problems
+from control.api.wire.rendered import Rendered
+from control.changes.changes import Service
+from control.publish.publisher import Publisher
+from control.reconcile.reconciler import Reconciler
 from control.settings import ControlSettings
-from router.admin import guard, tokens_of
-from router.door import SYNC
+from router.process.door import SYNC
+from router.process.guard import guard, tokens_of
 
 _ARM = "/{slashes:/*}{root:(?i:subscriptions|tenants)}{path:(/.*)?}"
 

@@ -7,17 +7,17 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BeforeValidator
 
-from control.api import bodies
 from control.api.keys import RECONCILER, RENDERED, SERVICE
-from control.api.paging import listed
-from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire, name_of
-from control.base import base_of
-from control.model import Model
-from control.preconditions import is_known, tag_of
-from control.rebuilt import Compared
-from control.resources import AppView
-from control.schema import Mode
+from control.api.wire import bodies
+from control.api.wire.paging import listed
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import app_wire, name_of
+from control.changes.preconditions import is_known, tag_of
+from control.changes.rebuilt import Compared
+from control.model.body import Model
+from control.model.resources import AppView
+from control.model.schema import Mode
+from control.rules.base_revision import base_of
 
 
 class ModeBody(Model):

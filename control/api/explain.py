@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from control.api.keys import PUBLISHER, SERVICE
-from control.api.problems import reply
-from control.errors import Invalid
-from control.explain import explain
+from control.api.wire.problems import reply
+from control.model.errors import Invalid
+from control.publish.explain import explain
 
 
 async def get_explanation(request: web.Request) -> web.Response:

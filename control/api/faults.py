@@ -8,12 +8,12 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from control.api.keys import SERVICE
-from control.api.problems import body_of, decode, reply
-from control.api.wire import revision_wire
-from control.clock import SystemClock
-from control.model import Model
-from router.snapshot import Fault
-from router.validate import MAX_DELAY_MS, MAX_FAULT_S, Percent
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import revision_wire
+from control.model.body import Model
+from control.model.clock import SystemClock
+from router.contract.check import MAX_DELAY_MS, MAX_FAULT_S, Percent
+from router.contract.snapshot import Fault
 
 
 class FaultBody(Model):

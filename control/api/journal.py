@@ -9,12 +9,12 @@ from pydantic import Field
 
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
-from control.api.paging import limit_of, link
-from control.api.problems import body_of, decode, reply
-from control.api.wire import moment
-from control.errors import Invalid
-from control.journal import Record
-from control.model import Model
+from control.api.wire.paging import limit_of, link
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import moment
+from control.history.journal import Record
+from control.model.body import Model
+from control.model.errors import Invalid
 
 _DEFAULT = 50
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control.api.rendered import Rendered
-from control.publisher import Publisher
-from control.reconciler import Reconciler
-from control.service import Service
-from router.tokens import Tokens
+from control.api.wire.rendered import Rendered
+from control.changes.changes import Service
+from control.publish.publisher import Publisher
+from control.reconcile.reconciler import Reconciler
+from router.process.tokens import Tokens
 
 SERVICE = web.AppKey("service", Service)
 PUBLISHER = web.AppKey("publisher", Publisher)

@@ -15,8 +15,8 @@ import orjson
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
-from control.api.problems import reply
 from control.api.routes import ENDPOINTS, Endpoint
+from control.api.wire.problems import reply
 from router import __version__
 
 PATHS = ("/openapi.json", "/docs")

@@ -7,18 +7,18 @@ from typing import Any
 
 from aiohttp import web
 
-from control.api import bodies
 from control.api.apps import app_reply
 from control.api.keys import PUBLISHER, SERVICE
-from control.api.paging import listed
-from control.api.problems import body_of, decode, reply
-from control.api.wire import age_of, replica_wire, revision_wire
-from control.errors import Invalid
-from control.model import Model
-from control.resources import AppView, Revision
-from control.schema import Label
-from control.template import Template
-from router.admin import waits
+from control.api.wire import bodies
+from control.api.wire.paging import listed
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import age_of, replica_wire, revision_wire
+from control.model.body import Model
+from control.model.errors import Invalid
+from control.model.resources import AppView, Revision
+from control.model.schema import Label
+from control.model.template import Template
+from router.process.guard import waits
 
 _MAX_TAIL = 1000
 

@@ -20,8 +20,8 @@ from control.api import (
     traffic,
     transactions,
 )
-from control.schema import AppBody
-from control.template import Template
+from control.model.schema import AppBody
+from control.model.template import Template
 
 Answer = Literal[
     "App", "Apps", "Explanation", "Histories", "Journal", "Logs", "Names", "Replica", "Replicas",

@@ -8,11 +8,11 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from control.api.keys import SERVICE
-from control.api.paging import listed
-from control.api.problems import body_of, decode, reply
-from control.model import Model
-from control.resources import AppView
-from control.schema import Secret
+from control.api.wire.paging import listed
+from control.api.wire.problems import body_of, decode, reply
+from control.model.body import Model
+from control.model.resources import AppView
+from control.model.schema import Secret
 
 
 class SecretsBody(Model):

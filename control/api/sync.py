@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from control.api.keys import PUBLISHER, RECONCILER
-from control.api.problems import body_of, decode
-from control.records import Count
-from router.admin import TOKEN, waits
+from control.api.wire.problems import body_of, decode
+from control.model.records import Count
+from router.process.guard import TOKEN, waits
 
 _MAX_WAIT_S = 60.0
 

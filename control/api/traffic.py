@@ -6,11 +6,11 @@ from aiohttp import web
 
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
-from control.api.problems import body_of, decode, reply
-from control.api.wire import history_wire
-from control.model import Model
-from control.schema import TrafficRule
-from control.traffic import latest_ready, rules_of
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import history_wire
+from control.model.body import Model
+from control.model.schema import TrafficRule
+from control.model.traffic import latest_ready, rules_of
 
 
 class TrafficBody(Model):

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BeforeValidator, Field, model_validator
 
-from control.api import bodies
 from control.api.keys import SERVICE
-from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire
-from control.model import Model
-from control.preconditions import Conditions
-from control.service import Change
-from control.turn import Turn
+from control.api.wire import bodies
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import app_wire
+from control.changes.changes import Change
+from control.changes.preconditions import Conditions
+from control.changes.turn import Turn
+from control.model.body import Model
 
 
 class ChangeBody(Model):

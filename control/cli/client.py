@@ -254,8 +254,8 @@ def _token(server: str, state: Path | None) -> tuple[str, str]:
     """The token for a server, and where it was found or looked for."""
     if given := os.environ.get("TURNOUT_TOKEN"):
         return given.strip(), "--token or TURNOUT_TOKEN"
-    from router import tokens
-    from router.config import BadSettings
+    from router.process import tokens
+    from router.process.config import BadSettings
 
     settings = settings_here(state)
     try:
@@ -303,7 +303,7 @@ def _addresses(state: Path) -> dict[str, str]:
 def settings_here(state: Path | None) -> ControlSettings:
     """The settings that a control plane started here would have."""
     from control.settings import ControlSettings
-    from router.config import CONTROL_TABLE, BadSettings, load
+    from router.process.config import CONTROL_TABLE, BadSettings, load
 
     file = os.environ.get("TURNOUT_CONFIG")
     flags = {"state": state}

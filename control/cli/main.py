@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from control.cli import (
+from control.cli import waiting
+from control.cli.commands import (
     apply,
     azure_env,
     backups,
@@ -23,7 +24,6 @@ from control.cli import (
     servers,
     status,
     top,
-    waiting,
 )
 from control.cli.examples import give_examples
 from control.cli.options import take_token

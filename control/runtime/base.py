@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
-from control.errors import Invalid
-from control.resources import Replica, Revision
-from control.schema import Registry
-from control.template import EnvironmentVariable, Template
+from control.model.errors import Invalid
+from control.model.resources import Replica, Revision
+from control.model.schema import Registry
+from control.model.template import EnvironmentVariable, Template
 
 _KILLED = 137
 

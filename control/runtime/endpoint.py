@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from control.errors import Invalid
-from control.resources import Replica
+from control.model.errors import Invalid
+from control.model.resources import Replica
+from control.model.targets import Targets, no_name
+from control.model.template import Template
 from control.runtime.base import IMAGE, Launch, Started, StartFailed, check_is_one_program
-from control.targets import Targets, no_name
-from control.template import Template
-from router.validate import is_address
+from router.contract.check import is_address
 
 _MOST = 300  # replicas of a revision, each of which is probed and told to every router
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from control.clock import boot_id
+from control.model.clock import boot_id
 from control.runtime.marks import Marked, began
-from router.state import make_private, open_private
+from router.process.state import make_private, open_private
 
 
 class _Kept(BaseModel):

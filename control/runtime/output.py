@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from router.state import make_private, open_private
+from router.process.state import make_private, open_private
 
 MAX_BYTES = 10 << 20  # of one file; twice that of one replica
 _TAIL_BYTES = 64 << 10

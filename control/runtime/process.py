@@ -19,8 +19,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from control.errors import Invalid
-from control.resources import Replica
+from control.model.errors import Invalid
+from control.model.resources import Replica
+from control.model.template import Template
 from control.runtime import marks
 from control.runtime.base import (
     IMAGE,
@@ -36,8 +37,7 @@ from control.runtime.base import (
 from control.runtime.firsts import Firsts
 from control.runtime.marks import Census, Marked
 from control.runtime.output import MAX_BYTES, Outputs
-from control.template import Template
-from router import children
+from router.process import children
 
 log = logging.getLogger("turnout.control")
 
@@ -106,7 +106,7 @@ class ProcessRuntime:
             await self.stop(replica, replica.grace_s)
         container = launch.revision.template.containers[0]
         is_demo = container.image == "process:demo"
-        command = children.command("control.demo_app") if is_demo else list(container.command)
+        command = children.command("control.demo.app") if is_demo else list(container.command)
         command += container.args
         port = self._free_port()
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}

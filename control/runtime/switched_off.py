@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from control.errors import Invalid
-from control.resources import Replica
+from control.model.errors import Invalid
+from control.model.resources import Replica
+from control.model.template import Template
 from control.runtime.base import IMAGE, Launch, Runtime, Started, StartFailed, Survivor
-from control.template import Template
 
 _WHY = {"process": "runs commands as turnout's user and "}
 

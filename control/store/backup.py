@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from control.folder import prepare
 from control.store.opening import MIGRATIONS
-from router.config import BadSettings
-from router.state import open_private
+from router.process.config import BadSettings
+from router.process.state import open_private, prepare
 
 DATABASE = "control.db"
 _TABLES = {"meta", "apps", "revisions", "replicas"}

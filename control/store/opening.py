@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from control.store.log import NOT_BY_COMMITS
-from router.config import BadSettings
+from router.process.config import BadSettings
 
 MIGRATIONS = (
     """

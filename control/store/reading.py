@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter
 
-from control.errors import StoreUnavailable
-from control.journal import Record
-from control.records import reason
-from control.resources import (
+from control.history.journal import Record
+from control.model.errors import StoreUnavailable
+from control.model.records import reason
+from control.model.resources import (
     App,
     AppView,
     Replica,
@@ -28,7 +28,7 @@ from control.resources import (
     replica_from,
     revision_from,
 )
-from control.template import Template
+from control.model.template import Template
 
 log = logging.getLogger("turnout.control")
 

@@ -19,11 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from control import domains
-from control.errors import Conflict, StoreUnavailable
-from control.folder import prepare
-from control.journal import Record
-from control.resources import AppView
+from control.history.journal import Record
+from control.model.errors import Conflict, StoreUnavailable
+from control.model.resources import AppView
+from control.rules import domains
 from control.store.documents import Change, D, decoded, write_documents
 from control.store.file import StateFile
 from control.store.log import is_long, move
@@ -32,9 +31,9 @@ from control.store.reading import damaged, hosts_of, read_journal, read_views, u
 from control.store.retention import Kept, victims
 from control.store.transaction import Transaction, unavailable
 from control.store.writing import Row, Rows, Write, put_meta, row_of, rows_of, write_view
-from router.config import BadSettings
-from router.domains import Owners
-from router.state import open_private
+from router.contract.domains import Owners
+from router.process.config import BadSettings
+from router.process.state import open_private, prepare
 
 log = logging.getLogger("turnout.control")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from control.errors import StoreUnavailable
+from control.model.errors import StoreUnavailable
 from control.store.opening import NOT_SYNCED, SYNCED
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from control.journal import Record
-from control.resources import App, AppView, to_doc
+from control.history.journal import Record
+from control.model.resources import App, AppView, to_doc
 
 Row = tuple[str, tuple[Any, ...]]  # a statement with its values
 Rows = tuple[Row, ...]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from router.errors import Outcome, bad_request
+from router.contract.outcomes import Outcome, bad_request
+from router.contract.settings import RouterSettings
+from router.http.request_head import Fields, Ingress, RequestHead, read_request
 from router.ingress.partial import judge_whole
 from router.ingress.refusals import diagnose, read_unusual
 from router.ingress.repeated import Repeated, is_repeatable
-from router.request_head import Fields, Ingress, RequestHead, read_request
-from router.settings import RouterSettings
 
 _REST_OF_LINE = len("  HTTP/1.1")
 _LONGEST_REPEATED = 2048  # bytes that an idle connection may keep twice

@@ -10,21 +10,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from router import errors
-from router.chunked import ChunkedDecoder, FramingError
-from router.errors import Outcome, bad_request
-from router.exchange import Exchange
+from router.contract import outcomes
+from router.contract.outcomes import Outcome, bad_request
+from router.forwarding.exchange import Exchange
+from router.forwarding.tunnel import Tunnel
+from router.forwarding.unsent import reset
+from router.http.chunked import ChunkedDecoder, FramingError
+from router.http.request_head import RequestHead, prefers_json
+from router.http.sized import SizedDecoder
 from router.ingress.heads import HeadReader
 from router.ingress.partial import PartialHead, behind_empty_lines
 from router.ingress.transport import ClientTransport
-from router.ingress.unsent import reset
-from router.request_head import RequestHead, prefers_json
-from router.sized import SizedDecoder
-from router.stats import UNKNOWN_APP
-from router.tunnel import Tunnel
+from router.routing.stats import UNKNOWN_APP
 
 if TYPE_CHECKING:
-    from router.edge import Edge
+    from router.forwarding.context import Edge
 
 # Why the client's socket is not read: bits, because several reasons can hold at once.
 _PIPELINED = 1
@@ -350,7 +350,7 @@ class ClientConnection(ClientTransport):
         elif exchange is not None:
             exchange.timed_out()
         elif self._partial is not None:
-            self._refuse(errors.REQUEST_TIMEOUT)
+            self._refuse(outcomes.REQUEST_TIMEOUT)
         else:
             self._close()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from router import errors
-from router.errors import Outcome, bad_request
+from router.contract import outcomes
+from router.contract.outcomes import Outcome, bad_request
+from router.contract.settings import RouterSettings
 from router.ingress.refusals import REQUEST_LINE
-from router.settings import RouterSettings
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?!\n|\Z)")
@@ -56,7 +56,7 @@ class PartialHead:
         if not self._has_line:
             end = data.find(b"\r\n", since)
             if (end if end >= 0 else len(data)) > settings.max_target_bytes + _REST_OF_LINE:
-                return errors.URI_TOO_LONG
+                return outcomes.URI_TOO_LONG
         else:
             end = -1
         has_nul = data.find(0, since) >= 0
@@ -67,7 +67,7 @@ class PartialHead:
             if REQUEST_LINE.fullmatch(data, 0, end) is None:
                 return bad_request("The request line is malformed.")
         if len(data) > settings.max_head_bytes:
-            return errors.HEAD_TOO_LARGE
+            return outcomes.HEAD_TOO_LARGE
         return None
 
 
@@ -75,4 +75,4 @@ def judge_whole(wire: bytes, settings: RouterSettings) -> Outcome:
     """The refusal for a head that is complete and larger than allowed."""
     partial = PartialHead()
     partial.take(wire, 0)
-    return partial.judge(settings) or errors.HEAD_TOO_LARGE
+    return partial.judge(settings) or outcomes.HEAD_TOO_LARGE

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from router import errors
-from router.errors import Outcome, bad_request
-from router.fields import TOKEN
+from router.contract import outcomes
+from router.contract.outcomes import Outcome, bad_request
+from router.http.fields import TOKEN
 
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (\S+) HTTP/([0-9])\.([0-9])")
 
@@ -21,7 +21,7 @@ def diagnose(wire: bytes) -> Outcome:
     if match is None:
         return bad_request("The request line is malformed.")
     if match[3] != b"1":
-        return errors.VERSION_UNKNOWN
+        return outcomes.VERSION_UNKNOWN
     return bad_request("The request's head is malformed.")
 
 

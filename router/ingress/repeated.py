@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from router.request_head import IDEMPOTENT, RequestHead
+from router.http.request_head import IDEMPOTENT, RequestHead
 
 # Methods without rules of their own for targets and hops, and RFC 3986's characters of a path and
 # a query: every line that matches means the same to llhttp.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.ingress.unsent import reset, unsent_bytes
-from router.pausable import Pausable
+from router.forwarding.pausable import Pausable
+from router.forwarding.unsent import reset, unsent_bytes
 
 if TYPE_CHECKING:
-    from router.edge import Edge
+    from router.forwarding.context import Edge
 
 
 class ClientTransport(Pausable):

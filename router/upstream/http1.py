@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from router.chunked import ChunkedDecoder, FramingError
-from router.pausable import Pausable
-from router.response_head import (
+from router.forwarding.pausable import Pausable
+from router.http.chunked import ChunkedDecoder, FramingError
+from router.http.response_head import (
     CHUNKED,
     LENGTH,
     NO_BODY,
@@ -25,9 +25,9 @@ from router.response_head import (
 )
 
 if TYPE_CHECKING:
-    from router.edge import Edge
-    from router.exchange import Exchange
-    from router.replicas import Replica
+    from router.forwarding.context import Edge
+    from router.forwarding.exchange import Exchange
+    from router.routing.replicas import Replica
 
 _LONGEST_REPEATED = 2048  # bytes that an idle connection may keep
 _INTERIM_PER_TURN = 32  # 1xx answers passed on at once

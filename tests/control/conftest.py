@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control.journal import CALLER
+from control.history.journal import CALLER
 
 
 @pytest.fixture(autouse=True)

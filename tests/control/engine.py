@@ -12,9 +12,9 @@ from typing import Any
 
 from aiohttp import web
 
-from control.places import Places
+from control.changes.changes import Service
+from control.changes.places import Places
 from control.runtime.docker.runtime import DockerRuntime
-from control.service import Service
 from control.settings import ControlSettings
 from tests.control.test_reconciler import Loop, running, until
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from control import commands
-from control.clock import Moment
-from control.places import Places
-from control.planner import Limits, Plan, plan
-from control.resources import AppView, ReplicaState, replace
+from control.changes.changes import Service
+from control.changes.places import Places
+from control.model.clock import Moment
+from control.model.resources import AppView, ReplicaState, replace
+from control.model.schema import AppBody, TrafficRule
+from control.model.targets import Targets
+from control.reconcile.planner import Limits, Plan, plan
+from control.rules import commands
 from control.runtime.endpoint import EndpointRuntime
-from control.schema import AppBody, TrafficRule
-from control.service import Service
 from control.store import Store
-from control.targets import Targets
 from tests.support.builders import a_body
 
 LIMITS = Limits(progress_deadline_s=600, crash_loop_exits=3, drain_timeout_s=30)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from control.asker import Asker, Inquiry, Kept
-from control.targets import PRIVATE, Targets
-from control.template import Probe
+from control.model.targets import PRIVATE, Targets
+from control.model.template import Probe
+from control.probes.asker import Asker, Inquiry, Kept
 from tests.support.origin import OK, Connection, Origin
 
 

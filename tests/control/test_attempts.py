@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from control import commands, journal, traffic
-from control.errors import Invalid
-from control.resources import Provisioning, ReplicaState
-from control.rollback import roll_back
+from control.history import journal
+from control.model import traffic
+from control.model.errors import Invalid
+from control.model.resources import Provisioning, ReplicaState
+from control.rules import commands
+from control.rules.rollback import roll_back
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 

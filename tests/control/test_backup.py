@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from control.resources import AppView
+from control.model.resources import AppView
 from control.store import Store
 from control.store.backup import DATABASE, backup, restore
-from router.config import BadSettings
+from router.process.config import BadSettings
 from tests.control.support import World
 
 

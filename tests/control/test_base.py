@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from control import commands, journal
-from control.api import bodies
 from control.api.azure import operations
 from control.api.azure.operations import Operation
-from control.api.wire import app_wire
-from control.base import base_of
-from control.errors import Invalid
-from control.resources import Provisioning, ReplicaState
-from control.rollback import roll_back
+from control.api.wire import bodies
+from control.api.wire.representation import app_wire
+from control.history import journal
+from control.model.errors import Invalid
+from control.model.resources import Provisioning, ReplicaState
+from control.rules import commands
+from control.rules.base_revision import base_of
+from control.rules.rollback import roll_back
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from control.api.problems import MAX_DETAILS, as_text, decode, decoded
-from control.depth import MAX_DEPTH, is_deep
-from control.errors import Invalid
-from control.schema import AppBody
-from control.template import Template
+from control.api.wire.depth import MAX_DEPTH, is_deep
+from control.api.wire.problems import MAX_DETAILS, as_text, decode, decoded
+from control.model.errors import Invalid
+from control.model.schema import AppBody
+from control.model.template import Template
 
 
 def nested(depth: int, opening: str, closing: str) -> bytes:

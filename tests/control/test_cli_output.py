@@ -11,8 +11,8 @@ from control.cli import output
 from control.cli.found import discovered
 from control.cli.options import full_name
 from control.cli.output import Format, age
-from control.explain import explain_table
-from router.snapshot import App, Endpoint, Revision, Snapshot
+from control.publish.explain import explain_table
+from router.contract.snapshot import App, Endpoint, Revision, Snapshot
 
 MOMENT = "2026-01-01T00:00:00.000+00:00"
 THEN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

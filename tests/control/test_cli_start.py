@@ -12,11 +12,12 @@ from tests.support.turnout import environment
 # None of these is needed to print help or to ask a control plane for something.
 HEAVY = (
     "aiohttp", "aiodocker", "asyncio", "cryptography", "orjson", "prometheus_client", "sqlite3",
-    "pydantic", "uvloop", "yaml", "control.launcher", "control.model", "control.settings",
-    "control.template", "router.settings", "router.table",
+    "pydantic", "uvloop", "yaml", "control.up.launcher", "control.model.body",
+    "control.settings",
+    "control.model.template", "router.contract.settings", "router.routing.table",
 )  # fmt: skip
 # Settings name the token's place, so a call reads them.
-READ_BY_A_CALL = ("control.settings", "router.settings")
+READ_BY_A_CALL = ("control.settings", "router.contract.settings")
 SCRIPT = """
 import sys
 from control.cli.main import app

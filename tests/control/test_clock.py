@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from control.clock import Moment
-from control.commands import faults, set_fault
-from control.lifecycle import after_start
-from control.resources import AppView, Provisioning, Replica, ReplicaState, replace
-from router.snapshot import Fault
+from control.model.clock import Moment
+from control.model.resources import AppView, Provisioning, Replica, ReplicaState, replace
+from control.model.states import after_start
+from control.rules import faults
+from control.rules.commands import set_fault
+from router.contract.snapshot import Fault
 from tests.control.support import LIMITS, World
 
 HOUR = 3600.0

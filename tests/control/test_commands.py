@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from control import commands, traffic
-from control.errors import Conflict, ControlError, Invalid, NotFound
-from control.schema import TrafficRule
-from router.snapshot import Fault
+from control.model import traffic
+from control.model.errors import Conflict, ControlError, Invalid, NotFound
+from control.model.schema import TrafficRule
+from control.rules import commands
+from router.contract.snapshot import Fault
 from tests.control.support import World
 from tests.support.builders import a_body
 

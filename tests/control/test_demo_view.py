@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from control.cli.demo import Demo
+from control.cli.commands.demo import Demo
 
 
 def shown(demo: Demo, width: int = 140) -> str:

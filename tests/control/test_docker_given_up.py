@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from control.resources import ReplicaState
-from control.schema import AppBody
+from control.model.resources import ReplicaState
+from control.model.schema import AppBody
 from tests.control.engine import Engine, a_loop
 from tests.control.test_reconciler import until
 from tests.support.builders import a_body

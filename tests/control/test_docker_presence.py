@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from control.resources import ReplicaState
+from control.model.resources import ReplicaState
 from control.runtime.docker import presence
 from tests.control.engine import Engine, a_loop
 from tests.control.test_reconciler import Loop, until

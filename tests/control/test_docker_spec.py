@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from control.resources import Replica
+from control.model.resources import Replica
 from control.runtime.docker import spec
 
 REPLICA = Replica("shop--v1-r1", "shop", "shop--v1", 0.0, "new")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from control.document import page
-from control.lifecycle import MOVES
+from config.settings_page import page
+from control.model.states import MOVES
 
 
 def test_the_settings_page_is_up_to_date() -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from control.domains import check, claimed, follow
-from control.errors import Invalid
-from control.resources import AppView
-from control.schema import AppBody
-from control.service import Change, Service
+from control.changes.changes import Change, Service
+from control.model.errors import Invalid
+from control.model.resources import AppView
+from control.model.schema import AppBody
+from control.rules.domains import check, claimed, follow
 from control.store import Store
-from router.admission import Admission
-from router.domains import Owners
-from router.snapshot import App
+from router.contract.admission import Admission
+from router.contract.domains import Owners
+from router.contract.snapshot import App
 from tests.control.support import World, a_service
 from tests.support.builders import a_body, an_app
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from control import commands
-from control.dry_run import Preview, preview
+from control.changes.dry_run import Preview, preview
+from control.rules import commands
 from tests.control.support import World
 from tests.support.builders import a_body
 

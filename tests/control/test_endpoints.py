@@ -8,18 +8,18 @@ from types import FrameType
 
 import pytest
 
-from control.clock import SystemClock
-from control.errors import Invalid
-from control.metrics import ControlCounters
-from control.prober import Verdict
-from control.publisher import Publisher
-from control.reconciler import Reconciler
-from control.resources import ReplicaState
+from control.model.clock import SystemClock
+from control.model.errors import Invalid
+from control.model.resources import ReplicaState
+from control.model.targets import PRIVATE, Targets
+from control.model.template import Template
+from control.ops.metrics import ControlCounters
+from control.probes.prober import Verdict
+from control.publish.publisher import Publisher
+from control.reconcile.reconciler import Reconciler
 from control.runtime.endpoint import EndpointRuntime
 from control.settings import ControlSettings
 from control.store import Store
-from control.targets import PRIVATE, Targets
-from control.template import Template
 from tests.control.support import World
 from tests.support.builders import a_body
 

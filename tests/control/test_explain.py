@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from control import commands
-from control.errors import Invalid
-from control.explain import explain
-from control.resources import ReplicaState
+from control.model.errors import Invalid
+from control.model.resources import ReplicaState
+from control.publish.explain import explain
+from control.rules import commands
 from tests.control.support import World
 
 

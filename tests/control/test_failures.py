@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.failures import Failures
+from control.publish.failures import Failures
 
 
 def test_what_several_routers_saw_is_added_up_until_they_are_gone() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from control import commands, lifecycle
-from control.errors import Conflict
-from control.journal import CALLER, Caller
-from control.resources import App
-from control.schema import TrafficRule
+from control.history.journal import CALLER, Caller
+from control.model import states
+from control.model.errors import Conflict
+from control.model.resources import App
+from control.model.schema import TrafficRule
+from control.rules import commands
 from control.store import Store
 from tests.control.test_rollback import BY_MODE, LABELLED, Shop
 
@@ -35,7 +36,7 @@ def app_of(shop: Shop) -> App:
 
 
 def state_of(shop: Shop) -> str:
-    return lifecycle.app_provisioning(app_of(shop), list(shop.view.revisions.values()))
+    return states.app_provisioning(app_of(shop), list(shop.view.revisions.values()))
 
 
 def shift(shop: Shop, **weights: int) -> None:

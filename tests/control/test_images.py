@@ -11,7 +11,7 @@ import aiodocker
 import pytest
 from aiohttp import web
 
-from control.resources import Replica, replace
+from control.model.resources import Replica, replace
 from control.runtime import Launch, StartFailed
 from control.runtime.docker.images import Choice, Progress
 from tests.control.support import World

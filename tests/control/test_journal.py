@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from control import commands, journal, traffic
-from control.errors import Conflict, NotFound
-from control.journal import Caller, Record
-from control.resources import AppView
-from control.rollback import roll_back
+from control.history import journal
+from control.history.journal import Caller, Record
+from control.model import traffic
+from control.model.errors import Conflict, NotFound
+from control.model.resources import AppView
+from control.rules import commands
+from control.rules.rollback import roll_back
 from control.store import Store
 from tests.control.support import World, a_service
 from tests.support.builders import a_body

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from control import commands, label_history
+from control.history import label_history
+from control.rules import commands
 from tests.control.support import World
 
 

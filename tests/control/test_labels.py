@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from control import commands, traffic
-from control.errors import Conflict, Invalid
-from control.resources import ReplicaState
-from control.schema import TrafficRule
+from control.model import traffic
+from control.model.errors import Conflict, Invalid
+from control.model.resources import ReplicaState
+from control.model.schema import TrafficRule
+from control.rules import commands
 from tests.control.support import World
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from control import commands, traffic
-from control.clock import Moment
-from control.lifecycle import Failure, Pauses, app_provisioning, app_running, failed
-from control.resources import Provisioning, Replica, ReplicaState
+from control.model import traffic
+from control.model.clock import Moment
+from control.model.resources import Provisioning, Replica, ReplicaState
+from control.model.states import Failure, Pauses, app_provisioning, app_running, failed
+from control.model.targets import PRIVATE, Targets
+from control.rules import commands
 from control.runtime import Exit, Launch
 from control.runtime.endpoint import EndpointRuntime
-from control.targets import PRIVATE, Targets
 from tests.control.support import LIMITS, World
 
 S = ReplicaState

@@ -17,16 +17,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from control import commands, journal, label_history, rollback, traffic
-from control.clock import Moment
-from control.compiler import compile_app
-from control.errors import ControlError
-from control.planner import plan
-from control.resources import AppView, ReplicaState, replace
-from control.schema import TrafficRule
+from control.history import journal, label_history
+from control.model import traffic
+from control.model.clock import Moment
+from control.model.errors import ControlError
+from control.model.resources import AppView, ReplicaState, replace
+from control.model.schema import TrafficRule
+from control.publish.compiler import compile_app
+from control.reconcile.planner import plan
+from control.rules import commands, rollback
 from control.store import Store
-from router.snapshot import Snapshot
-from router.validate import check
+from router.contract.check import check
+from router.contract.snapshot import Snapshot
 from tests.control.support import LIMITS
 from tests.support.builders import a_body
 

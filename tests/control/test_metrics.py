@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from control.health import Health
-from control.metrics import ControlCollector, ControlCounters
-from control.publisher import Publisher
-from control.quarantine import Quarantine
-from control.resources import AppView, replace
+from control.model.resources import AppView, replace
+from control.ops.health import Health
+from control.ops.metrics import ControlCollector, ControlCounters
+from control.ops.quarantine import Quarantine
+from control.publish.publisher import Publisher
 from control.store import Store
 from tests.control.support import World
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from control.clock import SystemClock, boot_id
-from control.metrics import ControlCounters
-from control.publisher import Publisher
-from control.reconciler import Reconciler
-from control.resources import AppView, ReplicaState, replace
+from control.changes.changes import Change
+from control.model.clock import SystemClock, boot_id
+from control.model.resources import AppView, ReplicaState, replace
+from control.model.schema import Configuration
+from control.model.targets import Targets
+from control.ops.metrics import ControlCounters
+from control.publish.publisher import Publisher
+from control.reconcile.reconciler import Reconciler
 from control.runtime.endpoint import EndpointRuntime
-from control.schema import Configuration
-from control.service import Change
 from control.settings import ControlSettings
 from control.store import Store
-from control.targets import Targets
 from tests.control.support import World, a_service
 from tests.support.builders import a_body
 from tests.support.origin import Origin

@@ -6,11 +6,11 @@ import base64
 
 import pytest
 
-from control import commands
 from control.api.azure import operations
 from control.api.azure.operations import Operation
-from control.errors import NotFound
-from control.resources import AppView, Provisioning, ReplicaState, replace
+from control.model.errors import NotFound
+from control.model.resources import AppView, Provisioning, ReplicaState, replace
+from control.rules import commands
 from tests.control.support import World
 
 V2 = Operation("deploy", "shop", "shop--v2")

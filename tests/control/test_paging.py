@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from control.api.paging import DEFAULT, MOST, Window, cut
-from control.errors import Invalid
+from control.api.wire.paging import DEFAULT, MOST, Window, cut
+from control.model.errors import Invalid
 
 
 def walk(items: list[str], limit: int) -> list[list[str]]:

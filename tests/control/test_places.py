@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from control.dry_run import Previewed
-from control.errors import Conflict, ControlError, Invalid, NotFound, StoreUnavailable
-from control.journal import CALLER, Caller
-from control.places import Places
-from control.resources import AppView
+from control.changes.dry_run import Previewed
+from control.changes.places import Places
+from control.history.journal import CALLER, Caller
+from control.model.errors import Conflict, ControlError, Invalid, NotFound, StoreUnavailable
+from control.model.resources import AppView
 from control.store import Store
 from tests.control.support import World
 from tests.support.builders import a_body

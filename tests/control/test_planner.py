@@ -5,12 +5,13 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from control import commands, traffic
-from control.compiler import compile_app
-from control.errors import Conflict
-from control.resources import Provisioning, ReplicaState
-from router.snapshot import Snapshot
-from router.validate import check
+from control.model import traffic
+from control.model.errors import Conflict
+from control.model.resources import Provisioning, ReplicaState
+from control.publish.compiler import compile_app
+from control.rules import commands
+from router.contract.check import check
+from router.contract.snapshot import Snapshot
 from tests.control.support import LIMITS, World
 
 
@@ -289,7 +290,7 @@ def test_a_stopped_app_has_no_replicas_and_comes_back() -> None:
 
 
 def test_a_deleted_apps_replicas_drain() -> None:
-    from control.resources import AppView
+    from control.model.resources import AppView
 
     world = single(replicas=2)
     world.view = AppView(None, {}, world.view.replicas)

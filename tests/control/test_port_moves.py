@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from control import commands, lifecycle, ports
-from control.resources import Provisioning, ReplicaState
+from control.model import states
+from control.model.resources import Provisioning, ReplicaState
+from control.rules import commands, target_ports
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 
@@ -44,7 +45,7 @@ def set_stopped(world: World, *, is_stopped: bool) -> None:
 
 
 def state_of(world: World) -> str:
-    return lifecycle.app_provisioning(world.app, list(world.view.revisions.values()))
+    return states.app_provisioning(world.app, list(world.view.revisions.values()))
 
 
 def moving(mode: str, port: int = WRONG) -> World:
@@ -64,7 +65,7 @@ def test_stopped_and_started_on_its_way_to_a_wrong_port_the_old_one_comes_back(m
     deadline_passes(world)
     assert state_of(world) == "Failed"
     assert "9000 was taken back" in world.app.problem
-    assert ports.of_app(world.app) == 80
+    assert target_ports.of_app(world.app) == 80
     (replica,) = world.view.ready("shop--v1")
     assert replica.target_port == 80
     revision = world.view.revisions["shop--v1"]
@@ -82,7 +83,7 @@ def test_stopped_and_started_it_still_goes_to_a_good_port(mode: str) -> None:
     set_stopped(world, is_stopped=False)
     assert state_of(world) == "Succeeded"
     (replica,) = world.view.ready("shop--v1")
-    assert replica.target_port == ports.of_app(world.app) == 8080
+    assert replica.target_port == target_ports.of_app(world.app) == 8080
 
 
 @MODES

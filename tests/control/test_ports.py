@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from control import commands, journal
-from control.api import bodies
-from control.lifecycle import app_provisioning
-from control.prober import probes_of
-from control.resources import Provisioning, replace
-from control.rollback import roll_back
-from control.template import Template
+from control.api.wire import bodies
+from control.history import journal
+from control.model.resources import Provisioning, replace
+from control.model.states import app_provisioning
+from control.model.template import Template
+from control.probes.prober import probes_of
+from control.rules import commands
+from control.rules.rollback import roll_back
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 

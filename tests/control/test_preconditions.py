@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from control.api.wire import app_wire
-from control.preconditions import Conditions, is_known, tag_of
-from control.resources import ReplicaState
+from control.api.wire.representation import app_wire
+from control.changes.preconditions import Conditions, is_known, tag_of
+from control.model.resources import ReplicaState
 from tests.control.support import World
 
 

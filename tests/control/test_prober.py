@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from control.prober import Prober, Probes, Verdict, probes_of
-from control.resources import Replica
-from control.targets import PRIVATE, Targets
-from control.template import Probe, Template
+from control.model.resources import Replica
+from control.model.targets import PRIVATE, Targets
+from control.model.template import Probe, Template
+from control.probes.prober import Prober, Probes, Verdict, probes_of
 from tests.support.origin import Connection, Origin
 
 

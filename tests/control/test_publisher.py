@@ -9,14 +9,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from control import commands
-from control.errors import Conflict
-from control.health import Health
-from control.publisher import Publisher
-from control.quarantine import Quarantine
-from control.resources import replace
+from control.model.errors import Conflict
+from control.model.resources import replace
+from control.ops.health import Health
+from control.ops.quarantine import Quarantine
+from control.publish.publisher import Publisher
+from control.rules import commands
 from control.store import Store
-from router.received import Received
+from router.sources.received import Received
 from tests.control.support import World
 
 

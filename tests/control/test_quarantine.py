@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from control.errors import Conflict
-from control.publisher import Publisher
-from control.quarantine import Quarantine
-from control.resources import AppView, replace
+from control.model.errors import Conflict
+from control.model.resources import AppView, replace
+from control.ops.quarantine import Quarantine
+from control.publish.publisher import Publisher
 from control.store import Store
-from router.config import BadSettings
+from router.process.config import BadSettings
 from tests.control.support import World, a_service
 
 STORES: list[Store] = []

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from control.clock import SystemClock
-from control.metrics import ControlCounters
-from control.publisher import Publisher
-from control.reconciler import Reconciler
-from control.resources import Replica, ReplicaState
+from control.changes.changes import Service
+from control.model.clock import SystemClock
+from control.model.resources import Replica, ReplicaState
+from control.model.schema import Configuration
+from control.model.targets import Targets
+from control.ops.metrics import ControlCounters
+from control.publish.publisher import Publisher
+from control.reconcile.reconciler import Reconciler
 from control.runtime import Launch, Started, Survivor
 from control.runtime.endpoint import EndpointRuntime
-from control.schema import Configuration
-from control.service import Service
 from control.settings import ControlSettings
 from control.store import Store
-from control.targets import Targets
 from tests.control.support import a_service
 from tests.support.builders import a_body
 

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
-from control.commands import faults
-from control.plane import Plane
+from control.rules import faults
 from control.settings import ControlSettings
 from control.store import Store
-from router.snapshot import Fault
+from control.wiring import Plane
+from router.contract.snapshot import Fault
 from tests.control.support import World
 
 VALUES: tuple[Any, ...] = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from control.api.rendered import Rendered
-from control.api.wire import app_wire
+from control.api.wire.rendered import Rendered
+from control.api.wire.representation import app_wire
 from tests.control.support import World
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from control import commands
-from control.errors import Invalid
-from control.rebuilt import Compared, compared
-from control.resources import AppView, Provisioning, replace
+from control.changes.rebuilt import Compared, compared
+from control.model.errors import Invalid
+from control.model.resources import AppView, Provisioning, replace
+from control.model.targets import Targets
+from control.model.template import Template
+from control.rules import commands
 from control.runtime.endpoint import EndpointRuntime
-from control.targets import Targets
-from control.template import Template
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 

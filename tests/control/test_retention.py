@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from control import journal
-from control.journal import Record
-from control.metrics import ControlCounters
-from control.resources import App, AppView, replace
+from control.history import journal
+from control.history.journal import Record
+from control.model.resources import App, AppView, replace
+from control.ops.metrics import ControlCounters
+from control.ops.upkeep import keep_up
 from control.settings import ControlSettings
 from control.store import Store
 from control.store.retention import Kept
-from control.upkeep import keep_up
 from tests.control.support import World
 
 DAY = 86400.0
@@ -131,7 +131,7 @@ async def pruned_to(store: Store, most: int, file: Path) -> None:
 async def test_pruning_goes_on_at_once_while_there_is_something_to_prune(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("control.upkeep._PAUSE_S", 3600.0)
+    monkeypatch.setattr("control.ops.upkeep._PAUSE_S", 3600.0)
     record(store, "shop", 2000, at=time.time())
     await pruned_to(store, 10, tmp_path)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from control import traffic
 from control.api.azure import operations
 from control.api.azure.operations import Operation
-from control.errors import Conflict, Invalid
-from control.journal import CALLER, Caller, Record
-from control.resources import AppView, Provisioning, ReplicaState, replace
-from control.rollback import ways_back
-from control.schema import TrafficRule
+from control.history.journal import CALLER, Caller, Record
+from control.model import traffic
+from control.model.errors import Conflict, Invalid
+from control.model.resources import AppView, Provisioning, ReplicaState, replace
+from control.model.schema import TrafficRule
+from control.rules.rollback import ways_back
 from control.store import Store
 from tests.control.support import LIMITS, World, a_service
 from tests.support.builders import a_body

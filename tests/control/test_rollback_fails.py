@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from control import lifecycle
-from control.errors import Invalid
-from control.journal import CALLER, Caller
-from control.schema import TrafficRule
+from control.history.journal import CALLER, Caller
+from control.model import states
+from control.model.errors import Invalid
+from control.model.schema import TrafficRule
 from control.store import Store
 from tests.control.test_rollback import BY_MODE, Shop
 
@@ -27,7 +27,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def state(shop: Shop) -> str:
     view = shop.view
     assert view.app is not None
-    return lifecycle.app_provisioning(view.app, list(view.revisions.values()))
+    return states.app_provisioning(view.app, list(view.revisions.values()))
 
 
 def one_after_another(shop: Shop, *suffixes: str, **given: Any) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from control import lifecycle
-from control.errors import Conflict, Invalid, PreconditionFailed
-from control.journal import CALLER, Caller
-from control.schema import TrafficRule
+from control.history.journal import CALLER, Caller
+from control.model import states
+from control.model.errors import Conflict, Invalid, PreconditionFailed
+from control.model.schema import TrafficRule
 from control.store import Store
 from tests.control.test_rollback import BY_MODE, Shop
 
@@ -62,7 +62,7 @@ def test_by_its_number_a_stopped_app_is_come_back_to(shop: Shop, given: dict[str
     assert app is not None
     assert app.is_stopped
     revisions = list(shop.view.revisions.values())
-    assert lifecycle.app_provisioning(app, revisions) == "Succeeded"
+    assert states.app_provisioning(app, revisions) == "Succeeded"
     shop.service.set_stopped("shop", is_stopped=False)
     shop.settle()
     assert shop.serving == {"v1": 100}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from control.compiler import compile_app
-from control.resources import AppView, Provisioning, replica_from, revision_from, to_doc
+from control.model.resources import AppView, Provisioning, replica_from, revision_from, to_doc
+from control.publish.compiler import compile_app
 from tests.control.support import World
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from control.api.bodies import merge_patch
-from control.api.problems import decode
-from control.errors import Invalid
+from control.api.wire.bodies import merge_patch
+from control.api.wire.problems import decode
+from control.model.errors import Invalid
+from control.model.schema import AppBody, TrafficRule
+from control.model.template import Probe
 from control.runtime.docker import DockerRuntime
 from control.runtime.process import ProcessRuntime
-from control.schema import AppBody, TrafficRule
 from control.settings import ControlSettings
-from control.template import Probe
 
 
 def body(**template: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.api.problems import decode
 from control.api.secrets import SecretsBody
-from control.errors import Invalid
-from control.schema import AppBody
+from control.api.wire.problems import decode
+from control.model.errors import Invalid
+from control.model.schema import AppBody
 
 PYDANTIC = re.compile(
     r"should |valid (integer|string|number)|unable to parse|pattern|pydantic|Field required|\^|\\z"

@@ -11,13 +11,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from control.errors import Conflict, StoreUnavailable
-from control.journal import Record
-from control.publisher import Publisher
-from control.resources import AppView, ReplicaState, replace
+from control.history.journal import Record
+from control.model.errors import Conflict, StoreUnavailable
+from control.model.resources import AppView, ReplicaState, replace
+from control.publish.publisher import Publisher
 from control.store import Store
 from control.store.log import LONG_BYTES
-from router.config import BadSettings
+from router.process.config import BadSettings
 from tests.control.support import World
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from control.resources import Replica, ReplicaState
+from control.model.resources import Replica, ReplicaState
 from control.runtime import Launch, Started
 from tests.control.test_reconciler import Calls, Loop, running, until
 from tests.support.builders import a_body

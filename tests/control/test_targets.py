@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from control.errors import Invalid
+from control.model.errors import Invalid
+from control.model.targets import PRIVATE, Targets
 from control.runtime.endpoint import EndpointRuntime
-from control.targets import PRIVATE, Targets
-from router.addresses import is_misled
-from router.config import BadSettings
+from router.process.addresses import is_misled
+from router.process.config import BadSettings
 from tests.support.builders import a_body
 
 ANYWHERE = Targets(["0.0.0.0/0", "::/0"])

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from control import commands
-from control.errors import PreconditionFailed
-from control.journal import CALLER, Caller
-from control.resources import AppView, ReplicaState
-from control.schema import TrafficRule
-from control.service import Service
+from control.changes.changes import Service
+from control.history.journal import CALLER, Caller
+from control.model.errors import PreconditionFailed
+from control.model.resources import AppView, ReplicaState
+from control.model.schema import TrafficRule
+from control.rules import commands
 from control.store import Store
-from router.snapshot import Fault
+from router.contract.snapshot import Fault
 from tests.control.support import LIMITS, World, a_service
 from tests.support.builders import a_body
 
@@ -124,7 +124,7 @@ def reconcile(service: Service, world: World, name: str = "shop") -> None:
 
 
 def commands_ready(replica: Any) -> Any:
-    from control.resources import replace
+    from control.model.resources import replace
 
     return replace(replica, state=ReplicaState.READY, address="127.0.0.1:1")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from control import turn
-from control.errors import Invalid, NotFound, PreconditionFailed
-from control.preconditions import Conditions
-from control.resources import AppView
-from control.schema import AppBody, CustomDomain, Ingress
-from control.service import Change, Service
+from control.changes import turn
+from control.changes.changes import Change, Service
+from control.changes.preconditions import Conditions
+from control.model.errors import Invalid, NotFound, PreconditionFailed
+from control.model.resources import AppView
+from control.model.schema import AppBody, CustomDomain, Ingress
 from control.store import Store
 from tests.control.support import a_service
 from tests.support.builders import a_body

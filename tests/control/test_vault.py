@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from control import commands, journal
-from control.errors import Invalid
-from control.schema import AppBody
+from control.history import journal
+from control.model.errors import Invalid
+from control.model.schema import AppBody
+from control.rules import commands
 from tests.control.support import World
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from control.alarms import Alarms
-from control.wheel import Wheel
+from control.probes.wheel import Wheel
+from control.reconcile.alarms import Alarms
 
 
 async def test_nothing_is_called_early_and_one_that_raises_hinders_no_other(

@@ -18,12 +18,12 @@ from httptools import (
     HttpResponseParser,
 )
 
-from router.chunked import ChunkedDecoder, FramingError
-from router.edge import Edge
+from router.contract.settings import RouterSettings
+from router.forwarding.context import Edge
+from router.http.chunked import ChunkedDecoder, FramingError
 from router.ingress.http1 import ClientConnection
 from router.ingress.refusals import read_unusual
-from router.settings import RouterSettings
-from router.table import Compiler
+from router.routing.table import Compiler
 from router.upstream.http1 import UpstreamConnection
 from tests.support.builders import a_revision, an_app
 

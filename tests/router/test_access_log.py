@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from router.access_log import AccessLog
+from router.forwarding.access_log import AccessLog
 from tests.support.builders import a_revision, an_app
 from tests.support.edges import RunningEdge, eventually, in_front_of, running
 from tests.support.origin import Origin

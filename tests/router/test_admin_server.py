@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from control.certificates import Authority
-from router.admin import guard
-from router.admin_server import WAITER, AdminServer
-from router.config import load
-from router.settings import RouterSettings
-from router.tokens import Tokens
+from control.up.certificates import Authority
+from router.contract.settings import RouterSettings
+from router.process.admin_server import WAITER, AdminServer
+from router.process.config import load
+from router.process.guard import guard
+from router.process.tokens import Tokens
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -310,7 +310,7 @@ async def test_the_user_agent_in_the_log_is_the_requests_own() -> None:
 
     class Log:
         def add(self, exchange: object, status: int, end: float) -> None:
-            from router.request_head import user_agent
+            from router.http.request_head import user_agent
 
             seen.append(user_agent(exchange.head.block))  # type: ignore[attr-defined]
 

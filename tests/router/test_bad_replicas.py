@@ -11,10 +11,10 @@ from time import time
 
 import pytest
 
+from router.contract.snapshot import Fault
+from router.forwarding.outbox import Outbox
+from router.http.websocket import FrameBoundary
 from router.ingress.http1 import ClientConnection
-from router.outbox import Outbox
-from router.snapshot import Fault
-from router.websocket import FrameBoundary
 from tests.router.test_bad_clients import GET, MANY, QUICK, never_reads, quiet
 from tests.router.test_tunnel import SWITCHING, UPGRADE, Replica, frame, open_socket
 from tests.support.builders import a_revision, an_app, take

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from router.fields import connection_options, kind_of
-from router.hosts import fold
-from router.memo import Memo
-from router.response_head import read_status_line
+from router.contract.hosts import fold
+from router.contract.memo import Memo
+from router.http.fields import connection_options, kind_of
+from router.http.response_head import read_status_line
 from tests.support.edges import in_front_of
 from tests.support.origin import Origin
 

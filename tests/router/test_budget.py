@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.budget import RetryBudget
-from router.overload import Shedding, fair_shares
-from router.replicas import Replica
+from router.forwarding.shedding import Shedding, fair_shares
+from router.routing.replicas import Replica
+from router.routing.retry_budget import RetryBudget
 
 
 def taken(budget: RetryBudget, requests: int, share: float = 0.2, least: float = 3.0) -> int:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from router.channel import MAX_FRAME_BYTES, Channel, Message
-from router.handle import WorkerHandle
+from router.supervisor.worker_handle import WorkerHandle
+from router.worker.channel import MAX_FRAME_BYTES, Channel, Message
 from tests.support.edges import eventually
 
 

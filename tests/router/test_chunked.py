@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.chunked import ChunkedDecoder, FramingError, chunk, last_chunk
+from router.http.chunked import ChunkedDecoder, FramingError, chunk, last_chunk
 
 
 def decode(data: bytes, cut: int = 1 << 20) -> tuple[bytes, ChunkedDecoder]:

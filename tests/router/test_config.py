@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from router.config import BadSettings, load
-from router.settings import RouterSettings
+from router.contract.settings import RouterSettings
+from router.process.config import BadSettings, load
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path: Path) -> None:

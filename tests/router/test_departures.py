@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from router.snapshot import App, Fault, Revision
+from router.contract.snapshot import App, Fault, Revision
 from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import RunningEdge, in_front_of, running
 from tests.support.origin import Connection, Origin

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from router.descriptors import connections_within, fitted, last_for_clients
-from router.settings import RouterSettings
+from router.contract.settings import RouterSettings
+from router.forwarding.descriptors import connections_within, fitted, last_for_clients
 from tests.support.builders import a_revision, an_app
 from tests.support.edges import running
 from tests.support.origin import Origin

@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from router.discovery.absent import Absent
-from router.discovery.labels import Container, Probe, Replica, read
-from router.discovery.rules import combine, table
-from router.errors import NO_READY_REPLICA
-from router.snapshot import App, Snapshot
-from router.table import Route
-from router.validate import check
+from router.contract.check import check
+from router.contract.outcomes import NO_READY_REPLICA
+from router.contract.snapshot import App, Snapshot
+from router.routing.table import Route
+from router.sources.docker.absent import Absent
+from router.sources.docker.labels import Container, Probe, Replica, read
+from router.sources.docker.rules import combine, table
 from tests.support.builders import an_edge
 
 

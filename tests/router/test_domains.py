@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from router.admission import Admission
-from router.domains import Owners
-from router.snapshot import App
+from router.contract.admission import Admission
+from router.contract.domains import Owners
+from router.contract.snapshot import App
 from tests.support.builders import a_revision
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router import door
+from router.process import door
 
 KNOWN = {"admin.example.com", "10.0.0.5"}
 HERE = "127.0.0.1:8081"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from router.discovery import source
-from router.discovery.engine import advice
-from router.discovery.source import DockerSource
+from router.process.engine import advice
+from router.sources.docker import source
+from router.sources.docker.source import DockerSource
 
 
 class Nobody:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from router.snapshot import Snapshot
-from router.source import FileSource
+from router.contract.snapshot import Snapshot
+from router.sources.file import FileSource
 from tests.router.test_source import Router
 
 WAIT_S = 10.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.hosts import fold, parse_name
+from router.contract.hosts import fold, parse_name
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 import pytest
 
-from router import errors
-from router.config import BadSettings
-from router.errors import Outcome
-from router.routes_file import parse
-from router.settings import RouterSettings
-from router.snapshot import App, Snapshot, app_from
-from router.table import Route
-from router.validate import check
+from router.contract import outcomes
+from router.contract.check import check
+from router.contract.outcomes import Outcome
+from router.contract.routes_file import parse
+from router.contract.settings import RouterSettings
+from router.contract.snapshot import App, Snapshot, app_from
+from router.process.config import BadSettings
+from router.routing.table import Route
 from tests.support.builders import a_revision, an_app, an_edge, take
 from tests.support.edges import running
 from tests.support.origin import Origin
@@ -35,15 +35,15 @@ HOSTS = [
     b"any.shops.example",
 ]
 NOWHERE = [
-    (b"shop--v9.localhost", errors.REVISION_INACTIVE),
-    (b"shop---gone.localhost", errors.LABEL_NOT_FOUND),
-    (b"other.localhost", errors.HOST_NOT_FOUND),
+    (b"shop--v9.localhost", outcomes.REVISION_INACTIVE),
+    (b"shop---gone.localhost", outcomes.LABEL_NOT_FOUND),
+    (b"other.localhost", outcomes.HOST_NOT_FOUND),
 ]
 
 
 @pytest.mark.parametrize("host", [*HOSTS, *(host for host, _ in NOWHERE)])
 async def test_no_host_of_an_internal_app_is_there_for_the_public(host: bytes) -> None:
-    assert an_edge(internal()).table.lookup(host) is errors.HOST_NOT_FOUND
+    assert an_edge(internal()).table.lookup(host) is outcomes.HOST_NOT_FOUND
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -65,7 +65,7 @@ async def test_an_app_can_become_internal_and_external_again() -> None:
         assert isinstance(edge.table.lookup(b"any.shops.example"), Route) is is_public
         assert isinstance(edge.table.lookup_inside(b"any.shops.example"), Route) is not is_public
     take(edge)
-    assert edge.table.lookup_inside(b"shop.localhost") is errors.HOST_NOT_FOUND
+    assert edge.table.lookup_inside(b"shop.localhost") is outcomes.HOST_NOT_FOUND
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from router.handle import WorkerHandle
-from router.handover import OldWorker
-from router.keeper import Keeper
-from router.merge import Totals
-from router.settings import RouterSettings
-from router.snapshot import Snapshot
-from router.stats import WorkerStats
+from router.contract.settings import RouterSettings
+from router.contract.snapshot import Snapshot
+from router.routing.stats import WorkerStats
+from router.supervisor.handover import OldWorker
+from router.supervisor.keeper import Keeper
+from router.supervisor.totals import Totals
+from router.supervisor.worker_handle import WorkerHandle
 from tests.support.edges import eventually
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from router import errors, log_file
-from router.access_log import AccessLog
+from router.contract import outcomes
+from router.forwarding import log_file
+from router.forwarding.access_log import AccessLog
 from tests.support.edges import eventually
 
 
@@ -23,7 +24,7 @@ class Log:
         self.log = AccessLog(str(target), min_status=0, min_s=0.0)
 
     def say(self, client: str) -> None:
-        self.log.add_unreadable(client, errors.HOST_NOT_FOUND)
+        self.log.add_unreadable(client, outcomes.HOST_NOT_FOUND)
         self.log.flush()
 
     async def dropped(self, lines: int) -> None:

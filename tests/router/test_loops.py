@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from router import errors
-from router.errors import Outcome
-from router.request_head import Ingress, RequestHead, read_request
-from router.trail import HOPS_LINE, MOST_PASSES, VIA_LINE
+from router.contract import outcomes
+from router.contract.outcomes import Outcome
+from router.http.request_head import Ingress, RequestHead, read_request
+from router.http.trail import HOPS_LINE, MOST_PASSES, VIA_LINE
 from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import in_front_of, running
 from tests.support.origin import Origin
@@ -74,7 +74,7 @@ def test_each_pass_leaves_one_mark(
 def test_a_request_may_pass_a_few_routers_and_no_more(
     fields: list[tuple[bytes, bytes]], passes: int
 ) -> None:
-    is_refused = passed(*fields) is errors.LOOP_DETECTED
+    is_refused = passed(*fields) is outcomes.LOOP_DETECTED
     assert is_refused is (passes >= MOST_PASSES)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from router.merge import Failures, Shares, Totals
-from router.stats import WorkerStats
+from router.routing.stats import WorkerStats
+from router.supervisor.totals import Failures, Shares, Totals
 
 
 def report(**codes: int) -> dict[str, Any]:

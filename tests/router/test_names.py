@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from router.names import Names
+from router.process.names import Names
 
 
 class Resolver:

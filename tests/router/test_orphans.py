@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from router.orphans import Orphans
+from router.supervisor.orphans import Orphans
 
 
 @contextmanager

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.errors import Outcome
+from router.contract.outcomes import Outcome
+from router.contract.settings import RouterSettings
 from router.ingress.partial import PartialHead
-from router.settings import RouterSettings
 
 SETTINGS = RouterSettings(routes="-", max_head_bytes=400, max_target_bytes=100)
 HEAD = b"GET /x HTTP/1.1\r\nHost: shop.localhost\r\nA: b\r\n\r\n"

@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
+from router.contract.peers import is_in, network, plain_address
 from router.ingress.http1 import ClientConnection
-from router.peers import is_in, network, plain_address
 from tests.support.edges import Client, RunningEdge, in_front_of
 from tests.support.origin import Origin
 

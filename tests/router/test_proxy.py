@@ -8,7 +8,7 @@ import os
 import pytest
 
 from router.ingress.http1 import ClientConnection
-from router.stats import RevisionStats
+from router.routing.stats import RevisionStats
 from tests.support.abuse.meter import forget_peak, memory_mib
 from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import RunningEdge, in_front_of, running

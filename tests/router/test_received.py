@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from router.last_good import LastGood
-from router.received import Received
-from router.snapshot import App, content_hash, digest
+from router.contract.snapshot import App, content_hash, digest
+from router.sources.last_good import LastGood
+from router.sources.received import Received
 from tests.support.builders import a_revision
 
 DOMAIN = "localhost"

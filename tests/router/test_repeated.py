@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.errors import Outcome
+from router.contract.outcomes import Outcome
+from router.http.request_head import Ingress, RequestHead, read_request
 from router.ingress.repeated import Repeated, is_repeatable
-from router.request_head import Ingress, RequestHead, read_request
 from tests.support.edges import in_front_of
 from tests.support.origin import OK, Connection, Origin
 

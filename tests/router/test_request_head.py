@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from router import errors
-from router.errors import Outcome
-from router.fields import TRUSTED_ONLY, allowed_in_trailer, believe_only_proxies
-from router.request_head import Ingress, RequestHead, prefers_json, read_request
+from router.contract import outcomes
+from router.contract.outcomes import Outcome
+from router.http.fields import TRUSTED_ONLY, allowed_in_trailer, believe_only_proxies
+from router.http.request_head import Ingress, RequestHead, prefers_json, read_request
 
 PLAIN = Ingress(
     forwarded=b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\n",
@@ -81,7 +81,7 @@ def test_http10_has_no_transfer_encoding() -> None:
 
 
 def test_an_unknown_coding_is_not_implemented() -> None:
-    assert refused((b"Transfer-Encoding", b"gzip, chunked")) is errors.CODING_UNKNOWN
+    assert refused((b"Transfer-Encoding", b"gzip, chunked")) is outcomes.CODING_UNKNOWN
 
 
 @pytest.mark.parametrize("host", [None, b"", b"a b", b"u@h", b"a/b"])
@@ -112,7 +112,7 @@ def test_max_forwards_is_counted_down_and_ends_at_zero() -> None:
 
     assert b"Max-Forwards: 2\r\n" in counted.wire
     reached = refused((b"Max-Forwards", b"0"), method=b"OPTIONS")
-    assert reached is errors.MAX_FORWARDS_REACHED
+    assert reached is outcomes.MAX_FORWARDS_REACHED
 
 
 def test_fields_that_connection_names_are_removed_but_not_those_that_route_or_frame() -> None:
@@ -229,13 +229,13 @@ def test_websocket_upgrades_pass_and_h2c_does_not() -> None:
 
 
 def test_expectations_other_than_continue_fail() -> None:
-    assert refused((b"Expect", b"magic")) is errors.EXPECTATION_FAILED
+    assert refused((b"Expect", b"magic")) is outcomes.EXPECTATION_FAILED
     assert accepted((b"Expect", b"magic"), version="1.0")
 
 
 def test_too_much_is_refused_with_its_own_status() -> None:
-    assert refused(target=b"/" + b"a" * 9000) is errors.URI_TOO_LONG
-    assert refused(*[(b"X", b"y")] * 101) is errors.TOO_MANY_FIELDS
+    assert refused(target=b"/" + b"a" * 9000) is outcomes.URI_TOO_LONG
+    assert refused(*[(b"X", b"y")] * 101) is outcomes.TOO_MANY_FIELDS
 
 
 @pytest.mark.parametrize(

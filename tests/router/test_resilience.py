@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.stats import RevisionStats
+from router.routing.stats import RevisionStats
 from tests.router.test_bad_clients import reset
 from tests.support.builders import a_revision, an_app
 from tests.support.edges import RunningEdge, eventually, in_front_of, running

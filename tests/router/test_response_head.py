@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.response_head import (
+from router.http.response_head import (
     CHUNKED,
     LENGTH,
     NO_BODY,

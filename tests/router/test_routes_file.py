@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from router.routes_file import BadRoutes, parse
-from router.snapshot import Snapshot
-from router.validate import check
+from router.contract.check import check
+from router.contract.routes_file import BadRoutes, parse
+from router.contract.snapshot import Snapshot
 
 GOOD = """
 domain = "localhost"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.selection import AliasTable, less_loaded
+from router.routing.selection import AliasTable, less_loaded
 
 weights = st.lists(st.integers(0, 100), min_size=1, max_size=40).filter(any)
 

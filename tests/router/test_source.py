@@ -12,10 +12,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from router.last_good import LastGood
-from router.received import Received
-from router.snapshot import Snapshot
-from router.source import _SILENT_RETRIES, ControlSource
+from router.contract.snapshot import Snapshot
+from router.sources.control_plane import _SILENT_RETRIES, ControlSource
+from router.sources.last_good import LastGood
+from router.sources.received import Received
 from tests.router.test_received import a_delta, a_table, an_app
 
 WAIT_S = 10.0
@@ -136,7 +136,7 @@ async def test_a_table_that_workers_were_given_is_kept_although_nobody_follows_a
 async def test_a_table_that_is_refused_whole_is_asked_for_with_growing_pauses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router.source._RETRY_S", 0.05)
+    monkeypatch.setattr("router.sources.control_plane._RETRY_S", 0.05)
     control = Control(lambda _: b"this is not a table")
     async with following(control, tmp_path) as (router, refusals):
         async with asyncio.timeout(WAIT_S):
@@ -196,7 +196,7 @@ async def test_a_router_that_is_not_let_in_says_which_setting_helps(
     status: int,
     says: str,
 ) -> None:
-    monkeypatch.setattr("router.source._RETRY_S", 0.01)
+    monkeypatch.setattr("router.sources.control_plane._RETRY_S", 0.01)
     asked: list[int] = []
     is_said = asyncio.Event()
 

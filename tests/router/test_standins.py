@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.standins import pause_s, stand_ins
+from router.supervisor.standins import pause_s, stand_ins
 
 
 @pytest.mark.parametrize(

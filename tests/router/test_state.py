@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.state import make_private, tighten, write_durably
+from router.process.state import make_private, tighten, write_durably
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from router import errors
-from router.errors import Outcome
-from router.snapshot import Fault
-from router.table import Compiler, FaultRoute, Route
+from router.contract import outcomes
+from router.contract.outcomes import Outcome
+from router.contract.snapshot import Fault
+from router.routing.table import Compiler, FaultRoute, Route
 from tests.support.builders import a_revision, an_app, an_edge, take
 
 SHOP = an_app(
@@ -47,16 +47,16 @@ async def test_a_host_leads_to_its_route(host: bytes, reason: str, revision: str
 @pytest.mark.parametrize(
     ("host", "outcome"),
     [
-        (b"other.localhost", errors.HOST_NOT_FOUND),
-        (b"localhost", errors.HOST_NOT_FOUND),
-        (b"shop.localhost.evil.com", errors.HOST_NOT_FOUND),
-        (b"evil-shop.localhost", errors.HOST_NOT_FOUND),
-        (b"a.b.shops.example.com", errors.HOST_NOT_FOUND),
-        (b"shop---gone.localhost", errors.LABEL_NOT_FOUND),
-        (b"shop--v9.localhost", errors.REVISION_INACTIVE),
-        (b"shop---gone.shops.example.com", errors.LABEL_NOT_FOUND),
-        (b"other---staging.localhost", errors.HOST_NOT_FOUND),
-        (b"xshop--v1.localhost", errors.HOST_NOT_FOUND),
+        (b"other.localhost", outcomes.HOST_NOT_FOUND),
+        (b"localhost", outcomes.HOST_NOT_FOUND),
+        (b"shop.localhost.evil.com", outcomes.HOST_NOT_FOUND),
+        (b"evil-shop.localhost", outcomes.HOST_NOT_FOUND),
+        (b"a.b.shops.example.com", outcomes.HOST_NOT_FOUND),
+        (b"shop---gone.localhost", outcomes.LABEL_NOT_FOUND),
+        (b"shop--v9.localhost", outcomes.REVISION_INACTIVE),
+        (b"shop---gone.shops.example.com", outcomes.LABEL_NOT_FOUND),
+        (b"other---staging.localhost", outcomes.HOST_NOT_FOUND),
+        (b"xshop--v1.localhost", outcomes.HOST_NOT_FOUND),
     ],
 )
 async def test_what_leads_nowhere_says_why(host: bytes, outcome: Outcome) -> None:
@@ -74,8 +74,8 @@ async def test_revisions_without_ready_replicas_are_skipped() -> None:
 @pytest.mark.parametrize(
     ("app", "outcome"),
     [
-        (an_app(), errors.APP_STOPPED),
-        (an_app(a_revision("v1", 100, endpoints=[])), errors.NO_READY_REPLICA),
+        (an_app(), outcomes.APP_STOPPED),
+        (an_app(a_revision("v1", 100, endpoints=[])), outcomes.NO_READY_REPLICA),
     ],
 )
 async def test_an_app_that_cannot_answer_says_why(app: object, outcome: Outcome) -> None:
@@ -90,7 +90,7 @@ async def test_an_edge_without_a_table_is_not_a_missing_host() -> None:
     edge = an_edge()
     edge.table.version = 0
 
-    assert edge.table.lookup(b"shop.localhost") is errors.NO_TABLE
+    assert edge.table.lookup(b"shop.localhost") is outcomes.NO_TABLE
 
 
 async def test_unchanged_apps_keep_their_routes_and_replicas_keep_what_was_learned() -> None:
@@ -105,7 +105,7 @@ async def test_unchanged_apps_keep_their_routes_and_replicas_keep_what_was_learn
     take(edge, an_app(a_revision("v1", 100)), other)
 
     assert begun.fixed is staging  # a request ends by the route it began with
-    assert edge.table.lookup(b"shop---staging.localhost") is errors.LABEL_NOT_FOUND
+    assert edge.table.lookup(b"shop---staging.localhost") is outcomes.LABEL_NOT_FOUND
     assert {r.in_flight for r in edge.table.apps["shop"].replicas} <= {0, 7}
 
 

@@ -10,9 +10,9 @@ from threading import Barrier
 
 import pytest
 
-from router import tokens
-from router.config import BadSettings
-from router.tokens import Tokens, make, to_send
+from router.process import tokens
+from router.process.config import BadSettings
+from router.process.tokens import Tokens, make, to_send
 
 
 def test_the_first_start_makes_a_token_that_only_its_owner_can_read(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router import tunnel
-from router.websocket import FrameBoundary, close_frame
+from router.forwarding import tunnel
+from router.http.websocket import FrameBoundary, close_frame
 from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import Client, RunningEdge, eventually, in_front_of
 from tests.support.origin import Connection, Origin

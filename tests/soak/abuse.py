@@ -142,7 +142,7 @@ class Operator:
 
     def workers(self) -> list[int]:
         """Those that serve, the youngest last."""
-        ours = (p for p in self._router.workers() if "router.worker" in command_of(p))
+        ours = (p for p in self._router.workers() if "router.worker.worker" in command_of(p))
         return sorted(ours)
 
     async def reload(self) -> None:

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from control.schema import AppBody
-from router.edge import Edge
-from router.settings import RouterSettings
-from router.snapshot import App, Endpoint, Revision
-from router.table import Compiler
+from control.model.schema import AppBody
+from router.contract.settings import RouterSettings
+from router.contract.snapshot import App, Endpoint, Revision
+from router.forwarding.context import Edge
+from router.routing.table import Compiler
 
 
 def a_revision(

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from router.edge import Edge
+from router.contract.snapshot import App
+from router.forwarding.context import Edge
 from router.ingress.http1 import ClientConnection
-from router.snapshot import App
 from tests.support.builders import a_revision, an_app, an_edge
 from tests.support.origin import Origin
 

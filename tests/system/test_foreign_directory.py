@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from control import launcher
+from control.up import launcher
 from tests.support.turnout import (
     Turnout,
     children,

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from router.config import load
-from router.discovery.labels import Container, Replica, read
-from router.settings import RouterSettings
+from router.contract.settings import RouterSettings
+from router.process.config import load
+from router.sources.docker.labels import Container, Replica, read
 from tests.support.turnout import Turnout, environment, run, until
 from tests.system.test_readme import a_clone, commands_in, walk
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from control.resources import Replica, Revision
+from control.model.resources import Replica, Revision
+from control.model.template import Template
 from control.runtime import Exit, Launch, Survivor, marks
 from control.runtime.output import Outputs
 from control.runtime.process import ProcessRuntime
-from control.template import Template
 from tests.support.turnout import is_alive
 
 pytestmark = pytest.mark.system

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from control.errors import Detail, Invalid, all_of
-from control.model import Model
+from control.model.body import Model
+from control.model.errors import Detail, Invalid, all_of
 
 # Shown by GET and ignored in a body, with the keys of later API versions that the
 # contract says to ignore.

@@ -9,13 +9,13 @@ from aiohttp import web
 from control.api.azure import accepted, operations, shapes
 from control.api.azure.call import Call, listed, operation_headers, resource
 from control.api.azure.operations import Operation
-from control.api.bodies import has_template, merge_patch
-from control.api.problems import body_of, decode, reply
-from control.api.wire import app_wire, name_of
-from control.errors import ControlError, Invalid, NotFound
-from control.rebuilt import Compared
-from control.resources import AppView
-from control.schema import AppBody, AppProperties
+from control.api.wire.bodies import has_template, merge_patch
+from control.api.wire.problems import body_of, decode, reply
+from control.api.wire.representation import app_wire, name_of
+from control.changes.rebuilt import Compared
+from control.model.errors import ControlError, Invalid, NotFound
+from control.model.resources import AppView
+from control.model.schema import AppBody, AppProperties
 
 
 async def list_apps(call: Call) -> web.Response:

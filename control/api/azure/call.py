@@ -13,12 +13,12 @@ from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
-from control.api.paging import Window, cut, link, shown
-from control.api.problems import reply
-from control.errors import Invalid, NotFound
-from control.places import LOCATION, Environment, Group
-from control.resources import AppView
-from control.service import Service
+from control.api.wire.paging import Window, cut, link, shown
+from control.api.wire.problems import reply
+from control.changes.changes import Service
+from control.changes.places import LOCATION, Environment, Group
+from control.model.errors import Invalid, NotFound
+from control.model.resources import AppView
 
 T = TypeVar("T")
 

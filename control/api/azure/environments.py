@@ -8,9 +8,9 @@ from aiohttp import web
 
 from control.api.azure import accepted, shapes
 from control.api.azure.call import Call, listed
-from control.api.bodies import merge_patch
-from control.api.problems import body_of, decode, reply
-from control.places import Environment
+from control.api.wire.bodies import merge_patch
+from control.api.wire.problems import body_of, decode, reply
+from control.changes.places import Environment
 
 
 async def list_environments(call: Call) -> web.Response:

@@ -4,7 +4,7 @@ A location is stored and shown, and nothing else: scripts that were written for 
 region, and az refuses one that the provider does not list before it sends anything.
 """
 
-from control.places import LOCATION
+from control.changes.places import LOCATION
 
 LOCATIONS = (
     LOCATION,

@@ -11,10 +11,10 @@ import orjson
 from aiohttp import web
 
 from control.api.azure.call import Call
-from control.api.problems import reply
-from control.api.wire import moment
-from control.errors import Invalid
-from router.admin import TOKEN, waits
+from control.api.wire.problems import reply
+from control.api.wire.representation import moment
+from control.model.errors import Invalid
+from router.process.guard import TOKEN, waits
 
 _MAX_TAIL = 300  # az's own limit
 _VALID = timedelta(hours=1)

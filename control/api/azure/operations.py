@@ -10,8 +10,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from control.errors import NotFound
-from control.resources import AppView, Provisioning
+from control.model.errors import NotFound
+from control.model.resources import AppView, Provisioning
 
 POLL_MS = "300"  # `Retry-After: 0` would mean 30 s to the SDK
 _FAILED = "ContainerAppOperationError"

@@ -6,8 +6,8 @@ from aiohttp import web
 
 from control.api.azure import shapes
 from control.api.azure.call import Call, listed
-from control.api.problems import reply
-from control.api.wire import age_of
+from control.api.wire.problems import reply
+from control.api.wire.representation import age_of
 
 
 async def list_revisions(call: Call) -> web.Response:

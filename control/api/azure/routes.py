@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from control.api.azure import apps, around, environments, groups, logs, revisions, workspaces
+from control.api.azure import apps, environments, groups, logs, revisions, subscriptions, workspaces
 from control.api.azure.call import Call, Handler
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
-from control.api.paging import origin_of
-from control.errors import NotFound
+from control.api.wire.paging import origin_of
+from control.model.errors import NotFound
 
 
 async def dispatch(request: web.Request) -> web.StreamResponse:
@@ -25,7 +25,7 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
     for route in _ROUTES:
         names = _match(route.pattern, segments)
         if names is not None and route.method == request.method:
-            subscription = names.get("subscription", around.SUBSCRIPTION)
+            subscription = names.get("subscription", subscriptions.SUBSCRIPTION)
             place = Place(subscription, origin_of(request), request.app[SERVICE].places)
             call = Call(request, place, names)
             if "group" in names and route.makes != "group":
@@ -41,7 +41,7 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
 def _nothing(request: web.Request, segments: list[str]) -> str:
     lower = [segment.lower() for segment in segments]
     if "deployments" in lower:
-        return around.NO_TEMPLATES
+        return subscriptions.NO_TEMPLATES
     if "certificates" in lower or "managedcertificates" in lower:
         return "environments have no certificates here; leave the host name's binding Disabled"
     return f"there is nothing at {request.path} for {request.method}"
@@ -85,14 +85,14 @@ _WORKSPACES = "providers/microsoft.operationalinsights/workspaces"
 _WORKSPACE = f"RG/{_WORKSPACES}/{{workspace}}"
 _LOGGED = "RG/containerapps/{app}"  # without a provider: it is not ARM that serves logs
 _ROUTES = [
-    _route("GET", "/subscriptions", around.list_subscriptions),
-    _route("GET", "/tenants", around.list_tenants),
-    _route("GET", "S", around.subscription),
-    _route("GET", "S/resources", around.list_resources),
-    _route("GET", "RG/resources", around.list_resources),
-    _route("GET", "S/P", around.provider),
-    _route("POST", "S/P/register", around.provider),
-    _route("GET", "S/providers/microsoft.operationalinsights", around.log_provider),
+    _route("GET", "/subscriptions", subscriptions.list_subscriptions),
+    _route("GET", "/tenants", subscriptions.list_tenants),
+    _route("GET", "S", subscriptions.subscription),
+    _route("GET", "S/resources", subscriptions.list_resources),
+    _route("GET", "RG/resources", subscriptions.list_resources),
+    _route("GET", "S/P", subscriptions.provider),
+    _route("POST", "S/P/register", subscriptions.provider),
+    _route("GET", "S/providers/microsoft.operationalinsights", subscriptions.log_provider),
     _route("GET", f"S/{_WORKSPACES}", workspaces.list_workspaces),
     _route("GET", f"RG/{_WORKSPACES}", workspaces.list_workspaces),
     _route("GET", _WORKSPACE, workspaces.get_workspace),
@@ -100,7 +100,7 @@ _ROUTES = [
     _route("DELETE", _WORKSPACE, workspaces.delete_workspace),
     _route("POST", _WORKSPACE + "/sharedkeys", workspaces.get_keys),
     _route("POST", "RG/providers/microsoft.resources/deployments/{deployment}/whatif",
-           around.refuse_what_if),
+           subscriptions.refuse_what_if),
     _route("GET", "S/resourcegroups", groups.list_groups),
     _route("GET", "RG", groups.get_group),
     _route("HEAD", "RG", groups.has_group),

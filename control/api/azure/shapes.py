@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from control.api.azure.locations import LOCATIONS
-from control.api.wire import app_wire, history_wire, moment, replica_wire, revision_wire
-from control.places import Environment, Group, Places
-from control.resources import App, AppView, Replica, Revision
-from control.workspaces import Workspace
+from control.api.wire.representation import (
+    app_wire,
+    history_wire,
+    moment,
+    replica_wire,
+    revision_wire,
+)
+from control.changes.places import Environment, Group, Places
+from control.changes.workspaces import Workspace
+from control.model.resources import App, AppView, Replica, Revision
 
 PROVIDER = "/providers/Microsoft.App"
 _CONSUMPTION = "Consumption"

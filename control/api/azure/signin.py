@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from control.api.keys import TOKENS
-from control.api.paging import origin_of
-from control.api.problems import reply
+from control.api.wire.paging import origin_of
+from control.api.wire.problems import reply
 
 CLOUD = "turnout"
 _LIFE_S = 86400

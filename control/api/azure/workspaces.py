@@ -6,9 +6,9 @@ from aiohttp import web
 
 from control.api.azure import accepted, shapes
 from control.api.azure.call import Call, listed
-from control.api.problems import body_of, decode, reply
-from control.places import LOCATION
-from control.workspaces import Workspace
+from control.api.wire.problems import body_of, decode, reply
+from control.changes.places import LOCATION
+from control.changes.workspaces import Workspace
 
 
 async def list_workspaces(call: Call) -> web.Response:

@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 
 import aiodocker
 
+from control.model.schema import Registry
 from control.runtime.base import Launch, StartFailed
-from control.schema import Registry
 
 log = logging.getLogger("turnout.control")
 

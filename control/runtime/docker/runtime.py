@@ -18,8 +18,9 @@ import aiodocker
 import aiohttp
 from aiodocker.containers import DockerContainer
 
-from control.errors import Invalid
-from control.resources import Replica
+from control.model.errors import Invalid
+from control.model.resources import Replica
+from control.model.template import InitContainer, Template
 from control.runtime.base import (
     IMAGE,
     Exit,
@@ -36,8 +37,7 @@ from control.runtime.docker.makings import Makings
 from control.runtime.docker.network import Network
 from control.runtime.docker.presence import Presence
 from control.settings import ControlSettings
-from control.template import InitContainer, Template
-from router.discovery.engine import advice, engine_url
+from router.process.engine import advice, engine_url
 
 log = logging.getLogger("turnout.control")
 

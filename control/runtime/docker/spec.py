@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from control.resources import Replica
+from control.model.resources import Replica
+from control.model.template import InitContainer, Template, Volume
 from control.runtime.base import Launch
-from control.template import InitContainer, Template, Volume
 
 INSTANCE = "turnout.instance"  # id of the store whose replica it is
 REPLICA = "turnout.replica"

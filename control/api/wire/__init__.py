@@ -1,0 +1,1 @@
+"""How requests and answers of the API look: bodies, pages, problems, representations."""

@@ -1,0 +1,158 @@
+"""Errors to answers: one shape for all, and no stack trace leaves the process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from control.api.wire.depth import MAX_WIDTH, TOO_DEEP, is_deep
+from control.api.wire.sentences import sentence
+from control.changes.dry_run import Previewed
+from control.history.journal import CALLER, Caller
+from control.model.errors import ControlError, Detail, Invalid, all_of
+from router.process.guard import TOKEN
+
+log = logging.getLogger("turnout.control")
+
+_TOLD = 1 << 15
+MAX_DETAILS = 100  # of an answer: a body may break a rule in every key
+
+M = TypeVar("M", bound=BaseModel)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=orjson.dumps(value), status=status, content_type="application/json", headers=headers
+    )
+
+
+def problem(
+    status: int, code: str, message: str, details: list[Detail] | None = None
+) -> web.Response:
+    """The error body that Azure's clients read."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    if details:
+        error["details"] = [
+            {"code": d.code, "message": d.message, "target": d.target} for d in details
+        ]
+    return reply({"error": error}, status)
+
+
+@web.middleware
+async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into an answer; what is changed is changed in the caller's name."""
+    CALLER.set(caller_of(request))
+    try:
+        return await handler(request)
+    except Previewed as previewed:
+        return reply({"apps": {name: p.wire() for name, p in previewed.apps.items()}})
+    except ControlError as error:
+        return problem(error.status, error.code, error.message, error.details)
+    except web.HTTPRequestEntityTooLarge:
+        return problem(413, "RequestTooLarge", "The request's body is too large.")
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = problem(405, "MethodNotAllowed", f"{request.path} allows {allowed}.")
+        response.headers["Allow"] = allowed
+        return response
+    except web.HTTPNotFound:
+        return problem(404, "ResourceNotFound", f"There is nothing at {request.path}.")
+    except web.HTTPException:
+        raise
+    except Exception:  # the root of a request's task: logged with context, answered without
+        log.exception("event=request_failed method=%s path=%s", request.method, request.path)
+        return problem(500, "InternalServerError", "Something failed here; the log says what.")
+
+
+def caller_of(request: web.Request) -> Caller:
+    """Who asks, and on what conditions."""
+    agent = _agent(_text(request, "User-Agent"))
+    who = _text(request, "X-Turnout-User")[:80]
+    name = f"{who} ({agent})" if who else agent
+    token = request.get(TOKEN)
+    if token is not None and token.name:  # the rest is what the client says of itself
+        name = f"{token.name}: {name}"
+    return Caller(
+        name,
+        _text(request, "X-Turnout-Note")[:500],
+        if_match=_text(request, "If-Match"),
+        if_none_match=_text(request, "If-None-Match"),
+        is_dry_run=request.query.get("dryRun", "").lower() == "true",
+    )
+
+
+def _text(request: web.Request, name: str) -> str:
+    return as_text(", ".join(request.headers.getall(name, ())))
+
+
+def as_text(raw: str) -> str:
+    """A header's value as aiohttp read it, without what cannot be encoded or printed."""
+    text = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _agent(header: str) -> str:
+    """The product that a person would name; az puts Python's first."""
+    words = header.split(" ")
+    found = next((word for word in words if word.startswith("AZURECLI/")), words[0])
+    return found[:80] or "unknown"
+
+
+async def body_of(request: web.Request) -> Any:
+    """The decoded JSON body. Raises Invalid."""
+    return decoded(await request.read())
+
+
+def decoded(raw: bytes) -> Any:
+    """A body's value. Raises Invalid for what is not JSON, or nested deeper than anybody writes."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        # orjson's own limit of 1024 spares its stack; ours spares that of everything behind it.
+        raise _refused(
+            TOO_DEEP if "limit" in str(error).lower() else f"is not valid JSON: {error}"
+        ) from None
+    if is_deep(value, MAX_WIDTH):
+        raise _refused(TOO_DEEP)
+    return value
+
+
+def _refused(what: str) -> Invalid:
+    return all_of([Detail("InvalidRequestContent", f"the body {what}")], "the request")
+
+
+def decode(model: type[M], value: Any) -> M:
+    """A body as its model. Raises Invalid with every wrong field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        if error.error_count() > _TOLD:  # to tell them apart would hold up everybody else
+            raise _refused(f"breaks a rule in {error.error_count()} places") from None
+        found = _told(error.errors(include_url=False, include_input=False))
+        details = [
+            Detail("InvalidParameterValue", sentence(_path(e["loc"]), e), _path(e["loc"]))
+            for e in found[:MAX_DETAILS]
+        ]
+        if len(found) > MAX_DETAILS:
+            rest = f"and {len(found) - MAX_DETAILS + 1} more"
+            details[-1] = Detail("InvalidParameterValue", rest)
+        raise all_of(details, "the request was not accepted") from None
+
+
+def _told(found: list[Any]) -> list[Any]:
+    """Without "too few" of a list whose items are wrong: pydantic does not count those."""
+    places = {error["loc"] for error in found}
+    inside = {place[:n] for place in places for n in range(len(place))}
+    return [e for e in found if e["type"] != "too_short" or e["loc"] not in inside]
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in location]
+    return "".join(parts).lstrip(".")

@@ -1,0 +1,28 @@
+"""Apps as the JSON of a list: rendered once per change, so that a list costs what changed."""
+
+from __future__ import annotations
+
+import orjson
+
+from control.api.wire.representation import app_wire
+from control.model.resources import AppView
+
+
+class Rendered:
+    """JSON by app; a view is never changed, so the same view is the same JSON."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[AppView, bytes]] = {}
+
+    def app(self, view: AppView, domain: str) -> orjson.Fragment:
+        """An app, to be put into what is dumped."""
+        assert view.app is not None
+        known = self._known.get(view.app.name)
+        if known is None or known[0] is not view:
+            known = self._known[view.app.name] = (view, orjson.dumps(app_wire(view, domain)))
+        return orjson.Fragment(known[1])
+
+    def keep(self, count: int) -> None:
+        """Forget what is shown no more, once it is more than the `count` of apps there are."""
+        if len(self._known) > 2 * count + 100:
+            self._known.clear()

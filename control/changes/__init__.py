@@ -1,0 +1,1 @@
+"""How a caller's change becomes a committed one; resource groups and environments."""

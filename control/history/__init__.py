@@ -1,0 +1,1 @@
+"""What happened: the journal of changes and the history of labels."""

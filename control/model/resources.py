@@ -1,0 +1,241 @@
+"""App, Revision, Replica: what the store keeps. Frozen; a change makes a new value.
+
+A revision's template never changes after creation. A replica carries its node from day one.
+Moments are by the wall clock, for people, unless they say that they are steady (`clock.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+
+from control.model.records import (
+    CHECKED,
+    Address,
+    Count,
+    FaultKept,
+    Moment,
+    Restoring,
+    RuntimeName,
+    Stint,
+)
+from control.model.schema import Configuration
+from control.model.template import Template
+
+__all__ = ["App", "Provisioning", "Replica", "ReplicaState", "Revision", "replace"]
+
+
+class Provisioning(StrEnum):
+    """How far an active revision has come."""
+
+    PROVISIONING = "Provisioning"
+    PROVISIONED = "Provisioned"
+    FAILED = "Failed"
+
+
+class ReplicaState(StrEnum):
+    """Where a replica is in its life; the table of moves is `lifecycle.py`."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    READY = "Ready"
+    UNREADY = "Unready"
+    RESTARTING = "Restarting"  # probes gave it up: it is ended, and started again
+    BACKOFF = "Backoff"
+    DRAINING = "Draining"
+    STOPPING = "Stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Mutable configuration, and which of its revisions count."""
+
+    __pydantic_config__ = CHECKED
+
+    name: str
+    configuration: Configuration
+    template: Template  # as sent last
+    created_at: Moment
+    updated_at: Moment
+    version: Count = 0  # of this record; writers compare and set it
+    latest: str = ""  # the newest revision
+    latest_ready: str = ""  # the newest that has been ready; latestRevision rules follow it
+    serving: str = ""  # single mode: who has all traffic
+    candidate: str = ""  # single mode: who takes over once ready
+    kept: str = ""  # chosen by a rollback: a switch to single mode keeps it, not the latest ready
+    pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
+    restoring: Restoring = field(default_factory=dict)  # a rollback waiting for revisions
+    problem: str = ""  # what a caller should know of the last change: it was given up, and why
+    faults: dict[str, FaultKept] = field(default_factory=dict)  # by revision: snapshot.Fault
+    label_history: dict[str, list[Stint]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    resource_group: str = ""  # key in places.py; empty for the group of the settings
+    environment: str = ""  # the same for its environment
+    location: str = ""
+    is_stopped: bool = False
+    revisions_made: Count = 0
+
+    @property
+    def is_single(self) -> bool:
+        """Whether only one revision serves."""
+        return self.configuration.active_revisions_mode == "single"
+
+    @property
+    def recreates(self) -> bool:
+        """Whether the old revision ends before the new one starts; never on the way to a split."""
+        meant = self.restoring.get("configuration")
+        if not self.is_single or (meant and meant["active_revisions_mode"] != "single"):
+            return False
+        strategies = (self.configuration.update_strategy, (meant or {}).get("update_strategy"))
+        return "recreate" in strategies
+
+    @property
+    def restored(self) -> frozenset[str]:
+        """The revisions that a waiting rollback needs."""
+        return frozenset(self.restoring.get("needs", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """An immutable template under a name, and how its life goes."""
+
+    __pydantic_config__ = CHECKED
+
+    name: str
+    app: str
+    number: Count  # the order of creation
+    template: Template
+    created_at: Moment
+    uid: str = ""  # of this one: a later revision may have the same name, and other code
+    is_active: bool = True
+    activated_at: Moment = 0.0
+    attempt_at: Moment = 0.0  # `activated_at` of the attempt that `attempt_since` belongs to
+    attempt_since: Moment = 0.0  # steady: its progress deadline counts from here
+    last_active_at: Moment = 0.0  # when it was deactivated
+    provisioning: Provisioning = Provisioning.PROVISIONING
+    needed: Count = 1  # ready replicas that make it ready
+    generation: Count = 0  # of its replicas; a restart raises it
+    has_been_ready: bool = False  # once, however it is doing now
+    images: dict[str, str] = field(default_factory=dict)  # to the ids that its first replica had
+    pulls: bool = False  # its images, although they may be here
+    target_port: Count = 0  # where its containers listen; 0: wherever the app's others do
+    leaving_port: Count = 0  # where they did, until enough of them are ready at the new one
+    leaving_generation: Count = 0  # of the replicas there
+    reason: str = ""  # machine word for a failure
+    message: str = ""  # sentence for a person
+
+    @property
+    def suffix(self) -> str:
+        """The part of the name after `--`."""
+        return self.name.partition("--")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running copy of a revision."""
+
+    __pydantic_config__ = CHECKED
+
+    name: str
+    app: str
+    revision: str
+    created_at: Moment
+    revision_uid: str = ""  # of the one whose code it runs
+    runtime: RuntimeName = "process"
+    node: str = "local"
+    generation: Count = 0
+    target_port: Count = 0  # the revision's as it was made
+    state: ReplicaState = ReplicaState.PENDING
+    address: Address = ""  # HOST:PORT where it listens
+    ports: dict[str, Address] = field(default_factory=dict)  # other ports that its probes ask
+    started_at: Moment = 0.0
+    ready_at: Moment = 0.0  # steady
+    restarts: Count = 0  # since it was in good health
+    restarts_ever: Count = 0
+    last_failed_at: Moment = 0.0  # why it was started again last, also when it is well by now
+    last_reason: str = ""
+    last_message: str = ""
+    exit_code: int | None = None
+    exited: str = ""  # which of its containers that was
+    start_again_at: Moment = 0.0  # steady
+    drain_since: Moment = 0.0  # steady
+    reason: str = ""
+    message: str = ""
+    grace_s: Count = 30
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it will not come back into rotation."""
+        return self.state in (ReplicaState.DRAINING, ReplicaState.STOPPING)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes requests."""
+        return self.state is ReplicaState.READY
+
+
+@dataclass(slots=True)
+class AppView:
+    """One app with everything that belongs to it, as a plan sees it."""
+
+    app: App | None
+    revisions: dict[str, Revision] = field(default_factory=dict)
+    replicas: dict[str, Replica] = field(default_factory=dict)
+
+    def of(self, revision: str) -> list[Replica]:
+        """The replicas of one revision, oldest first; not those of an earlier one of its name."""
+        known = self.revisions.get(revision)
+        found = [
+            r
+            for r in self.replicas.values()
+            if r.revision == revision and (known is None or r.revision_uid == known.uid)
+        ]
+        return sorted(found, key=lambda r: (r.created_at, r.name))
+
+    def ready(self, revision: str) -> list[Replica]:
+        """Those of them that take requests."""
+        return [r for r in self.of(revision) if r.is_ready]
+
+
+def to_doc(resource: App | Revision | Replica) -> dict[str, Any]:
+    """As JSON-ready values, for the store."""
+    plain = {name: getattr(resource, name) for name in resource.__slots__}
+    if isinstance(resource, Replica):
+        return plain
+    plain["template"] = resource.template.model_dump(mode="json")
+    if isinstance(resource, App):
+        plain["configuration"] = resource.configuration.model_dump(mode="json")
+    return plain
+
+
+AsTemplate = Callable[[Any], Template]
+
+_APP, _REVISION = TypeAdapter(App).validate_python, TypeAdapter(Revision).validate_python
+_REPLICA = TypeAdapter(Replica).validate_json
+
+
+def app_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> App:
+    """An App out of the store. Raises ValueError, TypeError and KeyError."""
+    doc = orjson.loads(raw)
+    doc["configuration"] = Configuration.model_validate(doc["configuration"])
+    doc["template"] = as_template(doc["template"])
+    return _APP(doc)
+
+
+def revision_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> Revision:
+    """A Revision out of the store. Raises ValueError, TypeError and KeyError."""
+    doc = orjson.loads(raw)
+    doc["template"] = as_template(doc["template"])
+    doc["provisioning"] = Provisioning(doc["provisioning"])
+    doc.setdefault("has_been_ready", doc["provisioning"] is Provisioning.PROVISIONED)
+    return _REVISION(doc)
+
+
+def replica_from(raw: bytes) -> Replica:
+    """A Replica out of the store. Raises ValueError."""
+    return _REPLICA(raw)

@@ -1,0 +1,202 @@
+"""The lives of replicas and revisions, as tables.
+
+Pure. All moves of a replica are in MOVES; what a revision's state is called follows from its
+replicas and its provisioning, and is never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from control.model import traffic
+from control.model.clock import Moment
+from control.model.resources import App, AppView, Provisioning, Replica, ReplicaState, Revision
+
+R = TypeVar("R", Replica, Revision)
+
+_S = ReplicaState
+
+_ENDS = frozenset({_S.BACKOFF, _S.RESTARTING, _S.PENDING, _S.DRAINING})
+
+MOVES: dict[ReplicaState, frozenset[ReplicaState]] = {
+    _S.PENDING: frozenset({_S.STARTING, _S.BACKOFF, _S.DRAINING}),
+    _S.STARTING: _ENDS | {_S.READY},
+    _S.READY: _ENDS | {_S.UNREADY},
+    _S.UNREADY: _ENDS | {_S.READY},
+    _S.RESTARTING: frozenset({_S.BACKOFF, _S.DRAINING}),
+    _S.BACKOFF: frozenset({_S.PENDING, _S.DRAINING}),
+    _S.DRAINING: frozenset({_S.STOPPING}),
+    _S.STOPPING: frozenset(),
+}
+_FAILING = (_S.BACKOFF, _S.RESTARTING)
+
+
+def may_move(old: ReplicaState, new: ReplicaState) -> bool:
+    """Whether a replica may go from one state to another; a late event may not."""
+    return new in MOVES[old]
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long a replica that failed waits; reasons in `settings.py`."""
+
+    first_s: float
+    most_s: float
+    healthy_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a replica failed."""
+
+    reason: str  # machine word
+    message: str  # sentence for a person
+    exit_code: int | None = None
+    exited: str = ""  # which of its containers ended
+
+
+def failed(replica: Replica, failure: Failure, now: Moment, pauses: Pauses) -> Replica:
+    """The replica with one more restart, which is due at once the first time.
+
+    Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. What it
+    was ready for counts towards the pause: that bounds how often it fails, and one that has served
+    for longer is missed. The state is the caller's: a replica that still runs is ended first.
+    """
+    well_s = now.steady - replica.ready_at if replica.ready_at else 0.0
+    restarts = 0 if well_s > pauses.healthy_after_s else replica.restarts
+    pause = pauses.first_s * 2 ** min(restarts - 1, 30) if restarts else 0.0
+    return replace(
+        replica,
+        restarts=restarts + 1,
+        start_again_at=now.steady + max(0.0, min(pause, pauses.most_s) - well_s),
+        ready_at=0.0,  # the next failure may come before it is ready again
+        reason=failure.reason,
+        message=failure.message,
+        exit_code=failure.exit_code,
+        exited=failure.exited,
+        restarts_ever=replica.restarts_ever + 1,
+        last_failed_at=now.wall,
+        last_reason=failure.reason,
+        last_message=failure.message,
+    )
+
+
+def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float) -> AppView:
+    """A view with its steady moments as a control plane that starts takes them.
+
+    After another boot they mean nothing: attempts begin anew and pauses are over. Within a boot
+    they count on, but none is later than it can be: a virtual machine may be set back.
+    """
+
+    def past(moment: float) -> float:
+        return min(moment, now) if is_same_boot or not moment else now
+
+    def taken(replica: Replica) -> Replica:
+        latest = now + most_s if is_same_boot else now
+        return _with(
+            replica,
+            ready_at=past(replica.ready_at),
+            drain_since=past(replica.drain_since),
+            start_again_at=min(replica.start_again_at, latest),
+        )
+
+    return AppView(
+        view.app,
+        {n: _with(r, attempt_since=past(r.attempt_since)) for n, r in view.revisions.items()},
+        {n: taken(r) for n, r in view.replicas.items()},
+    )
+
+
+def _with(resource: R, **moments: float) -> R:
+    """A resource with these moments; the same one if it has them, so that it is not written."""
+    has_them = all(getattr(resource, name) == moment for name, moment in moments.items())
+    return resource if has_them else replace(resource, **moments)  # type: ignore[arg-type]
+
+
+def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
+    """The revision's runningState, in ACA's long words; None while inactive."""
+    if not revision.is_active:
+        return None
+    if app.is_stopped:
+        return "Stopped"
+    current = [r for r in replicas if not r.is_leaving]
+    ready = sum(r.is_ready for r in current)
+    if revision.provisioning is Provisioning.PROVISIONING:
+        return "Activating"
+    if revision.provisioning is Provisioning.FAILED and not ready:
+        return "ActivationFailed"
+    failing = any(r.state in _FAILING for r in current)
+    if not ready:
+        return "Failed" if failing else "Activating"
+    if failing:
+        return "Degraded"
+    if ready < len(current):
+        return "Processing"
+    return "RunningAtMaxScale" if ready >= revision.template.scale.max_replicas else "Running"
+
+
+def health_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
+    """The revision's healthState; None while inactive."""
+    state = running_state(app, revision, replicas)
+    if state is None:
+        return None
+    if state in ("Failed", "ActivationFailed", "Degraded"):
+        return "Unhealthy"
+    return "None" if state in ("Activating", "Stopped") else "Healthy"
+
+
+def details(revision: Revision, replicas: Sequence[Replica]) -> str:
+    """The sentence for a person: what failed, or how many replicas are ready."""
+    current = [r for r in replicas if not r.is_leaving]
+    ready = sum(r.is_ready for r in current)
+    wanted = max(revision.needed, len(current))
+    counts = f"{ready}/{wanted} replicas ready."
+    worst = revision.message or next((r.message for r in current if r.message), "")
+    return f"{worst} {counts}" if worst else counts
+
+
+def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
+    """The app's provisioningState: how the change that came last is going."""
+    is_moving = any(r.is_active and r.leaving_port for r in revisions) and not app.is_stopped
+    if app.restoring or is_moving:
+        return "InProgress"
+    if app.problem:
+        return "Failed"
+    if app.is_stopped:
+        return "Succeeded"
+    # A deploy that was given up rests, and then it is about who serves: with `recreate` that one
+    # has to come back first.
+    active = {r.name: r for r in revisions if r.is_active}
+    latest = active.get(app.candidate or app.latest) or active.get(app.serving)
+    if latest is None:
+        return "Succeeded"
+    return {
+        Provisioning.PROVISIONING: "InProgress",
+        Provisioning.FAILED: "Failed",
+        Provisioning.PROVISIONED: "Succeeded",
+    }[latest.provisioning]
+
+
+def app_running(view: AppView) -> str:
+    """The app's runningStatus: Running as long as any replica answers."""
+    active = [name for name, r in view.revisions.items() if r.is_active]
+    if view.app is None or view.app.is_stopped or not active:
+        return "Stopped"
+    return "Running" if any(view.ready(name) for name in active) else "Progressing"
+
+
+def is_draining(view: AppView) -> bool:
+    """Whether a replica waits for its last requests."""
+    return any(r.state is _S.DRAINING for r in view.replicas.values())
+
+
+def is_moving(view: AppView) -> bool:
+    """Whether looking again may find something to do though no event came."""
+    if view.app is not None and view.app.is_single and view.app.candidate:
+        return True
+    weights = traffic.shares(view) if view.app is not None else {}
+    return any(not r.is_ready for r in view.replicas.values()) or any(
+        not view.ready(name) for name in weights
+    )

@@ -1,0 +1,44 @@
+"""Apps that something is wrong with on our side, each served as it was while the rest goes on.
+
+Three things put an app here: a record that cannot be read, a plan that fails, and a compiled app
+that routers would refuse. It leaves by itself when the cause has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from control.publish.publisher import Publisher
+from control.store import Store
+
+log = logging.getLogger("turnout.control")
+
+
+class Quarantine:
+    """Names the apps, with the reason."""
+
+    def __init__(self, store: Store, publisher: Publisher) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._unplanned: dict[str, str] = {}
+
+    def failed(self, app: str, error: Exception) -> None:
+        """Planning this app failed."""
+        why = f"its plan fails: {error!r}"
+        if self._unplanned.get(app) != why:
+            log.error("event=quarantined app=%s reason=%r", app, why, exc_info=error)
+        self._unplanned[app] = why
+
+    def planned(self, app: str) -> None:
+        """Planning this app went well."""
+        if self._unplanned.pop(app, None) is not None:
+            log.info("event=quarantine_ended app=%s", app)
+
+    def all(self) -> dict[str, str]:
+        """Every app with the reason."""
+        unreadable = {name: found.why for name, found in self._store.unreadable.items()}
+        return {**self._publisher.refused, **self._unplanned, **unreadable}
+
+    def why(self, app: str) -> str:
+        """The reason of one app; empty when nothing is wrong with it."""
+        return self._unplanned.get(app) or self._publisher.refused.get(app, "")

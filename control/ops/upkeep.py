@@ -1,0 +1,40 @@
+"""Regular work that no change asks for: the journal, the log, and metrics of what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from control.model.errors import ControlError
+from control.ops.metrics import ControlCounters
+from control.settings import ControlSettings
+from control.store import Store
+from control.store.retention import Kept
+
+log = logging.getLogger("turnout.control")
+
+_PAUSE_S = 5.0
+_SOON_S = 0.1  # while there is something to prune: it may be written faster than once in a pause
+
+
+async def keep_up(store: Store, counters: ControlCounters, settings: ControlSettings) -> None:
+    """Prune the journal, a few records at a time, and the metrics, and move the log; for ever."""
+
+    def is_there(app: str, revision: str) -> bool:
+        return revision in store.view(app).revisions
+
+    kept = Kept(settings.journal_app_records, settings.journal_records, settings.journal_days)
+    while True:
+        counters.forget(is_there)
+        gone = 0
+        try:
+            await store.move_log()
+            gone = store.prune_journal(kept, time.time())
+        except ControlError as error:
+            log.warning("event=journal_not_pruned reason=%r", error.message)
+        except Exception:  # the next turn may go better
+            log.exception("event=upkeep_failed")
+        if gone:
+            log.info("event=journal_pruned records=%d", gone)
+        await asyncio.sleep(_SOON_S if gone else _PAUSE_S)

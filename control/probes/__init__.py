@@ -1,0 +1,1 @@
+"""Asks replicas whether they live and are ready."""

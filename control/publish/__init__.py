@@ -1,0 +1,1 @@
+"""The routing table for routers: compiled, checked, published, explained."""

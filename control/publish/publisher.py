@@ -1,0 +1,367 @@
+"""The table in force, who waits for the next one, and who has applied which.
+
+Nothing has to be written before a table is shown: an epoch is one run of the control plane, and a
+router that knows another epoch compares content hashes. A router counts as long as it is
+connected; its lease begins when it is not, and when that ends nothing is waited for on its behalf
+any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from itertools import islice
+from typing import TypeVar
+
+import orjson
+from pydantic import TypeAdapter
+
+from control.model.errors import Conflict, ControlError
+from control.model.records import Count, reason
+from control.model.resources import AppView
+from control.publish.compiler import compile_app
+from control.publish.failures import Failures
+from control.publish.published import Published
+from control.store import Store
+from router.contract.admission import Admission, News
+from router.contract.check import check_app
+from router.contract.snapshot import App
+
+N = TypeVar("N")
+
+log = logging.getLogger("turnout.control")
+
+_VERSION = "table_version"
+_ROUTERS = "routers"
+_VERSION_NOTED: TypeAdapter[int] = TypeAdapter(Count)
+_ROUTERS_NOTED = TypeAdapter(list[str])
+_KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
+_MOST_REFUSED = 20  # apps of one router that are named, with why; the others are counted
+_LONGEST_WHY = 500
+_MOST_ROUTERS = 1000  # of one token: names that change would each be written, and waited for
+_RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
+
+
+@dataclass(slots=True)
+class Router:
+    """What a router said last."""
+
+    token: str = ""  # name of the one it came with
+    key: str = ""  # what only it knows
+    applied: int = 0  # version, of our epoch
+    behind_since: float | None = None  # monotonic; None while it has the table in force
+    owes: frozenset[str] = frozenset()  # replicas that left our table; they have requests of it
+    owes_others: bool = False  # replicas that we do not know: of a table of the run before, perhaps
+    has_orphans: bool = False  # workers that it cannot speak for: they may use whatever left
+    refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
+    refused_more: int = 0  # apps beyond those
+    seen_at: float = 0.0  # loop-independent, monotonic seconds
+    is_connected: Callable[[], bool] = lambda: False
+
+    def is_known_since(self, moment: float) -> bool:
+        """Whether it is there, or was after that moment."""
+        if self.is_connected():
+            self.seen_at = time.monotonic()
+        return self.seen_at >= moment
+
+    def uses(self, replica: str, left_in: int | None) -> bool:
+        """Whether it waits for an answer of a replica, which left the table in that version."""
+        return replica in self.owes if left_in is not None else self.owes_others
+
+
+class Publisher:
+    """Holds the compiled table and tells routers of it."""
+
+    def __init__(self, store: Store, domain: str, *, lease_s: float) -> None:
+        self._store = store
+        self._domain = domain
+        self._lease_s = lease_s
+        self._admission = Admission()
+        first = _noted(store, _VERSION, _VERSION_NOTED, 0)
+        self._reserved = first
+        self._table = Published(domain, secrets.token_hex(8), first)
+        self._first = first + 1  # a replica in no table of ours may be in one of the run before
+        self._changed = asyncio.Event()
+        self.failures = Failures()
+        self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
+        self._routed: set[str] = set()  # all of them
+        self._left_in: dict[str, int] = {}  # replica -> version that is the first without it
+        self._served = store.served()  # what is kept, for an app that turns bad while we are away
+        self._unserved: set[str] = set()  # apps of which another version is served than is kept
+        # Routers known before a restart hold a table we must not pull replicas out of.
+        known: list[str] = _noted(store, _ROUTERS, _ROUTERS_NOTED, [])
+        self._recorded = set(known)
+        self._routers = {name: Router(seen_at=time.monotonic()) for name in self._recorded}
+
+    @property
+    def epoch(self) -> str:
+        """The name of this run of the control plane."""
+        return self._table.epoch
+
+    @property
+    def version(self) -> int:
+        """The version in force."""
+        return self._table.version
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is a table."""
+        return self._table.version >= self._first
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Apps whose newest version is not in the table, with the reason."""
+        return self._admission.refused
+
+    @property
+    def routers(self) -> dict[str, Router]:
+        """The routers that are connected, or whose lease runs."""
+        since = time.monotonic() - self._lease_s
+        return {name: r for name, r in self._routers.items() if r.is_known_since(since)}
+
+    def behind(self) -> dict[str, float]:
+        """Connected routers that lack the table in force, with the monotonic time since when."""
+        return {
+            name: router.behind_since
+            for name, router in self._routers.items()
+            if router.behind_since is not None and router.is_connected()
+        }
+
+    def snapshot(self) -> bytes:
+        """The table in force, as JSON; empty before the first."""
+        return self._table.whole() if self.is_published else b""
+
+    # --- the control plane's side
+
+    def publish(self, changed: Iterable[tuple[str, AppView]]) -> bool:
+        """Compile the apps that changed; a new version if the table did. True then."""
+        return self.put({name: self.compile(name, view) for name, view in changed})
+
+    def compile(self, name: str, view: AppView) -> News:
+        """An app as routers get it, by their own check; None without ingress, a text if bad."""
+        try:
+            compiled = compile_app(view)
+            if compiled is None:
+                return None
+            found = check_app(orjson.loads(orjson.dumps(compiled)), self._domain)
+        except Exception as error:  # of this app alone: it stays as it is in the table
+            log.exception("event=app_not_compiled app=%s", name)
+            return f"it cannot be compiled: {error!r}"
+        return compiled if isinstance(found, App) else "; ".join(map(str, found))
+
+    def put(self, news: Mapping[str, News]) -> bool:
+        """Take compiled apps; a bad one keeps its last good version. True for a new version.
+
+        The first news are of every app there is.
+        """
+        # Before anything is taken: from there to the new table nothing may fail, for what was
+        # taken is not told again.
+        self._reserve(self.version + 1)
+        known = dict(self.refused)
+        changed = self._admission.admit(news) if self.is_published else self._begin(news)
+        for name, why in self.refused.items():
+            if known.get(name) != why:
+                log.error("event=quarantined app=%s reason=%r", name, why)
+        if not changed and self.is_published:  # the first is published though it be empty
+            return False
+        self._table.change(changed)
+        self._unserved.update(changed)
+        for name, app in changed.items():
+            self._follow(name, _replicas(app))
+        for router in self._routers.values():
+            router.behind_since = router.behind_since or time.monotonic()
+        event, self._changed = self._changed, asyncio.Event()
+        event.set()
+        return True
+
+    def _begin(self, news: Mapping[str, News]) -> Mapping[str, App | None]:
+        """The first table, of what is good and of what was served last of the rest."""
+        gone = dict.fromkeys(self._served.keys() - news.keys())
+        self._admission.admit(news)
+        if self.refused:  # whoever was served with a host goes first then, in whatever order
+            self._admission = Admission()
+            for name in sorted(self._served.keys() & news.keys()):
+                if (app := self._served_last(name)) is not None:
+                    self._admission.keep(app)
+            self._admission.admit(news)
+        return gone | self._admission.apps
+
+    def _served_last(self, name: str) -> App | None:
+        """What is kept of an app; None if routers would not take it, or nobody can read it."""
+        try:
+            found = check_app(orjson.loads(self._served[name]), self._domain)
+        except ValueError as error:
+            log.error("event=served_unreadable app=%s reason=%r", name, str(error))
+            return None
+        return found if isinstance(found, App) and found.name == name else None
+
+    def keep_served(self, most: int = _KEPT_AT_ONCE) -> None:
+        """Keep what is served of some apps whose last version is not kept yet.
+
+        It only matters after a restart, for an app that cannot be read or compiled any more, so
+        it may be some seconds old.
+        """
+        names = [n for n, _ in zip(self._unserved, range(most), strict=False)]
+        bodies = {name: self._table.body(name) for name in names}
+        bodies = {n: body for n, body in bodies.items() if body != self._served.get(n)}
+        try:
+            if bodies:
+                self._store.put_served(bodies)
+        except ControlError:
+            return  # said where it was noticed, and tried again
+        self._unserved.difference_update(names)
+        for name, body in bodies.items():
+            if body is None:
+                self._served.pop(name, None)
+            else:
+                self._served[name] = body
+
+    def _follow(self, name: str, replicas: frozenset[str]) -> None:
+        """Note which replicas of an app came into the table in force, and which left it."""
+        old = self._replicas.pop(name, frozenset())
+        if replicas:
+            self._replicas[name] = replicas
+        self._routed -= old
+        self._routed |= replicas
+        self._left_in.update(dict.fromkeys(old - replicas, self.version))
+        for replica in replicas - old:
+            self._left_in.pop(replica, None)
+
+    def _reserve(self, version: int) -> None:
+        """Set versions aside; without it they may begin lower after a restart, in a new epoch."""
+        if version <= self._reserved:
+            return
+        self._reserved = version + _RESERVED
+        try:
+            self._store.put_meta(_VERSION, str(self._reserved))
+        except ControlError as error:
+            log.error("event=version_not_recorded reason=%r", error.message)
+
+    def can_stop(self, replica: str, is_late: bool = False) -> bool:
+        """Whether no router sends requests to a replica, nor waits for an answer of it.
+
+        With `is_late`, answers are not waited for any more. A router that may still send requests
+        always is.
+        """
+        if replica in self._routed:
+            return False
+        left_in = self._left_in.get(replica)
+        return all(
+            r.applied >= (left_in or self._first)
+            and not r.has_orphans
+            and (is_late or not r.uses(replica, left_in))
+            for r in self.routers.values()
+        )
+
+    def forget(self, replica: str) -> None:
+        """The replica has ended."""
+        self._left_in.pop(replica, None)
+
+    # --- the routers' side
+
+    def hear(
+        self,
+        name: str,
+        epoch: str,
+        applied: int,
+        in_flight: Mapping[str, int],
+        is_connected: Callable[[], bool] = lambda: False,
+        refused: Mapping[str, str] | None = None,
+        token: str = "",
+        key: str = "",
+        has_orphans: bool = False,
+    ) -> None:
+        """A router's report: the full truth each time, so losing one is harmless.
+
+        Of its words only those are kept that can matter, or it could fill our memory. Raises
+        Conflict for one more than a token may speak for, and for who is not that router.
+        """
+        self._routers = self.routers
+        known = self._routers.get(name)
+        if known is not None and known.key and not compare_digest(known.key, key):
+            raise Conflict(
+                f"router {name} has another key; give this one a state directory of its own, or "
+                f"wait until {self._lease_s:g} s after the other one left",
+                code="NotThatRouter",
+            )
+        if known is None and self._of_token(token) >= _MOST_ROUTERS:
+            raise Conflict(
+                f"{_MOST_ROUTERS} routers have come with this token by now; give others a token of "
+                f"their own, or wait {self._lease_s:g} s until those that left are forgotten",
+                code="TooManyRouters",
+            )
+        ours = {n: w[:_LONGEST_WHY] for n, w in (refused or {}).items() if self._table.body(n)}
+        refused = dict(islice(ours.items(), _MOST_REFUSED))
+        if refused and (known is None or known.refused != refused):
+            log.error("event=router_refuses router=%s apps=%r", name, refused)
+        applied = applied if epoch == self.epoch else 0
+        now = time.monotonic()
+        behind_since = known.behind_since if known is not None else None
+        self._routers[name] = Router(
+            token=token,
+            applied=applied,
+            behind_since=None if applied == self.version else behind_since or now,
+            key=key,
+            owes=frozenset(r for r, n in in_flight.items() if n and r in self._left_in),
+            owes_others=any(
+                n and r not in self._left_in and r not in self._routed for r, n in in_flight.items()
+            ),
+            has_orphans=has_orphans,
+            refused=refused,
+            refused_more=len(ours) - len(refused),
+            seen_at=now,
+            is_connected=is_connected,
+        )
+        if self._routers.keys() != self._recorded:
+            self._record()
+
+    def _of_token(self, token: str) -> int:
+        return sum(router.token == token for router in self._routers.values())
+
+    def _record(self) -> None:
+        """Write down who is there; a full disk is tried again with the next report."""
+        names = set(self._routers)
+        try:
+            self._store.put_meta(_ROUTERS, orjson.dumps(sorted(names)).decode())
+        except ControlError as error:
+            log.error("event=routers_not_recorded reason=%r", error.message)
+        else:
+            self._recorded = names
+
+    async def newer_than(self, known: Mapping[str, object], wait_s: float) -> bytes | None:
+        """What a router lacks, once it does not have the table; None when it stays the same."""
+        ends_at = time.monotonic() + wait_s
+        while not self.is_published or self._is_newest(known):
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                return None
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return None
+        return self._table.since(known)
+
+    def _is_newest(self, known: Mapping[str, object]) -> bool:
+        table = self._table
+        named = (table.epoch, table.version, table.hash)
+        return (known["epoch"], known["version"], known["hash"] or table.hash) == named
+
+
+def _noted(store: Store, key: str, kind: TypeAdapter[N], otherwise: N) -> N:
+    """What a run before noted; a note that cannot be read must not keep us from starting."""
+    try:
+        return kind.validate_json(store.meta(key) or orjson.dumps(otherwise))
+    except ValueError as error:
+        log.error("event=note_unreadable key=%s reason=%r", key, reason(error))
+        return otherwise
+
+
+def _replicas(app: App | None) -> frozenset[str]:
+    revisions = app.revisions if app is not None else ()
+    return frozenset(e.replica for revision in revisions for e in revision.endpoints)

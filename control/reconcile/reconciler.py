@@ -1,0 +1,387 @@
+"""The loop: look, plan, record, act; again whenever something changed or time did.
+
+It only carries out what `planner.py` decides. Every effect outside is idempotent and is recorded
+before it begins, so being killed at any line and started again converges to the same state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from control.changes.turn import Turn
+from control.model.clock import Clock, boot_id
+from control.model.errors import ControlError
+from control.model.resources import AppView, Replica, ReplicaState, Revision
+from control.model.states import Failure, after_start, is_draining, is_moving
+from control.ops.metrics import ControlCounters
+from control.ops.quarantine import Quarantine
+from control.publish.publisher import Publisher
+from control.reconcile.actions import Actions
+from control.reconcile.alarms import Alarms
+from control.reconcile.planner import Limits, Plan, plan
+from control.reconcile.replica_events import Lives
+from control.reconcile.strays import Strays
+from control.rules import faults, target_ports
+from control.rules.commands import SUFFIX_ALPHABET
+from control.runtime import Launch, Runtime, StartFailed
+from control.settings import ControlSettings
+from control.store import Store
+from router.contract.hosts import revision_host
+
+log = logging.getLogger("turnout.control")
+
+_SUFFIX_LENGTH = 5  # of a replica's name
+_STRAY_GRACE_S = 1.0
+_BOOT = "boot"  # which one steady moments in the store count from
+_RETRY_S = 1.0  # after the store failed
+_PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
+_KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
+_S = ReplicaState
+
+
+class Reconciler:
+    """Makes the world follow the store."""
+
+    def __init__(
+        self,
+        settings: ControlSettings,
+        store: Store,
+        publisher: Publisher,
+        counters: ControlCounters,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._store = store
+        self._publisher = publisher
+        self._counters = counters
+        self._limits = Limits(
+            settings.progress_deadline_s, settings.crash_loop_exits, settings.drain_timeout_s
+        )
+        self._runtimes: Mapping[str, Runtime] = {}
+        self._actions = Actions(self._on_change)
+        self.lives = Lives(settings, store, counters, clock, self._actions.do)
+        self.quarantine = Quarantine(store, publisher)
+        self._dirty: set[str] = set()
+        self._strays = Strays(settings.drain_timeout_s, publisher.can_stop)
+        self._draining: set[str] = set()  # apps with replicas that routers may still use
+        self._keep_served_at = 0.0
+        self._new_boot = ""  # whose steady moments are not all written yet
+        self._unpublished: set[str] = set()
+        self._alarms = Alarms()
+        self._moving: set[str] = set()  # apps of which a tick may find something to do
+        self._wake = asyncio.Event()
+        store.watch(self._on_change)
+
+    def use(self, runtimes: Mapping[str, Runtime]) -> None:
+        """Hand over the runtimes; they report to `on_exit`."""
+        self._runtimes = runtimes
+        self.lives.use(runtimes)
+
+    def _runtime_of(self, replica: Replica) -> Runtime:
+        """Who runs a replica."""
+        return self._runtimes[replica.runtime]
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        while True:
+            started = time.perf_counter()
+            turn = Turn()
+            planned: dict[str, Plan] = {}
+            for name in self._due():
+                if (result := self._reconcile(name)) is not None:
+                    planned[name] = result
+                if turn.is_over:
+                    self._carry_out(planned)
+                    planned = {}
+                    await turn.over()
+            self._carry_out(planned)
+            self._counters.observe_reconcile(time.perf_counter() - started)
+            await self._publish()
+            self._end_strays()
+            await self._sleep()
+
+    def _due(self) -> list[str]:
+        late = self._alarms.due(self._clock.now().steady)
+        due, self._dirty = self._dirty | late, set()
+        self._wake.clear()
+        return sorted(due)
+
+    async def _sleep(self) -> None:
+        if self._dirty:
+            await asyncio.sleep(0)  # a plan that never settles must not be all that happens
+            return
+        until = self._alarms.next() - self._clock.now().steady
+        pause = min(self._settings.tick_s, max(0.0, until))
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            self._dirty |= self._moving
+            self._look_at_the_store()
+
+    def _look_at_the_store(self) -> None:
+        try:
+            self._store.settle()
+            if self._new_boot and self._store.is_settled:
+                self._record_boot()
+            now = self._clock.now().steady
+            if now > self._keep_served_at:
+                self._keep_served_at = now + _KEEP_SERVED_S
+                self._publisher.keep_served()
+        except Exception:  # the disk's affair, whatever it is: what runs is looked after meanwhile
+            log.exception("event=store_not_looked_at")
+
+    def _on_change(self, name: str) -> None:
+        self._dirty.add(name)
+        self._unpublished.add(name)
+        self._wake.set()
+
+    def routers_reported(self) -> None:
+        """A router applied a version or finished requests: what drains may be able to end."""
+        self._dirty |= self._draining
+        if self._dirty or self._strays:
+            self._wake.set()
+
+    def _reconcile(self, name: str) -> Plan | None:
+        """Plan one app and record that; whatever is wrong with it is its own affair."""
+        try:
+            result = self._plan(name)
+        except Exception as error:
+            self.quarantine.failed(name, error)
+            self._alarms.put(name, self._clock.now().steady + _PLAN_AGAIN_S)
+            return None
+        self.quarantine.planned(name)
+        return result
+
+    def _plan(self, name: str) -> Plan | None:
+        view, now = self._store.view(name), self._clock.now()
+        # What a kill would forget must not be relied upon: after it, the replicas of before serve.
+        can_stop = _not_yet if self._store.is_behind(name) else self._publisher.can_stop
+        result = plan(view, now, self._limits, can_stop, self._new_replica_name)
+        if not self.lives.record(name, view, result.view, result.record):
+            self._alarms.put(name, now.steady + _RETRY_S)
+            return None
+        self._alarms.put(name, result.wake_at)
+        for names, is_one in (
+            (self._moving, is_moving(result.view)),
+            (self._draining, is_draining(result.view)),
+        ):
+            (names.add if is_one else names.discard)(name)
+        return result
+
+    def _carry_out(self, planned: Mapping[str, Plan]) -> None:
+        """Write the plans of many apps in one transaction, then do what they say."""
+        self._store.keep(planned)
+        for result in planned.values():
+            self._act_on(result)
+
+    def _act_on(self, result: Plan) -> None:
+        for replica in result.starts:
+            if replica.name not in self._strays:
+                self._actions.do(replica, self._start(replica))
+        for replica in result.ends:
+            self._actions.end(replica, self._end(replica))
+        for replica in result.stops:
+            self.lives.prober.forget(replica.name)
+            self._actions.end(replica, self._stop(replica))
+        for replica in result.view.replicas.values():
+            if replica.state is _S.DRAINING:
+                self.lives.prober.forget(replica.name)
+
+    def _new_replica_name(self, revision: str) -> str:
+        tail = "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
+        return f"{revision}-{tail}"
+
+    async def _publish(self) -> None:
+        """Tell the routers; changes within a moment become one version."""
+        if not self._unpublished:
+            return
+        changed, self._unpublished = self._unpublished, set()
+        turn = Turn()
+        news = {}
+        for name in changed - self._store.unreadable.keys():
+            news[name] = self._publisher.compile(name, self._store.view(name))
+            await turn.over()
+        try:
+            is_new = self._publisher.put(news)
+        except Exception:  # no app's fault that is known; the table in force stays meanwhile
+            log.exception("event=not_published")
+            self._unpublished |= changed
+            is_new = False
+            await asyncio.sleep(_RETRY_S)
+        if is_new:
+            await asyncio.sleep(self._settings.conflate_ms / 1000)
+
+    # --- acting
+
+    async def _start(self, replica: Replica) -> None:
+        view = self._store.view(replica.app)
+        revision = view.revisions.get(replica.revision)
+        if revision is None or revision.uid != replica.revision_uid:
+            return
+        try:
+            started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
+        except StartFailed as error:
+            self.lives.fail(replica.name, _S.BACKOFF, Failure(error.reason, str(error)))
+            return
+        except Exception as error:  # whatever it is: a failure that waits longer each time
+            log.exception("event=start_failed replica=%s", replica.name)
+            failure = Failure("StartError", f"It cannot be started: {error!r}.")
+            self.lives.fail(replica.name, _S.BACKOFF, failure)
+            return
+        self.lives.move(
+            replica.name,
+            replica.app,
+            _S.STARTING,
+            address=started.address,
+            ports=started.ports,
+            started_at=self._clock.now().wall,
+            exit_code=None,
+        )
+        self.lives.probe(replica.app, replica.name)
+
+    def _launch(self, view: AppView, replica: Replica, revision: Revision) -> Launch:
+        assert view.app is not None
+        configuration = view.app.configuration
+        return Launch(
+            replica,
+            revision,
+            siblings=[r for r in view.of(revision.name) if r.name != replica.name],
+            host=revision_host(revision.name, self._settings.domain),
+            target_port=replica.target_port or target_ports.of_app(view.app) or 80,
+            secrets=configuration.secret_values,
+            registries=configuration.registries,
+            progress=partial(self.lives.note, replica.name),
+            known_images=partial(self.lives.images_of, replica),
+            made_of=partial(self.lives.made_of, replica),
+        )
+
+    async def _end(self, replica: Replica) -> None:
+        await self._runtime_of(replica).stop(replica, replica.grace_s)
+        self.lives.move(replica.name, replica.app, _S.BACKOFF)
+
+    async def _stop(self, replica: Replica) -> None:
+        await self._runtime_of(replica).stop(replica, replica.grace_s)
+        self._forget(replica)
+
+    def _end_strays(self) -> None:
+        for stray in self._strays.due(self._clock.now().steady):
+            self._actions.end(stray, self._end_stray(stray))
+
+    async def _end_stray(self, stray: Replica) -> None:
+        log.warning("event=stray_stopped replica=%s", stray.name)
+        await self._runtime_of(stray).stop(stray, _STRAY_GRACE_S)
+        self._strays.remove(stray.name)
+
+    def _forget(self, replica: Replica) -> None:
+        view = self._store.view(replica.app)
+        left = {n: r for n, r in view.replicas.items() if n != replica.name}
+        if self.lives.record(replica.app, view, AppView(view.app, view.revisions, left)):
+            self._publisher.forget(replica.name)
+            self._runtime_of(replica).forget(replica.name)
+            log.info("event=replica_gone app=%s replica=%s", replica.app, replica.name)
+
+    # --- beginning and end
+
+    async def recover(self) -> None:
+        """After a start: match what is recorded with what runs, then publish the result.
+
+        A replica that was ready is taken for ready until its probes say otherwise: routers would
+        lose it for seconds for no other reason than that we were restarted.
+        """
+        self._take_moments()
+        for kind in self._runtimes:
+            await self.resync(kind)
+        for app, _ in self._store.every():
+            self._on_change(app)
+        news = {name: self._publisher.compile(name, view) for name, view in self._store.every()}
+        unreadable = {name: found.why for name, found in self._store.unreadable.items()}
+        self._publisher.put(news | unreadable)
+        self._unpublished.clear()
+
+    def _take_moments(self) -> None:
+        """Steady moments that were recorded before, by the clock of this boot.
+
+        The boot is recorded once all of them are (`_look_at_the_store`): until then another start
+        takes them anew.
+        """
+        boot, now = boot_id(), self._clock.now()
+        is_same_boot = boot != "" and self._store.meta(_BOOT) == boot
+        most_s = self._settings.max_backoff_s
+        for name, view in self._store.every():
+            try:
+                taken = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
+                taken = faults.after_start(taken, now, is_same_boot=is_same_boot)
+                self.lives.record(name, view, taken)
+            except Exception as error:  # its own affair, as any record that is no good
+                self._store.set_aside(name, error)
+        self._new_boot = "" if is_same_boot else boot
+
+    def _record_boot(self) -> None:
+        try:
+            self._store.put_meta(_BOOT, self._new_boot)
+        except ControlError:  # tried again with the next look
+            return
+        self._new_boot = ""
+
+    async def engine_back(self, kind: str, was_away: bool) -> None:
+        """The engine of a runtime is heard again; what it told meanwhile was not."""
+        await self.resync(kind)
+        if was_away:
+            self.lives.end_pauses(kind)
+
+    async def resync(self, kind: str) -> None:
+        """Match the replicas of one runtime with what runs."""
+        alive = await self._runtimes[kind].survivors()
+        recorded = {
+            name: replica
+            for _, view in self._store.every()
+            for name, replica in view.replicas.items()
+            if replica.runtime == kind
+        }
+        for name, survivor in (alive or {}).items():
+            if name.partition("--")[0] in self._store.unreadable:
+                continue  # a quarantined app is served as it was
+            if name not in recorded or recorded[name].revision_uid != survivor.uid:
+                self._strays.add(name, kind, self._clock.now().steady)
+        for replica in recorded.values():
+            if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
+                found = alive.get(replica.name) if alive is not None else None
+                is_alive = alive is None or (found is not None and found.is_of(replica))
+                self._resume(replica, is_alive=is_alive)
+                if found is not None and is_alive:  # an earlier version did not note it
+                    self.lives.made_of(replica, found.images)
+        for name in [name for name, survivor in (alive or {}).items() if survivor.is_paused]:
+            self.lives.on_pause(name, True)
+
+    def _resume(self, replica: Replica, *, is_alive: bool) -> None:
+        try:
+            if not is_alive:
+                self.lives.lost(replica.name)
+            elif not self.lives.prober.watches(replica.name):
+                self.lives.probe(replica.app, replica.name)
+        except Exception as error:
+            self._store.set_aside(replica.app, error)
+
+    async def close(self, *, stop_replicas: bool) -> None:
+        """Stop probing; with `stop_replicas`, end the local processes too."""
+        self.lives.is_closing = True
+        self._publisher.keep_served()
+        await self.lives.prober.close()
+        await self._actions.close()
+        if stop_replicas:
+            replicas = [r for _, view in self._store.every() for r in view.replicas.values()]
+            process = self._runtimes["process"]
+            await asyncio.gather(*(process.stop(r, r.grace_s) for r in replicas))
+
+
+def _not_yet(replica: str, is_late: bool = False) -> bool:
+    return False

@@ -1,0 +1,221 @@
+"""What becomes of one replica: verdicts of probes, exits and failed starts, recorded.
+
+Nothing is decided here about who runs or serves; that is `planner.py`, which looks at the record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from control.history.journal import Record
+from control.model.clock import Clock
+from control.model.errors import ControlError
+from control.model.resources import AppView, Replica, ReplicaState, replace
+from control.model.states import Failure, Pauses, failed, may_move
+from control.model.targets import Targets
+from control.ops.metrics import ControlCounters
+from control.probes.prober import Prober, Verdict, probes_of
+from control.reconcile.actions import Action
+from control.runtime import Exit, Runtime
+from control.settings import ControlSettings
+from control.store import Store
+
+log = logging.getLogger("turnout.control")
+
+_S = ReplicaState
+_ON_ITS_WAY = (_S.PENDING, _S.STARTING, _S.BACKOFF)
+
+Act = Callable[[Replica, Action], None]
+
+
+class Lives:
+    """Writes down what is seen of replicas."""
+
+    def __init__(
+        self,
+        settings: ControlSettings,
+        store: Store,
+        counters: ControlCounters,
+        clock: Clock,
+        act: Act,
+    ) -> None:
+        self._clock = clock
+        self._pauses = Pauses(
+            settings.restart_backoff_s, settings.max_backoff_s, settings.healthy_after_s
+        )
+        self._store = store
+        self._counters = counters
+        self._act = act
+        self._runtimes: Mapping[str, Runtime] = {}
+        targets = Targets(settings.endpoint_networks)
+        self.prober = Prober(self.on_verdict, self.on_probe_failure, targets)
+        self.is_closing = False
+
+    def use(self, runtimes: Mapping[str, Runtime]) -> None:
+        """Hand over the runtimes; they report to `on_exit`."""
+        self._runtimes = runtimes
+
+    def record(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> bool:
+        """Record a view; it holds at once, also while the store cannot be written."""
+        try:
+            self._store.observe(name, old, new, record)
+        except ControlError as error:
+            log.error("event=not_recorded app=%s reason=%r", name, error.message)
+            return False
+        return True
+
+    def probe(self, app: str, name: str) -> None:
+        """Begin to probe a replica that runs."""
+        view = self._store.view(app)
+        replica = view.replicas.get(name)
+        revision = view.revisions.get(replica.revision) if replica is not None else None
+        if replica is None or revision is None or view.app is None or replica.is_leaving:
+            return
+        if revision.uid != replica.revision_uid:
+            return
+        has_ingress = view.app.configuration.ingress is not None
+        probes = probes_of(revision.template, has_ingress=has_ingress, other_ports=replica.ports)
+        self.prober.watch(replica, probes, is_started=replica.is_ready)
+
+    def images_of(self, replica: Replica) -> Mapping[str, str]:
+        """What a replica's revision is made of, as far as that is known."""
+        revision = self._store.view(replica.app).revisions.get(replica.revision)
+        is_its = revision is not None and revision.uid == replica.revision_uid
+        return revision.images if revision is not None and is_its else {}
+
+    def made_of(self, replica: Replica, images: Mapping[str, str]) -> None:
+        """What a revision's first replica was made of: later ones, of any day, are the same."""
+        view = self._store.view(replica.app)
+        revision = view.revisions.get(replica.revision)
+        if revision is None or revision.uid != replica.revision_uid or revision.images:
+            return
+        if images:
+            made = replace(revision, images=dict(images))
+            revisions = {**view.revisions, revision.name: made}
+            self.record(replica.app, view, AppView(view.app, revisions, view.replicas))
+
+    def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
+        """Record a replica's new state, if it may go there; a late event may not."""
+        replica = self._store.view(app).replicas.get(name)
+        if replica is None:
+            return False
+        return self._put(replace(replica, **changes), state)  # type: ignore[arg-type]
+
+    def _put(self, replica: Replica, state: ReplicaState) -> bool:
+        name, app = replica.name, replica.app
+        view = self._store.view(app)
+        if not may_move(view.replicas[name].state, state):
+            return False
+        moved = replace(replica, state=state)
+        after = AppView(view.app, view.revisions, {**view.replicas, name: moved})
+        if not self.record(app, view, after):
+            return False
+        log.info("event=replica_%s app=%s replica=%s", state.lower(), app, name)
+        return True
+
+    def find(self, name: str) -> Replica | None:
+        """The replica of that name, if there is one."""
+        return self._store.view(name.partition("--")[0]).replicas.get(name)
+
+    def on_verdict(self, name: str, verdict: Verdict, seen: str) -> None:
+        """What a replica's probes say."""
+        replica = self.find(name)
+        if replica is None:
+            return
+        if verdict is Verdict.READY:
+            ready_at = self._clock.now().steady
+            self.move(name, replica.app, _S.READY, ready_at=ready_at, reason="", message="")
+        elif verdict is Verdict.UNREADY:
+            if replica.state is _S.STARTING:
+                self._act(replica, self._guess(name, f"Not ready yet: {seen}."))
+            else:
+                message = f"Readiness probe failed: {seen}."
+                self.move(name, replica.app, _S.UNREADY, reason="ProbeFailed", message=message)
+        else:
+            kind = "startup" if verdict is Verdict.STARTUP_FAILED else "liveness"
+            container = self._container(replica)
+            message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
+            self.fail(name, _S.RESTARTING, Failure("ProbeFailed", message))
+
+    async def _guess(self, name: str, message: str) -> None:
+        """Keep what was seen last, and why that may be, in case it never becomes ready."""
+        replica = self.find(name)
+        if replica is None or replica.message.endswith(message):
+            return
+        hint = await self._runtimes[replica.runtime].hint(replica)
+        replica = self.find(name)
+        if replica is not None and replica.state is _S.STARTING:
+            self.note(name, f"{hint} {message}".strip())
+
+    def note(self, name: str, message: str) -> None:
+        """What a replica that is on its way is waiting for."""
+        replica = self.find(name)
+        if replica is None or replica.state not in _ON_ITS_WAY or replica.message == message:
+            return
+        view = self._store.view(replica.app)
+        noted = replace(replica, message=message)
+        after = AppView(view.app, view.revisions, {**view.replicas, name: noted})
+        self.record(replica.app, view, after)
+
+    def on_probe_failure(self, name: str, kind: str) -> None:
+        """For the metric."""
+        replica = self.find(name)
+        if replica is not None:
+            self._counters.count_probe_failure(replica.app, replica.revision, kind)
+
+    def _container(self, replica: Replica) -> str:
+        """The name of a replica's main container."""
+        revision = self._store.view(replica.app).revisions.get(replica.revision)
+        return revision.template.containers[0].name if revision is not None else "main"
+
+    def on_exit(self, name: str, end: Exit) -> None:
+        """A replica ended, and nobody had asked for it."""
+        replica = self.find(name)
+        if replica is None or self.is_closing:
+            # A service manager may end everything of ours at once: no failure of the replicas.
+            return
+        end = replace(end, container=end.container or self._container(replica))
+        message = end.sentence(end.container)
+        reason = "OOMKilled" if end.is_out_of_memory else "CrashLoopBackOff"
+        self.fail(name, _S.BACKOFF, Failure(reason, message, end.code, end.container))
+
+    def on_pause(self, name: str, is_paused: bool) -> None:
+        """Somebody paused a replica: its kernel still accepts connections, it answers none."""
+        replica = self.find(name)
+        if replica is None or replica.state not in (_S.STARTING, _S.READY, _S.UNREADY):
+            return
+        if is_paused:
+            self.prober.forget(name)
+            message = f"Its container is paused; `docker unpause {name}` has it go on."
+            self.move(name, replica.app, _S.UNREADY, reason="Paused", message=message)
+        elif not self.prober.watches(name):
+            self.probe(replica.app, name)
+
+    def fail(self, name: str, state: ReplicaState, failure: Failure) -> None:
+        """Record a failure, and when it is started again; one that still runs is ended first."""
+        replica = self.find(name)
+        if replica is None or not may_move(replica.state, state):
+            return
+        if replica.state is _S.RESTARTING:  # that it ends now is what it was given up for
+            return
+        self.prober.forget(name)
+        self._counters.count_restart(replica.app, replica.revision, failure.reason)
+        log.warning(
+            "event=replica_failed app=%s replica=%s reason=%r", replica.app, name, failure.message
+        )
+        self._put(failed(replica, failure, self._clock.now(), self._pauses), state)
+
+    def lost(self, name: str) -> None:
+        """It ended while nobody looked, most likely with us: started again, counted for nothing."""
+        replica = self.find(name)
+        if replica is not None:
+            self.prober.forget(name)
+            self.move(name, replica.app, _S.PENDING)
+
+    def end_pauses(self, kind: str) -> None:
+        """Start what waits to be started again: an engine that leaves spoils any attempt."""
+        for app, view in list(self._store.every()):
+            for replica in list(view.replicas.values()):
+                if replica.runtime == kind and replica.state is _S.BACKOFF:
+                    self.move(replica.name, app, _S.PENDING)

@@ -1,0 +1,42 @@
+"""What runs with our marks and no record knows: of a crash between two writes, or of a restore.
+
+A router may have it in a table of the run before, so it ends as a replica that drains does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from control.model.resources import Replica
+from control.reconcile.planner import CanStop
+
+
+class Strays:
+    """Those that were found and have not ended."""
+
+    def __init__(self, drain_timeout_s: float, can_stop: CanStop) -> None:
+        self._drain_timeout_s = drain_timeout_s
+        self._can_stop = can_stop
+        self._found: dict[str, tuple[Replica, float]] = {}  # and since when, steady
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, name: str, runtime: str, now: float) -> None:
+        """One was found."""
+        app, _, _ = name.partition("--")
+        stray = Replica(name=name, app=app, revision="", created_at=0.0, runtime=runtime)
+        self._found.setdefault(name, (stray, now))
+
+    def remove(self, name: str) -> None:
+        """It has ended."""
+        self._found.pop(name, None)
+
+    def due(self, now: float) -> Iterator[Replica]:
+        """Those that no router uses any more."""
+        for stray, since in list(self._found.values()):
+            if self._can_stop(stray.name, now >= since + self._drain_timeout_s):
+                yield stray

@@ -1,0 +1,65 @@
+"""What a caller can do to an app: each command turns one view into the next.
+
+Pure: no I/O, no clock, no chance; `now` and new suffixes are handed in. A command that raises has
+changed nothing. The reconciler makes the world follow.
+"""
+
+from control.rules.activation import (
+    activate,
+    cancel,
+    deactivate,
+    purge,
+    restart,
+    rested,
+    set_stopped,
+    under_way,
+    wake,
+    woken,
+)
+from control.rules.configure import configure, remove_secret, set_mode, set_secrets
+from control.rules.deploy import (
+    SUFFIX_ALPHABET,
+    SUFFIX_LENGTH,
+    SUFFIX_LETTERS,
+    NewSuffix,
+    check_app_name,
+    deploy,
+)
+from control.rules.faults import clear_fault, expire, set_fault
+from control.rules.resting import rest
+from control.rules.split import add_label, forget_label, remove_label, set_traffic, swap_labels
+from control.rules.steps import is_same, replace_app
+
+__all__ = [
+    "SUFFIX_ALPHABET",
+    "SUFFIX_LENGTH",
+    "SUFFIX_LETTERS",
+    "NewSuffix",
+    "activate",
+    "add_label",
+    "cancel",
+    "check_app_name",
+    "configure",
+    "deactivate",
+    "clear_fault",
+    "deploy",
+    "expire",
+    "set_fault",
+    "forget_label",
+    "is_same",
+    "purge",
+    "remove_secret",
+    "set_secrets",
+    "remove_label",
+    "replace_app",
+    "restart",
+    "rest",
+    "rested",
+    "set_mode",
+    "set_stopped",
+    "set_traffic",
+    "swap_labels",
+    "under_way",
+    "wake",
+    "woken",
+]

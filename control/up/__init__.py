@@ -1,0 +1,1 @@
+"""`turnout up`: a control plane and a router on one host."""

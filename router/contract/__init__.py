@@ -1,0 +1,1 @@
+"""What a router is told: tables, settings, host names; and the answers that it makes itself."""

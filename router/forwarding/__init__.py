@@ -1,0 +1,1 @@
+"""One request on its way: attempts, retries, tunnels, the answer, the log line."""

@@ -1,0 +1,176 @@
+"""Header field names the edge acts on; every other field passes end to end.
+
+Pure. A name is classified once per spelling: clients and replicas repeat the same few, so the
+hot path is one dict hit on the bytes as received, without lower-casing them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from router.contract.memo import Memo
+from router.contract.settings import TRUSTED_ONLY
+
+PLAIN = 0
+HOST = 1
+CONTENT_LENGTH = 2
+TRANSFER_ENCODING = 3
+CONNECTION = 4
+HOP = 5  # hop-by-hop, consumed here (RFC 9110 §7.6.1)
+UPGRADE = 6
+EXPECT = 7
+REQUEST_ID = 8
+FORWARDED = 9  # describes the client; believed only from a trusted proxy
+OURS = 10  # the edge's own word: never taken from outside
+MAX_FORWARDS = 11
+DATE = 12
+TRAILER = 13
+VIA = 14
+HOPS = 15  # how often a request has passed a turnout that does not add to Via
+
+_SPECIAL = {
+    b"host": HOST,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"connection": CONNECTION,
+    b"keep-alive": HOP,
+    b"proxy-connection": HOP,
+    b"proxy-authenticate": HOP,
+    b"proxy-authorization": HOP,
+    b"te": HOP,
+    b"http2-settings": HOP,  # h2c upgrades are not offered (RFC 9113 §3.1 retired them)
+    b"upgrade": UPGRADE,
+    b"expect": EXPECT,
+    b"x-request-id": REQUEST_ID,
+    b"forwarded": FORWARDED,
+    b"x-forwarded-for": FORWARDED,
+    b"x-forwarded-proto": FORWARDED,
+    b"x-forwarded-host": FORWARDED,
+    b"x-forwarded-port": FORWARDED,
+    b"x-forwarded-client-cert": OURS,  # strip from clients always
+    b"proxy": OURS,  # becomes HTTP_PROXY in CGI programs ("httpoxy", CVE-2016-5385)
+    b"max-forwards": MAX_FORWARDS,
+    b"date": DATE,
+    b"trailer": TRAILER,
+    b"via": VIA,
+    b"x-turnout-hops": HOPS,
+}
+
+# Spellings that were seen; at most 200 KB.
+_kinds: Memo[int] = Memo(most=1024, longest=64)
+KNOWN = _kinds.known  # loops look here before they call `kind_of`
+
+_trusted_only: frozenset[bytes] = frozenset()
+_trusted_only_prefixes: tuple[bytes, ...] = ()
+
+
+def believe_only_proxies(names: Iterable[str]) -> None:
+    """Make these names FORWARDED; a name that ends in `*` stands for all that begin like it.
+
+    Called once per process, before its first request.
+    """
+    global _trusted_only, _trusted_only_prefixes
+    lowered = [name.lower().encode() for name in names]
+    _trusted_only = frozenset(lowered)
+    _trusted_only_prefixes = tuple(name[:-1] for name in lowered if name.endswith(b"*"))
+    KNOWN.clear()
+
+
+believe_only_proxies(TRUSTED_ONLY)
+
+
+def kind_of(name: bytes) -> int:
+    """The constant above that `name` stands for, in any spelling."""
+    kind = KNOWN.get(name)
+    return kind if kind is not None else _kinds.keep(name, _classify(name.lower()))
+
+
+def _classify(name: bytes) -> int:
+    kind = _SPECIAL.get(name)
+    if kind is not None:
+        return kind
+    if name.startswith(b"x-turnout-"):
+        return OURS
+    if name in _trusted_only or name.startswith(_trusted_only_prefixes):
+        return FORWARDED
+    if b"_" in name and _classify(name.replace(b"_", b"-")) != PLAIN:
+        return OURS  # CGI and WSGI fold "_" and "-" into one: a twin would pass for the real field
+    return PLAIN
+
+
+# A field that Connection may not take away: it routes, frames, authorises, or is ours (RFC 9110
+# §7.6.1 forbids listing end-to-end fields; taking them at a client's word is an attack).
+_NOT_REMOVABLE = frozenset(
+    {HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, OURS, REQUEST_ID, MAX_FORWARDS, DATE}
+    | {VIA, HOPS}
+)
+_KEPT = frozenset(
+    {b"authorization", b"cookie", b"set-cookie", b"cache-control", b"content-type"}
+    | {b"close", b"keep-alive", b"upgrade"}
+)
+
+
+# RFC 9110 §5.6.1.2 asks to read lists with some empty elements, but not with so many that they
+# could be used to deny service. Connection has two or three options in practice.
+MAX_ELEMENTS = 32
+
+
+def elements(value: bytes) -> list[bytes] | None:
+    """The elements of a comma-separated value, in lower case; None when there are too many."""
+    if value.count(b",") >= MAX_ELEMENTS:
+        return None
+    return [found for e in value.split(b",") if (found := e.strip(b" \t").lower())]
+
+
+def joined(before: bytes, value: bytes) -> bytes:
+    """Two lists as one; the second is left out when the first will be refused as too long."""
+    return before if before.count(b",") >= MAX_ELEMENTS else b"%b,%b" % (before, value)
+
+
+class ConnectionOptions:
+    """What a Connection field says: does the sender stay, and which fields end here."""
+
+    __slots__ = ("closes", "keeps_alive", "removes", "upgrades")
+
+    def __init__(self, options: set[bytes]) -> None:
+        self.closes = b"close" in options
+        self.keeps_alive = b"keep-alive" in options and not self.closes
+        self.upgrades = b"upgrade" in options
+        self.removes = frozenset(
+            o for o in options - _KEPT if kind_of(o) not in _NOT_REMOVABLE and kind_of(o) != HOP
+        )
+
+
+# Few are ever sent; at most 1 MB, as a short value has few options.
+_connections: Memo[ConnectionOptions] = Memo(most=256, longest=64)
+_KNOWN_CONNECTIONS = _connections.known
+
+
+def connection_options(value: bytes) -> ConnectionOptions | None:
+    """A Connection field value, read (RFC 9110 §7.6.1); None when it has too many options."""
+    known = _KNOWN_CONNECTIONS.get(value)
+    if known is not None:
+        return known
+    options = elements(value)
+    if options is None:
+        return None
+    return _connections.keep(value, ConnectionOptions(set(options)))
+
+
+# Fields that change framing, routing, authority or the meaning of the message may not arrive
+# after it has been acted upon (RFC 9110 §6.5.1).
+_FORBIDDEN_IN_TRAILERS = frozenset(
+    b"authorization cookie set-cookie cache-control content-encoding content-range content-type "
+    b"age expires location pragma range retry-after vary warning www-authenticate if-match "
+    b"if-none-match if-modified-since if-unmodified-since if-range accept-encoding".split()
+)
+
+
+def allowed_in_trailer(name: bytes) -> bool:
+    """Whether a trailer field of that name may be passed on."""
+    return kind_of(name) == PLAIN and name.lower() not in _FORBIDDEN_IN_TRAILERS
+
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+FIELD_LINE = re.compile(rb"(" + TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*)")

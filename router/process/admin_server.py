@@ -1,0 +1,254 @@
+"""The HTTP server of an admin port: aiohttp, with bounds on what a client may hold without asking.
+
+A connection counts from its accept (a TLS handshake included) to its end. One that sends no whole
+request for a while is closed; when there are too many, the one that has been silent longest makes
+room, so that silent clients cannot lock out others, and when all are busy, one of those that only
+wait for news. A client that stops reading its answer is cut off, one that reads slowly is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from aiohttp import web
+
+from router.process.listeners import address_of, bind_admin
+
+log = logging.getLogger("turnout")
+
+# Of a long poll or a stream: the name of the token that it came with. It may be ended at any time,
+# as it is simply asked for again.
+WAITER = web.RequestKey("waiter", str)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LEAVE_S = 2.0  # for answers being written; a long poll is cancelled when its client goes
+_SWEEP_S = 1.0
+_IDLE_S = 75.0  # between two requests; above the interval of most scrapers
+_STALLED_S = 60.0  # without a byte of an answer taken
+_BACKLOG = 1024
+_NO_ROOM_S = 0.1  # until the next accept, when there are no descriptors left
+_QUIET_S = 10.0  # without a failed accept, after which the next one is news
+
+
+class Connection(asyncio.Protocol):
+    """One client: hands everything on to aiohttp's protocol, and notes how long it is silent."""
+
+    def __init__(self, inner: asyncio.Protocol, now: float, silence_s: float) -> None:
+        self.inner = inner
+        self.transport: asyncio.Transport | None = None  # none yet during a TLS handshake
+        self._request: web.Request | None = None  # that is being handled
+        self.silent_since = now
+        self.lost = asyncio.Event()
+        self._patience_s = silence_s
+        self._unsent = 0
+        self._moved_at = now
+
+    def begin(self, request: web.Request) -> None:
+        """The head of a request has arrived."""
+        self._request = request
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is we who work; until its body has arrived the client is waited for."""
+        return self._request is not None and not self._request.can_read_body
+
+    @property
+    def waiter(self) -> str | None:
+        """Whose token only waits here for news; None when it does not."""
+        return self._request.get(WAITER) if self._request is not None else None
+
+    def end(self, now: float) -> None:
+        """The answer is on its way."""
+        self._request = None
+        self.silent_since = now
+        self._patience_s = _IDLE_S
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the client has used up its time; to be asked about once a second."""
+        unsent = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        if unsent != self._unsent or not unsent:
+            self._unsent, self._moved_at = unsent, now
+        if unsent:
+            return now - self._moved_at > _STALLED_S
+        return not self.is_busy and now - self.silent_since > self._patience_s
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self.inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+        self.inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self.inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self.inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.inner.resume_writing()
+
+
+class AdminServer:
+    """Serves an application on one address."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        address: str,
+        *,
+        listener: socket.socket | None = None,
+        tls: ssl.SSLContext | None = None,
+        max_connections: int,
+        silence_s: float,
+        setting: str = "admin",  # that gives the address
+    ) -> None:
+        self._address = address
+        self._setting = setting
+        self._listener = listener
+        self._tls = tls
+        self._max = max_connections
+        self._silence_s = silence_s
+        self._open: dict[asyncio.Task[None], Connection] = {}
+        self._by_inner: dict[object, Connection] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._refused_at = -_QUIET_S  # when an accept failed last
+
+        @web.middleware
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._note(request, handler)
+
+        app.middlewares.insert(0, note)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=_LEAVE_S,
+            handler_cancellation=True,
+            auto_decompress=False,  # also bodies that are refused unread would be unpacked
+        )
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, or unix:PATH, as bound."""
+        if self._address.startswith("unix:"):
+            return self._address
+        return address_of(self.listener)
+
+    @property
+    def listener(self) -> socket.socket:
+        """The listening socket, once started."""
+        assert self._listener is not None
+        return self._listener
+
+    async def start(self) -> None:
+        """Bind, unless a listener was handed over, and accept. Raises OSError."""
+        if self._listener is None:
+            self._listener = bind_admin(self._address, self._setting)
+        await self._runner.setup()
+        self._listener.listen(_BACKLOG)
+        self._tasks = [asyncio.create_task(self._accept()), asyncio.create_task(self._sweep())]
+
+    async def close(self) -> None:
+        """Accept no more, let answers be written, end the rest."""
+        await _end(self._tasks)
+        if self._listener is not None:
+            self._listener.close()
+        await self._runner.cleanup()
+        await _end(list(self._open))
+
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = self._by_inner.get(request.protocol)
+        if connection is None:  # it went while its request was parsed
+            return await handler(request)
+        connection.begin(request)
+        try:
+            return await handler(request)
+        finally:
+            connection.end(asyncio.get_running_loop().time())
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(self.listener)
+            except OSError as error:
+                self._say_once(error, loop.time())
+                self._make_room()
+                await asyncio.sleep(_NO_ROOM_S)
+                continue
+            if len(self._open) >= self._max and not self._make_room():
+                sock.close()  # all are at work; whoever asks for so much has a token
+                continue
+            connection = Connection(self._new_inner(), loop.time(), self._silence_s)
+            task = loop.create_task(self._serve(sock, connection))
+            self._open[task] = connection
+            self._by_inner[connection.inner] = connection
+            task.add_done_callback(self._gone)
+
+    def _say_once(self, error: OSError, now: float) -> None:
+        """Log a failed accept, and not the ones that follow it: they come ten times a second."""
+        if now - self._refused_at > _QUIET_S:
+            log.error("event=admin_accept_failed reason=%r", str(error))
+        self._refused_at = now
+
+    def _new_inner(self) -> asyncio.Protocol:
+        assert self._runner.server is not None
+        return self._runner.server()
+
+    async def _serve(self, sock: socket.socket, connection: Connection) -> None:
+        """From accept to end; cancelled to end it early."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: connection, sock, ssl=self._tls)
+            await connection.lost.wait()
+        except OSError:
+            pass  # a failed handshake is its client's affair
+        finally:
+            if connection.transport is not None:
+                connection.transport.abort()
+            sock.close()
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        connection = self._open.pop(task)
+        del self._by_inner[connection.inner]
+
+    def _make_room(self) -> bool:
+        """End the connection that has been silent longest, or else waits; False when none is."""
+        silent = [(c.silent_since, task) for task, c in self._open.items() if not c.is_busy]
+        if silent:
+            min(silent, key=lambda pair: pair[0])[1].cancel()
+            return True
+        waiting: dict[str, list[asyncio.Task[None]]] = {}
+        for task, connection in self._open.items():
+            if (waiter := connection.waiter) is not None:
+                waiting.setdefault(waiter, []).append(task)
+        if not waiting:
+            return False
+        # Of the token that has most of them, and the newest: who was here first stays.
+        max(waiting.values(), key=len)[-1].cancel()
+        return True
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(_SWEEP_S, self._silence_s / 2))
+            now = loop.time()
+            for task, connection in self._open.items():
+                if connection.is_overdue(now):
+                    task.cancel()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,90 @@
+"""The state directory: only its owner reads what is in it, and no crash leaves half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from router.process.config import BadSettings
+
+_FOLDER, _FILE = 0o700, 0o600
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # what is there can be served; the store says more
+# All that turnout left in a state directory when it still made it for everybody to read.
+_OURS = {
+    "azure", "control.db", "control.db-shm", "control.db-wal", "control.db.lock", "logs", "router",
+    "router.sock", "run", "sync.sock", "token", "up.lock",
+}  # fmt: skip
+
+
+def make_private(folder: Path) -> None:
+    """Make a directory, and what is missing above it, for its owner alone. Raises OSError."""
+    for missing in reversed([f for f in (folder, *folder.parents) if not f.exists()]):
+        missing.mkdir(mode=_FOLDER, exist_ok=True)
+
+
+def tighten(folder: Path) -> None:
+    """Close a state directory that everybody may read, if nobody else can have a use for it.
+
+    It has to be our own, a plain directory, and hold nothing but what turnout puts there. One that
+    lets in a group only was set up like that.
+    """
+    with contextlib.suppress(OSError):  # not there yet, or not ours to change
+        status = folder.lstat()
+        mode = status.st_mode
+        is_plain = stat.S_ISDIR(mode) and not mode & (stat.S_ISVTX | stat.S_ISGID)
+        is_ours = status.st_uid == os.geteuid() and {e.name for e in folder.iterdir()} <= _OURS
+        if is_plain and is_ours and mode & stat.S_IRWXO:
+            folder.chmod(mode & _FOLDER)
+
+
+def prepare(state: Path) -> None:
+    """Make a state directory unless it is there. Raises BadSettings when it cannot be written."""
+    try:
+        make_private(state)
+        tighten(state)
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        if error.errno in _FULL:
+            return
+        raise BadSettings(
+            f"state: {state} cannot be written ({error.strerror}); "
+            "make it a directory that can, or give another --state"
+        ) from None
+
+
+def open_private(path: Path, mode: str) -> IO[Any]:
+    """Open a file to write to; one that is made is its owner's alone. Raises OSError."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, _FILE))
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file so that a crash at any moment leaves the old content or the new."""
+    make_private(path.parent)
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)  # of a crash, and with whatever mode
+    with open_private(beside, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a directory durable, as `fsync` of a file does not. Raises OSError."""
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def supervisor_file(folder: Path) -> Path:
+    """What a router's supervisor says of itself, in its folder of the state directory."""
+    return folder / "supervisor.json"

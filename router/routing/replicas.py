@@ -1,0 +1,217 @@
+"""What a worker has learned of a replica; it outlives the table that named the replica.
+
+Config says where a replica is; load, idle connections and failures are learned and must survive
+a table swap, keyed by the replica itself so that two tables never share or lose them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from random import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from router.routing.seams import Queued, Waiting
+    from router.upstream.http1 import UpstreamConnection
+
+# A failing replica is passed over for this long, doubling to the cap: short enough that one that
+# restarts is back within a second, long enough not to hammer one that does not.
+_FIRST_EJECTION_S = 0.25
+_LONGEST_EJECTION_S = 30.0
+_MOST_DOUBLINGS = 7
+_FIRST_SHARE = 0.1  # of its turns, when it comes back
+
+
+class Replica:
+    """One replica as one worker sees it.
+
+    Invariants: `in_flight` counts the exchanges that hold a connection to it or wait for one;
+    `ejected_until <= settled_at`, and between the two it takes a growing share of its turns.
+    """
+
+    __slots__ = (
+        "connecting",
+        "connections",
+        "departed",
+        "ejected_until",
+        "failures",
+        "faults",
+        "host",
+        "id",
+        "idle",
+        "in_flight",
+        "key",
+        "limit",
+        "port",
+        "queue",
+        "settled_at",
+        "tunnels",
+    )
+
+    def __init__(
+        self, replica: str, address: str, queue: deque[Queued] | None = None, limit: int = 1024
+    ) -> None:
+        host, _, port = address.rpartition(":")
+        self.id = replica
+        self.host = host.strip("[]")
+        self.port = int(port)
+        self.in_flight = 0
+        self.limit = limit  # of `in_flight`; a tunnel raises it, having a limit of its own
+        self.tunnels = 0
+        self.connecting: dict[asyncio.Task[None], Waiting] = {}  # connections on their way
+        self.connections = 0  # open ones, idle or not
+        self.idle: list[UpstreamConnection] = []  # newest last: it is reused first
+        self.ejected_until = 0.0
+        self.settled_at = 0.0
+        self.failures = 0  # ejections without an answer between
+        self.faults = 0  # 502, 503 and 504 in a row
+        self.departed = False
+        self.key = ("", replica, address)  # the registry's
+        # Requests for which no replica of the revision had room; all of them share the queue.
+        self.queue: deque[Queued] = deque() if queue is None else queue
+
+    @property
+    def app(self) -> str:
+        """The app whose replica it is."""
+        return self.key[0].partition("--")[0]
+
+    def __repr__(self) -> str:
+        state = "departed" if self.departed else f"failures={self.failures}"
+        return f"<Replica {self.id} {state} in_flight={self.in_flight} idle={len(self.idle)}>"
+
+    def eject(self, now: float, slow_start_s: float) -> None:
+        """Pass it over for a while, longer each time, and give it a growing share after that."""
+        doublings = min(self.failures, _MOST_DOUBLINGS)
+        self.ejected_until = now + min(_FIRST_EJECTION_S * 2**doublings, _LONGEST_EJECTION_S)
+        self.settled_at = self.ejected_until + slow_start_s
+        self.failures += 1
+        self.faults = 0
+
+    def takes(self, now: float) -> bool:
+        """Whether it takes this request: never while ejected, more and more often after."""
+        if now < self.ejected_until:
+            return False
+        span = self.settled_at - self.ejected_until
+        return span <= 0 or random() < max(_FIRST_SHARE, (now - self.ejected_until) / span)
+
+    def answered(self) -> None:
+        """It answered, and not with a fault: the next ejection is a short one again."""
+        self.failures = 0
+        self.faults = 0
+
+    def leave(self) -> None:
+        """One exchange less; the first in the queue takes its place."""
+        self.in_flight -= 1
+        if self.queue:
+            self.admit_next()
+
+    def admit_next(self) -> None:
+        """Hand free slots to the queue; each is called once, as some cannot use this replica."""
+        for _ in range(len(self.queue)):
+            if self.in_flight >= self.limit:
+                return
+            self.queue.popleft().admitted(self)
+
+    def tunnel_began(self) -> None:
+        """One of its requests became a tunnel: it counts for load, not against the limit."""
+        self.tunnels += 1
+        self.limit += 1
+        if self.queue:
+            self.admit_next()
+
+    def tunnel_ended(self) -> None:
+        """A tunnel is over; `leave` follows, and has no slot to hand on."""
+        self.tunnels -= 1
+        self.limit -= 1
+
+    def take_idle(self, since: float) -> UpstreamConnection | None:
+        """The newest idle connection, which is the least likely to be closed by the replica.
+
+        None when it was last used before `since`; the ones behind it are older still.
+        """
+        if self.idle and self.idle[-1].idle_since >= since:
+            return self.idle.pop()
+        return None
+
+    def depart(self) -> None:
+        """It left the table: finish what runs, keep nothing for later."""
+        self.departed = True
+        for connection in self.idle:
+            connection.close()
+        self.idle.clear()
+        for _ in range(len(self.queue)):  # who waits for it is routed by the new table
+            self.queue.popleft().admitted(self)
+        for waiting in list(self.connecting.values()):
+            waiting.replica_left()
+
+
+class ReplicaRegistry:
+    """Every replica this worker knows, by revision and replica id and address."""
+
+    __slots__ = ("_left", "_limit", "_queues", "_replicas", "_revisions")
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._limit = limit  # requests in flight at one replica
+        self._replicas: dict[tuple[str, str, str], Replica] = {}
+        self._queues: dict[str, deque[Queued]] = {}
+        self._left: dict[Replica, tuple[str, str, str]] = {}  # the table; they finish what runs
+        self._revisions: Counter[str] = Counter()  # how many replicas of each are known
+
+    def __iter__(self) -> Iterator[Replica]:
+        return iter(self._replicas.values())
+
+    def get(self, revision: str, replica: str, address: str) -> Replica:
+        """The learned state of a replica; one that departed and came back is as new."""
+        key = (revision, replica, address)
+        known = self._replicas.get(key)
+        if known is None:
+            queue = self._queues.setdefault(revision, deque())
+            known = self._replicas[key] = Replica(replica, address, queue, self._limit)
+            self._revisions[revision] += 1
+        known.departed = False
+        self._left.pop(known, None)
+        known.key = key
+        return known
+
+    def depart(self, replica: Replica) -> None:
+        """A replica left the table; it is known until it has nothing in flight."""
+        replica.depart()
+        self._left[replica] = replica.key
+
+    def connections(self) -> dict[str, tuple[int, int, int]]:
+        """Connections by revision, `(active, idle, connecting)`; none without any."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for (revision, _, _), replica in self._replicas.items():
+            if replica.connections or replica.connecting:
+                active, idle, connecting = found.get(revision, (0, 0, 0))
+                n = len(replica.idle)
+                found[revision] = (
+                    active + replica.connections - n,
+                    idle + n,
+                    connecting + len(replica.connecting),
+                )
+        return found
+
+    def queued(self) -> dict[str, int]:
+        """Requests that wait for room, by revision."""
+        return {revision: len(queue) for revision, queue in self._queues.items() if queue}
+
+    def departed(self) -> dict[str, int]:
+        """Requests in flight by replica id, for those that left the table and are not idle yet."""
+        return {r.id: r.in_flight for r in self._left if r.in_flight}
+
+    def forget_departed(self) -> None:
+        """Drop what left the table and has nothing in flight any more."""
+        for replica in [r for r in self._left if not r.in_flight]:
+            key = self._left.pop(replica)
+            if self._replicas.pop(key, None) is None:
+                continue
+            revision = key[0]
+            self._revisions[revision] -= 1
+            if not self._revisions[revision]:
+                del self._revisions[revision]
+                if not self._queues[revision]:
+                    del self._queues[revision]

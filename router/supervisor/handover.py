@@ -1,0 +1,122 @@
+"""What a supervisor leaves to the code that replaces it in the same process.
+
+An upgrade is an exec: the process id stays, and with it the children and whoever watches over
+us. What would be lost is written into a file in memory whose descriptor survives.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from router.process.children import VARIABLE as PARENT
+
+_VARIABLE = "TURNOUT_HANDOVER"
+_REHEARSAL = "TURNOUT_REHEARSAL"
+_REHEARSAL_S = 30.0
+
+
+@dataclass(slots=True)
+class OldWorker:
+    """A worker of the supervisor before: it serves until the new ones do."""
+
+    slot: int
+    pid: int
+    channel: int  # descriptor
+    unread: bytes  # of the channel, received but not complete
+    stats: dict[str, Any] | None = None  # what it reported last, as it may never report again
+
+
+@dataclass(slots=True)
+class Handover:
+    """Descriptors and figures that go on."""
+
+    listeners: list[int]
+    admin: int
+    workers: list[OldWorker] = field(default_factory=list)
+    retired: dict[str, Any] = field(default_factory=dict)  # as `Totals.report`
+    restarts: int = 0
+    apps: list[str] = field(default_factory=list)  # in the workers' table, so that they can leave
+    inherited: list[int] = field(default_factory=list)  # descriptors that all workers hold
+
+
+def is_rehearsal() -> bool:
+    """Whether this process only has to show that the new code would start."""
+    return _REHEARSAL in os.environ
+
+
+def rehearse() -> str:
+    """Start the installed code once without serving; returns what is wrong with it, or nothing.
+
+    Blocks: call it in a thread. An exec cannot be taken back, so this comes before it.
+    """
+    command = [sys.executable, *sys.orig_argv[1:]]
+    environment = {**os.environ, _REHEARSAL: "1"}
+    environment.pop(PARENT, None)
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            timeout=_REHEARSAL_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def exec_with(handover: Handover) -> None:
+    """Replace the running code. Does not return; raises OSError."""
+    wire = {
+        "listeners": handover.listeners,
+        "admin": handover.admin,
+        "workers": [[w.slot, w.pid, w.channel, w.unread.hex(), w.stats] for w in handover.workers],
+        "retired": handover.retired,
+        "restarts": handover.restarts,
+        "apps": handover.apps,
+        "inherited": handover.inherited,
+    }
+    memory = os.memfd_create("turnout-handover")
+    with os.fdopen(os.dup(memory), "wb") as file:
+        file.write(orjson.dumps(wire))
+    os.lseek(memory, 0, os.SEEK_SET)
+    channels = (w.channel for w in handover.workers)
+    for fd in (memory, handover.admin, *handover.listeners, *handover.inherited, *channels):
+        os.set_inheritable(fd, True)
+    if PARENT in os.environ:
+        os.set_inheritable(int(os.environ[PARENT]), True)
+    os.environ[_VARIABLE] = str(memory)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+
+
+def received() -> Handover | None:
+    """What the code before us left, once."""
+    fd = os.environ.pop(_VARIABLE, None)
+    if fd is None:
+        return None
+    with os.fdopen(int(fd), "rb") as file:
+        wire = orjson.loads(file.read())
+    # Code before us may not have given descriptors to inherit, nor the last figures.
+    inherited = wire.get("inherited", ())
+    for one in (wire["admin"], *wire["listeners"], *inherited, *(w[2] for w in wire["workers"])):
+        os.set_inheritable(one, False)
+    wire["workers"] = [
+        OldWorker(s, p, c, bytes.fromhex(u), *f) for s, p, c, u, *f in wire["workers"]
+    ]
+    return Handover(**wire)
+
+
+def give(sock: socket.socket) -> int:
+    """A descriptor of a socket that outlives the socket object."""
+    return os.dup(sock.fileno())

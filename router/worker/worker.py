@@ -1,0 +1,311 @@
+"""One worker process: its loop, its table, its connections.
+
+Started by the supervisor as `python -m router.worker SLOT CHANNEL LISTENER…`, where all but the
+first are inherited descriptors and each slot has one listener. The table changes by one
+assignment; each exchange uses the one it began with. When the supervisor is gone the worker serves
+on for a while, so that a new one can take over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from random import random
+from typing import Any
+
+import uvloop
+
+from router.contract.settings import RouterSettings
+from router.contract.snapshot import app_from
+from router.forwarding.access_log import AccessLog
+from router.forwarding.context import Edge
+from router.http.fields import believe_only_proxies
+from router.ingress.http1 import ClientConnection
+from router.process.listeners import BACKLOG
+from router.routing.table import AppRoutes, Compiler
+from router.worker.channel import Channel, Message
+
+log = logging.getLogger("turnout.router")
+
+_HEARTBEAT_S = 1.0
+_DRAIN_POLL_S = 0.02
+_ORPHAN_IDLE_S = 5.0  # for requests on their way on idle connections; nobody waits for an orphan
+_FAREWELL_S = 3.0  # for the last tunnels to hear that they have to end
+# A connection allocates about ten tracked objects; the default of 700 would collect every few
+# dozen requests, and nothing on the request path is left in a cycle.
+GC_THRESHOLD = (20_000, 20, 50)
+
+
+class Worker:
+    """Runs until told to leave."""
+
+    def __init__(
+        self, slot: int, channel: socket.socket, listeners: Sequence[socket.socket]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listeners = dict(enumerate(listeners))  # by slot
+        self._accepts_on = {slot}  # slots: its own, and those it stands in for
+        self._channel_socket = channel
+        self._channel = Channel(self._on_message, self._on_supervisor_lost)
+        self._edge: Edge | None = None
+        self._compiler: Compiler | None = None
+        self._staged: dict[str, AppRoutes] = {}
+        self._domain = "localhost"
+        self._servers: dict[int, asyncio.Server] = {}
+        self._left = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve until drained."""
+        self._loop.add_signal_handler(signal.SIGTERM, self._start_draining)
+        # Ctrl-C reaches the whole process group; the supervisor decides what it means.
+        self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await self._loop.create_connection(lambda: self._channel, sock=self._channel_socket)
+        await self._left.wait()
+        self._channel.close()
+        await asyncio.sleep(0)
+
+    # --- what the supervisor says
+
+    def _on_message(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "settings":
+            self._begin(_settings_from(message["settings"]))
+        elif kind == "apps":
+            self._stage(message)
+        elif kind == "swap":
+            self._swap(message)
+        elif kind == "stats":
+            self._report(message.get("asked"))
+        elif kind == "accept":
+            if self._edge is not None and not self._edge.is_draining:
+                self._accept_on(set(message["slots"]))
+        elif kind == "drain":
+            self._start_draining(message["idle_s"], message["tunnels_s"])
+
+    def _begin(self, settings: RouterSettings) -> None:
+        believe_only_proxies(settings.trusted_only_fields)
+        self._edge = edge = Edge(settings, self._loop)
+        self._compiler = Compiler(edge.registry, edge.stats)
+        if settings.access_log:
+            edge.access_log = AccessLog(
+                settings.access_log,
+                min_status=settings.access_log_min_status,
+                min_s=settings.access_log_min_s,
+            )
+        self._spawn(self._tick(edge))
+        self._spawn(self._heartbeat(edge))
+
+    def _accept_on(self, slots: set[int]) -> None:
+        """Accept on the sockets of these slots, and of no others."""
+        self._accepts_on = slots
+        for slot in self._servers.keys() - slots:
+            self._servers.pop(slot).close()
+        if self._edge is not None:
+            for slot in slots - self._servers.keys():
+                self._spawn(self._listen(self._edge, slot))
+
+    def _let_go(self, slots: set[int]) -> None:
+        """Close our copies of the sockets of these slots.
+
+        A socket that nobody accepts on must not outlive its supervisor: the kernel would go on
+        giving it connections, and end them when the last copy is closed.
+        """
+        for slot in slots & self._listeners.keys():
+            self._listeners.pop(slot).close()
+
+    async def _listen(self, edge: Edge, slot: int) -> None:
+        while slot in self._accepts_on:  # unless it was told otherwise meanwhile
+            try:
+                # Closing a server closes its socket, and this one may be needed again.
+                listener = self._listeners[slot].dup()
+                server = await self._loop.create_server(
+                    partial(ClientConnection, edge), sock=listener, backlog=BACKLOG
+                )
+            except OSError as error:
+                if not self._servers:
+                    raise  # it serves nobody: another worker may
+                log.warning("event=not_stood_in slot=%d reason=%r", slot, str(error))
+                await asyncio.sleep(_HEARTBEAT_S)
+                continue
+            if slot in self._accepts_on and slot not in self._servers:
+                self._servers[slot] = server
+            else:
+                server.close()
+            return
+
+    async def _tick(self, edge: Edge) -> None:
+        while True:
+            due = time.monotonic() + edge.settings.tick_s
+            await asyncio.sleep(edge.settings.tick_s)
+            edge.tick()
+            edge.note_lag(edge.now - due)
+            edge.sweep()
+
+    async def _heartbeat(self, edge: Edge) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s, edge.table.apps)
+            edge.registry.forget_departed()
+            self._report(None)
+
+    def _stage(self, message: Message) -> None:
+        """Compile some apps ahead of the swap, so that no single turn of the loop is long."""
+        assert self._compiler is not None
+        self._domain = message["domain"]
+        for wire in message["apps"]:
+            routes = self._compiler.app(app_from(wire), self._domain)
+            self._staged[routes.spec.name] = routes
+        gc.freeze()  # what is staged lives long: a collection over 10,000 apps takes 100 ms
+
+    def _swap(self, message: Message) -> None:
+        edge, compiler = self._edge, self._compiler
+        assert edge is not None
+        assert compiler is not None
+        staged, self._staged = self._staged, {}
+        names = (*message["dropped"], *staged)
+        old = {name: edge.table.apps[name] for name in names if name in edge.table.apps}
+        edge.table = compiler.table(
+            edge.table,
+            domain=message["domain"],
+            version=message["version"],
+            epoch=message["epoch"],
+            changed=staged.values(),
+            dropped=message["dropped"],
+        )
+        for name, gone in old.items():
+            try:
+                compiler.retire(gone, staged.get(name))
+            except Exception:  # a mistake of ours about one app's requests is not the table's
+                log.exception("event=retire_failed app=%s", name)
+        gc.freeze()
+        if not self._servers and not edge.is_draining:  # the first table: now it can answer
+            self._accept_on(self._accepts_on)
+        self._channel.send(
+            {
+                "type": "applied",
+                "version": edge.table.version,
+                "epoch": edge.table.epoch,
+                # Not left to the next report: without it a replica counts as idle, and is ended.
+                "departed": edge.registry.departed(),
+            }
+        )
+
+    def _report(self, asked: Any) -> None:
+        edge = self._edge
+        if edge is None:
+            return
+        if edge.access_log is not None:
+            edge.stats.log_dropped = edge.access_log.dropped
+        self._channel.send(
+            {
+                "type": "stats",
+                "asked": asked,
+                "stats": edge.stats.report(),
+                "connections": len(edge.clients) + len(edge.tunnels),
+                "upstream": edge.registry.connections(),
+                "departed": edge.registry.departed(),
+                "queued": edge.registry.queued(),
+                "stalled": edge.stalled,
+            }
+        )
+
+    # --- leaving
+
+    def _on_supervisor_lost(self) -> None:
+        self._let_go(self._listeners.keys() - self._accepts_on)
+        if self._edge is None:
+            self._left.set()
+            return
+        settings = self._edge.settings
+        self._loop.call_later(settings.orphan_grace_s, self._start_draining, _ORPHAN_IDLE_S)
+
+    def _start_draining(self, idle_s: float = 0.0, tunnels_s: float = 0.0) -> None:
+        edge = self._edge
+        if edge is None:
+            self._left.set()
+        elif not edge.is_draining:
+            edge.is_draining = True
+            self._spawn(self._drain(edge, idle_s, tunnels_s))
+
+    async def _drain(self, edge: Edge, idle_s: float, tunnels_s: float) -> None:
+        """Finish what is in flight.
+
+        Every answer from now on ends its connection. Idle ones may bring one more request for a
+        moment: closed at once, they would meet requests that are on their way.
+        """
+        self._accept_on(set())
+        self._let_go(set(self._listeners))
+        settings = edge.settings
+        began = time.monotonic()
+        for tunnel in edge.tunnels:
+            tunnel.leave(began + tunnels_s + random() * settings.tunnel_spread_s)
+        tunnels_end = began + tunnels_s + settings.tunnel_spread_s + _FAREWELL_S
+        while edge.clients and time.monotonic() < began + idle_s:
+            await asyncio.sleep(_DRAIN_POLL_S)
+        edge.is_leaving = True
+        for client in list(edge.clients):
+            if isinstance(client, ClientConnection):
+                client.drain()
+        clients_end = max(time.monotonic(), began) + settings.drain_timeout_s
+        while (edge.clients and time.monotonic() < clients_end) or (
+            edge.tunnels and time.monotonic() < tunnels_end
+        ):
+            await asyncio.sleep(_DRAIN_POLL_S)
+        for tunnel in list(edge.tunnels):
+            tunnel.close()
+        if edge.access_log is not None:
+            edge.access_log.close()
+        self._report(None)
+        self._left.set()
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A worker without its clock or listener is broken: die loudly, be replaced.
+            self._loop.call_exception_handler(
+                {"message": "a worker's task failed", "exception": task.exception()}
+            )
+            self._left.set()
+
+
+def _settings_from(wire: dict[str, Any]) -> RouterSettings:
+    wire = {**wire, "state": Path(wire["state"])}
+    for name in ("trusted_proxies", "trusted_only_fields", "internal_networks"):
+        wire[name] = tuple(wire[name])
+    return RouterSettings(**wire)
+
+
+def main() -> None:
+    """Entry point of a worker process."""
+    slot = int(sys.argv[1])
+    channel, *listeners = (socket.socket(fileno=int(fd)) for fd in sys.argv[2:])
+    gc.set_threshold(*GC_THRESHOLD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:  # a client and a replica are two descriptors; distributions give 1024
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    async def serve() -> None:
+        await Worker(slot, channel, listeners).run()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    main()
