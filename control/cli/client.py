@@ -127,9 +127,11 @@ class Api:
         return found
 
     def lines(self, *path: str) -> Iterator[str]:
-        """The lines of an answer that goes on."""
+        """The lines of what PATH's parent writes, until it has ended; none if it already has."""
         try:
             with self._open("GET", _v1(path), None, None) as response:
+                if response.status == 404 and self.find(*path[:-1]) is None:
+                    return
                 if response.status >= 300:
                     self._explain(response.status, _decoded(response.read()))
                 while line := response.readline():

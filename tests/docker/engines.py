@@ -15,6 +15,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -42,7 +43,7 @@ class Engine:
         self.flags = flags
         self.host = f"unix://{root}/d.sock"
         self._data = data or root / "data"
-        self._log = (root / "log").open("ab")
+        self._log: IO[bytes] | None = None
         self._room: subprocess.Popen[bytes] | None = None
         self._mounts = 0  # its mount namespace, once it has one
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,6 +54,7 @@ class Engine:
                 pytest.skip(f"{program} is not installed")
         if os.geteuid():
             pytest.skip("a Docker Engine of the tests' own needs root")
+        self._log = (self.root / "log").open("ab")
         self._room = subprocess.Popen(
             ["unshare", "--net", "--mount", "sh", "-c", _ROOM],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
@@ -89,7 +91,8 @@ class Engine:
             self._room.communicate()
         if self._process is not None:
             self._process.wait(timeout=30)
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
         shutil.rmtree(self.root / "data", ignore_errors=True)
 
     def _left(self) -> list[int]:

@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ READY_S = 60.0
 WAIT_S = 30.0
 TURNOUT = [sys.executable, "-c", "from control.cli.main import app; app()"]
 RUNTIMES = "process,endpoint,docker"
+_running: set[Turnout] = set()
 _tokens: dict[str, str] = {}  # by server: those that servers of this test run have made
 
 
@@ -56,6 +58,7 @@ class Turnout:
         self.facts: dict[str, str] = {}
         self.stderr = b""
         self.process = self._spawn()
+        _running.add(self)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -134,14 +137,17 @@ class Turnout:
             _, rest = self.process.communicate(timeout=60)
             self.stderr += rest or b""
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             raise
+        _running.discard(self)
         return self.process.returncode
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.process.kill()
-        self.process.communicate(timeout=30)
+        _running.discard(self)
+        with self.process:  # closes its pipe whatever comes
+            self.process.kill()
+            self.process.communicate(timeout=30)
 
     # --- its API
 
@@ -177,6 +183,20 @@ class Turnout:
                 return response.status, dict(response.headers), response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, dict(error.headers), error.read().decode()
+
+
+@contextmanager
+def none_left() -> Iterator[None]:
+    """Servers that a failed test has not ended do not outlive the block.
+
+    Their pipes would be closed whenever they are collected, and that fails another test.
+    """
+    before = set(_running)
+    try:
+        yield
+    finally:
+        for server in _running - before:
+            server.kill()
 
 
 def until(what: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:

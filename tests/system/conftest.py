@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Cli
-from tests.support.turnout import Turnout, marked, until
+from tests.support.turnout import Turnout, marked, none_left, until
 
 HERE = Path(__file__).parent
 
@@ -53,9 +53,10 @@ def cli(up: Turnout) -> Cli:
 def _marking(folder: Path, given: pytest.MonkeyPatch) -> Iterator[Path]:
     given.setenv("TEST_MARK", str(folder))
     given.setenv("PATH", f"{os.environ['PATH']}:{folder}")  # a mark that replicas inherit
-    yield folder
-    try:
-        until(lambda: not marked(folder), timeout_s=15)
-    finally:
-        for pid in marked(folder):
-            os.kill(pid, signal.SIGKILL)
+    with none_left():
+        yield folder
+        try:
+            until(lambda: not marked(folder), timeout_s=15)
+        finally:
+            for pid in marked(folder):
+                os.kill(pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.cli import Cli
-from tests.support.turnout import TURNOUT, Turnout, environment, run, until
+from tests.support.cli import Cli, piped
+from tests.support.turnout import Turnout, run, until
 
 
 @pytest.fixture
@@ -101,31 +100,20 @@ def test_logs_are_followed_until_the_replica_ends(up: Turnout) -> None:
     (replica,) = until(lambda: cli.json("replica", "list", "job"))
     assert cli.json("replica", "show", "job", "--replica", replica["name"])["name"]
     until(lambda: "one" in cli("logs", "job"))
-    following = subprocess.Popen(
-        [*TURNOUT, "logs", "job", "-f"],
-        env=environment(server=up.server),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert following.stdout is not None
-    assert following.stdout.readline() == f"{replica['name']}  one\n"
-    flag.touch()
-    assert following.stdout.readline() == f"{replica['name']}  two\n"
-    assert run("app", "delete", "job", "--yes", server=up.server).returncode == 0
-    assert following.wait(timeout=30) == 0
-    following.stdout.close()
+    with piped("logs", "job", "-f", server=up.server) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == f"{replica['name']}  one\n"
+        flag.touch()
+        assert following.stdout.readline() == f"{replica['name']}  two\n"
+        assert run("app", "delete", "job", "--yes", server=up.server).returncode == 0
+        assert following.wait(timeout=30) == 0
 
 
 def test_top_shows_what_each_revision_does(up: Turnout, cli: Cli) -> None:
-    top = subprocess.Popen(
-        [*TURNOUT, "top", "shop", "--interval", "2", "-o", "json"],
-        env=environment(server=up.server), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while top.poll() is None:
-        color(up)
-    assert top.stdout is not None
-    (row,) = json.loads(top.stdout.read())
-    top.stdout.close()
+    with piped("top", "shop", "--interval", "2", "-o", "json", server=up.server) as top:
+        while top.poll() is None:
+            color(up)
+        (row,) = json.loads(top.communicate()[0])
     assert row["revision"] == "shop--v1"
     assert row["requests"] > 1
     assert row["errors"] == 0

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli import piped
+from tests.support.relay import before_each_call
 from tests.support.turnout import TURNOUT, Turnout, environment, provisioned, run, template, until
 
 SETTINGS = {"configuration": {"activeRevisionsMode": "multiple", "ingress": {"targetPort": 80}}}
@@ -62,16 +64,27 @@ def test_what_is_not_there_is_waited_for_and_said(state: Path) -> None:
 
 
 def test_followed_logs_end_with_their_replicas(up: Turnout) -> None:
-    following = subprocess.Popen(
-        [*TURNOUT, "logs", "shop", "--follow"],
-        env=environment(server=up.server, state=up.settings["state"]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    up.must("POST", "/v1/apps/shop/stop")
-    assert following.wait(timeout=60) == 0
-    assert following.stderr is not None
-    following.stderr.close()
+    with piped("logs", "shop", "--follow", server=up.server) as following:
+        up.must("POST", "/v1/apps/shop/stop")
+        assert following.wait(timeout=60) == 0, following.communicate()
+
+
+@pytest.mark.parametrize("flags", [[], ["--follow"]])
+def test_logs_of_replicas_that_end_before_they_are_read_are_no_error(
+    flags: list[str], up: Turnout
+) -> None:
+    def stop(path: str) -> None:
+        if "/logs" in path:
+            up.call("POST", "/v1/apps/shop/stop")
+            replicas = "/v1/apps/shop/revisions/shop--v1/replicas"
+            until(lambda: not up.must("GET", replicas)["value"])
+
+    wrong = run("logs", "shop", "--container", "none", *flags, server=up.server)
+    assert "no container none" in wrong.stderr
+    with before_each_call(up.server, stop) as server:
+        done = run("logs", "shop", *flags, server=server, token=up.token)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert "error" not in done.stderr
 
 
 def test_commands_that_the_demo_prints_work_as_pasted(state: Path) -> None:

@@ -6,14 +6,16 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.cli import Cli
-from tests.support.turnout import TURNOUT, Turnout, environment, until
+from tests.support.cli import Cli, piped
+from tests.support.turnout import Turnout, until
 
 NEVER_READY = ("--image", "process:", "--command", "sleep", "--command", "600")
 
@@ -58,28 +60,20 @@ def test_rollback_drops_an_unfinished_deploy_and_goes_further_back(cli: Cli, up:
     until(lambda: "shop--v2" in up.get("shop.localhost")[2])
 
 
-def deploying(up: Turnout, *args: str) -> subprocess.Popen[str]:
+@contextmanager
+def deploying(up: Turnout, *args: str) -> Iterator[subprocess.Popen[str]]:
     """A deploy in a terminal of its own, once it waits."""
-    process = subprocess.Popen(
-        [*TURNOUT, "deploy", "shop", *args],
-        env=environment(server=up.server) | {"COLUMNS": "200", "NO_COLOR": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "Starting" in line:
-            return process
-    raise AssertionError(f"it ended with {process.wait()}")
+    with piped("deploy", "shop", *args, server=up.server) as process:
+        assert process.stderr is not None
+        assert any("Starting" in line for line in process.stderr), process.wait()
+        yield process
 
 
 def test_interrupting_a_deploy_says_what_goes_on_and_how_to_cancel(cli: Cli, up: Turnout) -> None:
     deploy(cli, "v1")
-    process = deploying(up, *NEVER_READY, "--revision-suffix", "v2")
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    with deploying(up, *NEVER_READY, "--revision-suffix", "v2") as process:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert "shop--v2 goes on" in said
     assert "turnout deploy shop --cancel" in said
@@ -95,14 +89,11 @@ def test_interrupting_a_deploy_says_what_goes_on_and_how_to_cancel(cli: Cli, up:
 
 def test_whoever_waits_for_a_deploy_that_is_superseded_is_told(cli: Cli, up: Turnout) -> None:
     deploy(cli, "v1")
-    process = deploying(up, *NEVER_READY, "--revision-suffix", "v2")
-    assert (
-        "shop--v3 builds on shop--v2, which is not ready"
-        in cli.process(
-            "deploy", "shop", "--no-wait", "--env", "A=1", "--revision-suffix", "v3"
-        ).stderr
-    )
-    _, said = process.communicate(timeout=30)
+    with deploying(up, *NEVER_READY, "--revision-suffix", "v2") as process:
+        newer = cli.process("deploy", "shop", "--no-wait", "--env", "A=1",
+                            "--revision-suffix", "v3")  # fmt: skip
+        assert "shop--v3 builds on shop--v2, which is not ready" in newer.stderr
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "shop--v2 was deactivated before it was ready" in said
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import runs
-from tests.support.turnout import is_alive, until
+from tests.support.turnout import Turnout, is_alive, none_left, until
 
 # A run with two processes: one that inherits its mark, and one below it that does not.
 RUN = """
@@ -42,6 +42,14 @@ def a_run(folder: Path, started: list[int]) -> tuple[subprocess.Popen[bytes], li
     below = until(lambda: (folder / "pids").exists() and (folder / "pids").read_text()).split()
     started += [run.pid, *map(int, below)]
     return run, [int(pid) for pid in below]
+
+
+def test_a_server_that_a_test_has_not_ended_is_ended_and_its_pipe_closed(state: Path) -> None:
+    with none_left():
+        server = Turnout("control", admin="127.0.0.1:0", state=state)
+    assert server.process.returncode == -signal.SIGKILL
+    assert server.process.stderr is not None
+    assert server.process.stderr.closed
 
 
 def test_only_what_a_killed_run_left_is_ended(tmp_path: Path, started: list[int]) -> None:

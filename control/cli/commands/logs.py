@@ -45,12 +45,20 @@ def logs(
         for one, line in _merged(api, found, query):
             _print(one, line)
         return
-    lines = [(one, line) for one, path in found.items() for line in api.get(*path, query)["lines"]]
+    lines = [(one, line) for one, path in found.items() for line in _last(api, path, query)]
     for one, line in lines:
         _print(one, line)
     if not lines:
         who = ", ".join(found) or f"no replica of {revision or app} is there; it"
         errors.print(printable(f"{who} has written nothing yet"), soft_wrap=True)
+
+
+def _last(api: Api, path: Path, query: str) -> list[str]:
+    answer = api.find(*path, query)
+    if answer is None and api.find(*path) is None:
+        return []  # it has ended since it was listed
+    lines: list[str] = (answer or api.get(*path, query))["lines"]
+    return lines
 
 
 def _merged(api: Api, replicas: dict[str, Path], query: str) -> Iterator[tuple[str, str]]:
