@@ -22,10 +22,9 @@ from typing import IO
 
 from control.folder import prepare
 from router import children
-from router.config import BadSettings
 from router.listeners import INHERITED, activated, notify
 from router.parent import VARIABLE
-from router.state import open_private, write_durably
+from router.state import lock_alone, write_durably
 
 LOCK = "up.lock"
 ADDRESSES = "up.json"  # of the running one, for commands that print where an app answers
@@ -64,14 +63,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
 def _lock(state: Path) -> IO[str]:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
     prepare(state)
-    lock = open_private(state / LOCK, "a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise BadSettings(
-            f"state: another turnout uses {state}; stop it or give another --state"
-        ) from None
+    lock = lock_alone(state / LOCK, state, "turnout")
     lock.truncate(0)
     lock.write(str(os.getpid()))  # for `turnout upgrade`
     lock.flush()

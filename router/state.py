@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 from pathlib import Path
 from typing import IO, Any
+
+from router.config import BadSettings
 
 _FOLDER, _FILE = 0o700, 0o600
 # All that turnout left in a state directory when it still made it for everybody to read.
@@ -40,6 +43,21 @@ def tighten(folder: Path) -> None:
 def open_private(path: Path, mode: str) -> IO[Any]:
     """Open a file to write to; one that is made is its owner's alone. Raises OSError."""
     return open(path, mode, opener=lambda name, flags: os.open(name, flags, _FILE))
+
+
+def lock_alone(path: Path, state: Path, what: str) -> IO[str]:
+    """A lock file of ours, locked until it is closed. Raises BadSettings when another has it."""
+    lock = open_private(path, "a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if not isinstance(error, BlockingIOError):
+            raise
+        raise BadSettings(
+            f"state: another {what} uses {state}; stop it or give another --state"
+        ) from None
+    return lock
 
 
 def write_durably(path: Path, content: bytes) -> None:

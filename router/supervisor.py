@@ -15,7 +15,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
-from router import handover, listeners
+from router import handover, listeners, sole
 from router.handle import WorkerHandle
 from router.handover import Handover
 from router.keeper import Keeper
@@ -68,6 +68,7 @@ class Supervisor:
         self._upgrade = asyncio.Event()
         self._upgrades = Upgrades(settings.state / "router")
         self._orphans = Orphans(settings.state / "router", settings.orphans_end_s)
+        self._lock = -1  # descriptor
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -82,6 +83,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade.set)
         on_parent_gone(self._stop.set)
         before = handover.received()
+        self._lock = sole.claim(self.settings.state, before.lock if before is not None else -1)
         await admin.start(listeners.taken(before.admin) if before is not None else None)
         try:
             await self._start_workers(before)
@@ -160,6 +162,7 @@ class Supervisor:
                 restarts=self._keeper.restarts,
                 apps=list(self._apps),
                 inherited=self._keeper.inherited,
+                lock=self._lock,
             )
         )
 

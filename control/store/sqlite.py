@@ -9,7 +9,6 @@ what was observed of replicas is seen some moments earlier: it is written many a
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import secrets
 import sqlite3
@@ -35,7 +34,7 @@ from control.store.transaction import Transaction, unavailable
 from control.store.writing import Row, Rows, Write, put_meta, row_of, rows_of, write_view
 from router.config import BadSettings
 from router.domains import Owners
-from router.state import open_private
+from router.state import lock_alone
 
 log = logging.getLogger("turnout.control")
 
@@ -50,14 +49,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         prepare(path.parent)
-        self._lock = open_private(path.with_name(path.name + ".lock"), "w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise BadSettings(
-                f"state: another control plane uses {path.parent}; stop it or give another --state"
-            ) from None
+        lock = path.with_name(path.name + ".lock")
+        self._lock = lock_alone(lock, path.parent, "control plane")
         try:
             self._path = path
             self._open(path)
