@@ -74,6 +74,10 @@ class Service:
         """What there is of an app, also when it has been deleted and its replicas still drain."""
         return self._store.view(name.lower())
 
+    def rival(self, app: str, host: str) -> str:
+        """The other app that keeps an app from having a custom domain; empty for none."""
+        return self._store.owners.rival(app.lower(), host)
+
     def revision(self, app: str, name: str) -> tuple[AppView, Revision]:
         """One revision. Raises NotFound."""
         view = self.app(app)

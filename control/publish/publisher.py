@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from hmac import compare_digest
 from itertools import islice
 from typing import TypeVar
@@ -39,7 +40,7 @@ log = logging.getLogger("turnout.control")
 _VERSION = "table_version"
 _ROUTERS = "routers"
 _VERSION_NOTED: TypeAdapter[int] = TypeAdapter(Count)
-_ROUTERS_NOTED = TypeAdapter(list[str])
+_ROUTERS_NOTED: TypeAdapter[dict[str, str] | list[str]] = TypeAdapter(dict[str, str] | list[str])
 _KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
 _MOST_REFUSED = 20  # apps of one router that are named, with why; the others are counted
 _LONGEST_WHY = 500
@@ -52,7 +53,7 @@ class Router:
     """What a router said last."""
 
     token: str = ""  # name of the one it came with
-    key: str = ""  # what only it knows
+    key: str = ""  # digest of what only it knows
     applied: int = 0  # version, of our epoch
     behind_since: float | None = None  # monotonic; None while it has the table in force
     owes: frozenset[str] = frozenset()  # replicas that left our table; they have requests of it
@@ -94,9 +95,11 @@ class Publisher:
         self._served = store.served()  # what is kept, for an app that turns bad while we are away
         self._unserved: set[str] = set()  # apps of which another version is served than is kept
         # Routers known before a restart hold a table we must not pull replicas out of.
-        known: list[str] = _noted(store, _ROUTERS, _ROUTERS_NOTED, [])
-        self._recorded = set(known)
-        self._routers = {name: Router(seen_at=time.monotonic()) for name in self._recorded}
+        known: dict[str, str] | list[str] = _noted(store, _ROUTERS, _ROUTERS_NOTED, {})
+        # Keys by name; an older turnout noted the names only.
+        self._recorded = known if isinstance(known, dict) else dict.fromkeys(known, "")
+        now = time.monotonic()
+        self._routers = {name: Router(key=k, seen_at=now) for name, k in self._recorded.items()}
 
     @property
     def epoch(self) -> str:
@@ -283,6 +286,7 @@ class Publisher:
         """
         self._routers = self.routers
         known = self._routers.get(name)
+        key = sha256(key.encode()).hexdigest() if key else ""
         if known is not None and known.key and not compare_digest(known.key, key):
             raise Conflict(
                 f"router {name} has another key; give this one a state directory of its own, or "
@@ -317,21 +321,20 @@ class Publisher:
             seen_at=now,
             is_connected=is_connected,
         )
-        if self._routers.keys() != self._recorded:
-            self._record()
+        if self._recorded != (keys := {n: router.key for n, router in self._routers.items()}):
+            self._record(keys)
 
     def _of_token(self, token: str) -> int:
         return sum(router.token == token for router in self._routers.values())
 
-    def _record(self) -> None:
+    def _record(self, keys: dict[str, str]) -> None:
         """Write down who is there; a full disk is tried again with the next report."""
-        names = set(self._routers)
         try:
-            self._store.put_meta(_ROUTERS, orjson.dumps(sorted(names)).decode())
+            self._store.put_meta(_ROUTERS, orjson.dumps(keys).decode())
         except ControlError as error:
             log.error("event=routers_not_recorded reason=%r", error.message)
         else:
-            self._recorded = names
+            self._recorded = keys
 
     async def newer_than(self, known: Mapping[str, object], wait_s: float) -> bytes | None:
         """What a router lacks, once it does not have the table; None when it stays the same."""

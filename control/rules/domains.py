@@ -40,15 +40,14 @@ def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppV
     Together, so that two apps can exchange a domain. Raises Invalid, which names the owner. A
     conflict that stood before is not the change's fault and does not keep the app from changing.
     """
-    standing: dict[str, set[str]] = {}
-    for name, (old, _) in changes.items():
-        if old.app is not None:
-            standing[name] = {*owners.conflicts(name, claimed(old))}
-    for name in standing:
-        owners.release(name, claimed(changes[name][0]))
+    had = {name: claimed(old) for name, (old, _) in changes.items() if old.app is not None}
+    wanted = {name: claimed(new) for name, (_, new) in changes.items() if new.app is not None}
+    standing = {name: {*owners.conflicts(name, hosts)} for name, hosts in had.items()}
+    for name, hosts in had.items():
+        owners.release(name, hosts)
     given: list[tuple[str, tuple[str, ...]]] = []
     try:
-        for name, hosts in _kept_first(domain, changes):
+        for name, hosts in _kept_first(domain, had, wanted):
             if new := {*owners.conflicts(name, hosts)} - standing.get(name, set()):
                 raise Invalid(f"{min(new)}; remove it there first, or choose another")
             owners.claim(name, hosts)
@@ -56,21 +55,19 @@ def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppV
     finally:
         for name, hosts in given:
             owners.release(name, hosts)
-        for name in standing:
-            owners.claim(name, claimed(changes[name][0]))
+        for name, hosts in had.items():
+            owners.claim(name, hosts)
 
 
 def _kept_first(
-    domain: str, changes: Mapping[str, tuple[AppView, AppView]]
+    domain: str, had: Mapping[str, tuple[str, ...]], wanted: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What apps keep, then all they want: whoever asks for a kept host hears who has it."""
-    wanted = {name: claimed(new) for name, (_, new) in changes.items() if new.app is not None}
     for name, hosts in wanted.items():
-        old, _ = changes[name]
-        if old.app is not None:
-            yield name, tuple(host for host in hosts if host in claimed(old))
+        if name in had:
+            yield name, tuple(host for host in hosts if host in had[name])
     for name, hosts in wanted.items():
-        for host in sorted({*hosts} - {*claimed(changes[name][0])}):
+        for host in sorted({*hosts} - {*had.get(name, ())}):
             if wrong := host_problem(host, domain):
                 raise Invalid(f"custom domain {wrong}")
         yield name, hosts

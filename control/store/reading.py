@@ -90,15 +90,6 @@ def damaged(error: sqlite3.Error) -> str:
     return f"it is damaged ({error}); bring a backup back: turnout restore FILE"
 
 
-def hosts_of(name: str, served: bytes) -> list[str]:
-    """The custom domains in what routers got last of an app; none if that cannot be read."""
-    try:
-        return [str(host) for host in orjson.loads(served)["hosts"]]
-    except (ValueError, TypeError, KeyError) as error:
-        log.error("event=served_unreadable app=%s reason=%r", name, str(error))
-        return []
-
-
 def record_from(number: int, at: float, app: str, who: str, note: str, doc: bytes) -> Record | None:
     """A row of the journal; None, and said in the log, when it cannot be read."""
     try:

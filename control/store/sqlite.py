@@ -9,7 +9,6 @@ what was observed of replicas is seen some moments earlier: it is written many a
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import secrets
 import sqlite3
@@ -27,13 +26,14 @@ from control.store.documents import Change, D, decoded, write_documents
 from control.store.file import StateFile
 from control.store.log import is_long, move
 from control.store.opening import LOCK_S, open_database, unreadable_state
-from control.store.reading import damaged, hosts_of, read_journal, read_views, unread
+from control.store.reading import damaged, read_journal, read_views, unread
 from control.store.retention import Kept, victims
+from control.store.served import hosts_served, read_served, write_served
 from control.store.transaction import Transaction, unavailable
 from control.store.writing import Row, Rows, Write, put_meta, row_of, rows_of, write_view
 from router.contract.domains import Owners
 from router.process.config import BadSettings
-from router.process.state import open_private, prepare
+from router.process.state import lock_alone, prepare
 
 log = logging.getLogger("turnout.control")
 
@@ -48,14 +48,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         prepare(path.parent)
-        self._lock = open_private(path.with_name(path.name + ".lock"), "w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise BadSettings(
-                f"state: another control plane uses {path.parent}; stop it or give another --state"
-            ) from None
+        lock = path.with_name(path.name + ".lock")
+        self._lock = lock_alone(lock, path.parent, "control plane")
         try:
             self._path = path
             self._open(path)
@@ -90,7 +84,7 @@ class Store:
                 self._leave_out(name, error)
         for name, found in self.unreadable.items():
             log.error("event=quarantined app=%s reason=%r", name, found.why)
-            self.owners.claim(name, self._hosts_served(name))
+            self.owners.claim(name, hosts_served(self._db, name))
         self.instance = self._once("instance", secrets.token_hex(8))
 
     def close(self) -> None:
@@ -133,7 +127,7 @@ class Store:
         domains.follow(self.owners, name, self.view(name), _NOTHING)
         self._leave_out(name, error)
         log.error("event=quarantined app=%s reason=%r", name, self.unreadable[name].why)
-        self.owners.claim(name, self._hosts_served(name))
+        self.owners.claim(name, hosts_served(self._db, name))
 
     def _leave_out(self, name: str, error: Exception) -> None:
         why = f"the record of app {name} cannot be used ({error!r})"
@@ -289,27 +283,19 @@ class Store:
             for (replica,) in db.execute("SELECT name FROM replicas WHERE app = ?", (name,)):
                 if replica not in found.replicas:
                     db.execute("DELETE FROM replicas WHERE name = ?", (replica,))
-        self.owners.release(name, self._hosts_served(name))
+        self.owners.release(name, hosts_served(self._db, name))
         del self.unreadable[name]
         self._show(name, AppView(None, {}, found.replicas))
         self._tell(name)
 
-    def _hosts_served(self, name: str) -> list[str]:
-        """The custom domains of an app whose record does not say them."""
-        row = self._db.execute("SELECT doc FROM served WHERE name = ?", (name,)).fetchone()
-        return hosts_of(name, row[0]) if row else []
-
     def served(self) -> dict[str, bytes]:
         """What was kept by `put_served`."""
-        return dict(self._db.execute("SELECT name, doc FROM served").fetchall())
+        return read_served(self._db)
 
     def put_served(self, bodies: Mapping[str, bytes | None]) -> None:
         """Keep what routers got last of some apps; None for an app that is gone."""
         with self._transaction(is_synced=False) as db:
-            put = [(name, body) for name, body in bodies.items() if body is not None]
-            gone = [(name,) for name, body in bodies.items() if body is None]
-            db.executemany("INSERT OR REPLACE INTO served VALUES (?, ?)", put)
-            db.executemany("DELETE FROM served WHERE name = ?", gone)
+            write_served(db, bodies)
 
     def _show(self, name: str, view: AppView) -> None:
         """From here on readers see this view."""

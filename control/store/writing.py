@@ -70,14 +70,19 @@ def _app(name: str, old: App | None, new: App | None) -> Iterator[Row]:
     if new is None and old is not None:
         yield "DELETE FROM apps WHERE name = ?", (name,)
     elif new is not None and new != old:
-        yield "INSERT OR REPLACE INTO apps VALUES (?, ?)", (name, orjson.dumps(to_doc(new)))
+        put = "INSERT INTO apps VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc"
+        yield put, (name, orjson.dumps(to_doc(new)))
 
 
 def _many(table: str, app: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Row]:
     for name in old:
         if name not in new:
             yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names
+    # In its place: a row that is replaced is deleted first, and put at the end of the table.
+    put = (
+        f"INSERT INTO {table} VALUES (?, ?, ?)"  # noqa: S608
+        " ON CONFLICT DO UPDATE SET app = excluded.app, doc = excluded.doc"
+    )
     for name, resource in new.items():
         if old.get(name) is not resource:
-            values = (name, app, orjson.dumps(to_doc(resource)))
-            yield f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", values  # noqa: S608
+            yield put, (name, app, orjson.dumps(to_doc(resource)))

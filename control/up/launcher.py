@@ -22,9 +22,8 @@ from typing import IO
 
 from router.process import children
 from router.process.children import VARIABLE
-from router.process.config import BadSettings
 from router.process.listeners import INHERITED, activated, notify
-from router.process.state import open_private, prepare, write_durably
+from router.process.state import lock_alone, prepare, write_durably
 
 LOCK = "up.lock"
 ADDRESSES = "up.json"  # of the running one, for commands that print where an app answers
@@ -63,14 +62,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
 def _lock(state: Path) -> IO[str]:
     """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
     prepare(state)
-    lock = open_private(state / LOCK, "a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise BadSettings(
-            f"state: another turnout uses {state}; stop it or give another --state"
-        ) from None
+    lock = lock_alone(state / LOCK, state, "turnout")
     lock.truncate(0)
     lock.write(str(os.getpid()))  # for `turnout upgrade`
     lock.flush()

@@ -45,11 +45,24 @@ class Owners:
         if owner != app:
             yield f"the name {app} is a custom domain of app {owner}"
         for host in hosts:
-            owner = self._rival(app, host)
+            owner = self.rival(app, host)
             if owner == host:
                 yield f"custom domain {host} is the name of app {owner}"
             elif owner:
                 yield f"custom domain {host} already belongs to app {owner}"
+
+    def rival(self, app: str, host: str) -> str:
+        """The other app that keeps an app from having a host; empty for none."""
+        owner = self._of.get(host, app)
+        if owner != app:
+            return owner
+        for named, zone in _dashed(host):
+            if named != app and self._of.get(f"*.{zone}") == named:
+                return named
+        if host.startswith("*."):
+            others = self._dashed.get((app, host[2:]), {}).values()
+            return next((other for other in others if other != app), "")
+        return ""
 
     def claim(self, app: str, hosts: Iterable[str]) -> None:
         """Give an app its name and hosts; `conflict` has been asked."""
@@ -69,19 +82,6 @@ class Owners:
                 self._dashed[key].pop(host, None)
                 if not self._dashed[key]:
                     del self._dashed[key]
-
-    def _rival(self, app: str, host: str) -> str:
-        """The other app that has a host; empty for none."""
-        owner = self._of.get(host, app)
-        if owner != app:
-            return owner
-        for named, zone in _dashed(host):
-            if named != app and self._of.get(f"*.{zone}") == named:
-                return named
-        if host.startswith("*."):
-            others = self._dashed.get((app, host[2:]), {}).values()
-            return next((other for other in others if other != app), "")
-        return ""
 
 
 def _dashed(host: str) -> Iterator[tuple[str, str]]:

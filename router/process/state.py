@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -61,6 +62,21 @@ def prepare(state: Path) -> None:
 def open_private(path: Path, mode: str) -> IO[Any]:
     """Open a file to write to; one that is made is its owner's alone. Raises OSError."""
     return open(path, mode, opener=lambda name, flags: os.open(name, flags, _FILE))
+
+
+def lock_alone(path: Path, state: Path, what: str) -> IO[str]:
+    """A lock file of ours, locked until it is closed. Raises BadSettings when another has it."""
+    lock = open_private(path, "a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if not isinstance(error, BlockingIOError):
+            raise
+        raise BadSettings(
+            f"state: another {what} uses {state}; stop it or give another --state"
+        ) from None
+    return lock
 
 
 def write_durably(path: Path, content: bytes) -> None:

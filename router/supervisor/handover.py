@@ -44,6 +44,7 @@ class Handover:
     restarts: int = 0
     apps: list[str] = field(default_factory=list)  # in the workers' table, so that they can leave
     inherited: list[int] = field(default_factory=list)  # descriptors that all workers hold
+    lock: int = -1  # the one that holds the state directory
 
 
 def is_rehearsal() -> bool:
@@ -86,13 +87,15 @@ def exec_with(handover: Handover) -> None:
         "restarts": handover.restarts,
         "apps": handover.apps,
         "inherited": handover.inherited,
+        "lock": handover.lock,
     }
     memory = os.memfd_create("turnout-handover")
     with os.fdopen(os.dup(memory), "wb") as file:
         file.write(orjson.dumps(wire))
     os.lseek(memory, 0, os.SEEK_SET)
     channels = (w.channel for w in handover.workers)
-    for fd in (memory, handover.admin, *handover.listeners, *handover.inherited, *channels):
+    lock = [handover.lock] if handover.lock >= 0 else []
+    for fd in (memory, handover.admin, *handover.listeners, *handover.inherited, *lock, *channels):
         os.set_inheritable(fd, True)
     if PARENT in os.environ:
         os.set_inheritable(int(os.environ[PARENT]), True)
@@ -107,9 +110,9 @@ def received() -> Handover | None:
         return None
     with os.fdopen(int(fd), "rb") as file:
         wire = orjson.loads(file.read())
-    # Code before us may not have given descriptors to inherit, nor the last figures.
-    inherited = wire.get("inherited", ())
-    for one in (wire["admin"], *wire["listeners"], *inherited, *(w[2] for w in wire["workers"])):
+    # Code before us may not have given descriptors to inherit or a lock, nor the last figures.
+    others = [*wire.get("inherited", ()), *(fd for fd in [wire.get("lock", -1)] if fd >= 0)]
+    for one in (wire["admin"], *wire["listeners"], *others, *(w[2] for w in wire["workers"])):
         os.set_inheritable(one, False)
     wire["workers"] = [
         OldWorker(s, p, c, bytes.fromhex(u), *f) for s, p, c, u, *f in wire["workers"]

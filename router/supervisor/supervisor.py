@@ -22,7 +22,7 @@ from router.process.children import on_parent_gone
 from router.routing.seams import AdminPort
 from router.routing.stats import UNKNOWN_APP
 from router.sources.source import SnapshotSource
-from router.supervisor import handover
+from router.supervisor import handover, sole
 from router.supervisor.code_upgrade import Upgrades
 from router.supervisor.handover import Handover
 from router.supervisor.keeper import Keeper
@@ -69,6 +69,7 @@ class Supervisor:
         self._upgrade = asyncio.Event()
         self._upgrades = Upgrades(settings.state / "router")
         self._orphans = Orphans(settings.state / "router", settings.orphans_end_s)
+        self._lock = -1  # descriptor
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -83,6 +84,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade.set)
         on_parent_gone(self._stop.set)
         before = handover.received()
+        self._lock = sole.claim(self.settings.state, before.lock if before is not None else -1)
         await admin.start(listeners.taken(before.admin) if before is not None else None)
         try:
             await self._start_workers(before)
@@ -161,6 +163,7 @@ class Supervisor:
                 restarts=self._keeper.restarts,
                 apps=list(self._apps),
                 inherited=self._keeper.inherited,
+                lock=self._lock,
             )
         )
 

@@ -319,6 +319,31 @@ def test_nobody_acknowledges_in_the_name_of_another_router(publisher: Publisher)
     assert publisher.can_stop(name)
 
 
+def test_nor_does_anybody_after_a_restart(store: Store, publisher: Publisher) -> None:
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    publisher.hear("one", publisher.epoch, publisher.version, {}, key="its own")
+    again = Publisher(store, "localhost", lease_s=60)
+    again.publish([("shop", world.view)])
+    name = leave(again, world)
+    with pytest.raises(Conflict, match="has another key"):
+        again.hear("one", again.epoch, again.version, {}, key="another")
+    assert not again.can_stop(name)
+    again.hear("one", again.epoch, again.version, {}, key="its own")
+    assert again.can_stop(name)
+
+
+def test_routers_that_were_noted_by_name_only_are_waited_for(store: Store) -> None:
+    store.put_meta("routers", '["one"]')
+    publisher = Publisher(store, "localhost", lease_s=60)
+    world = a_world()
+    publisher.publish([("shop", world.view)])
+    name = leave(publisher, world)
+    assert not publisher.can_stop(name)
+    publisher.hear("one", publisher.epoch, publisher.version, {}, key="its own")
+    assert publisher.can_stop(name)
+
+
 def test_health_names_some_of_many_routers(store: Store, publisher: Publisher) -> None:
     publisher.publish([("shop", a_world().view)])
     for n in range(500):

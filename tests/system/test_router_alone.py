@@ -233,6 +233,22 @@ def test_bad_flags_exit_2_with_a_sentence(state: Path, args: tuple[str, ...], sa
     assert says in done.stderr
 
 
+def test_a_second_router_on_a_state_directory_is_refused(routed: Routed) -> None:
+    router, file, _, _ = routed
+    flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    for is_upgraded in (False, True):
+        if is_upgraded:
+            router.stderr = b""
+            router.process.send_signal(signal.SIGUSR2)
+            router.read_until(b"^ready .*\n")
+        done = run("router", *flags, state=file.parent / "s")
+
+        assert done.returncode == 2, done.stderr
+        assert f"another router uses {file.parent / 's'}; stop it or give another" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert router.get("shop.localhost")[0] == 200
+
+
 def test_a_port_in_use_exits_1_with_a_sentence(routed: Routed) -> None:
     router, file, _, _ = routed
     flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", router.facts["admin"])

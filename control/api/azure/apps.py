@@ -16,6 +16,7 @@ from control.changes.rebuilt import Compared
 from control.model.errors import ControlError, Invalid, NotFound
 from control.model.resources import AppView
 from control.model.schema import AppBody, AppProperties
+from control.rules import domains
 
 
 async def list_apps(call: Call) -> web.Response:
@@ -125,25 +126,20 @@ async def analyse_host_name(call: Call) -> web.Response:
     name = call.request.query.get("customHostname", "").lower()
     if not name:
         raise Invalid("customHostname is missing; name the host to look at")
-    owner = next((view for view in call.service.apps() if _has_domain(view, name)), None)
-    is_own = owner is not None and owner.app is not None and owner.app.name == call.app
+    rival = call.service.rival(call.app, name)
     answer: dict[str, Any] = {
         "hostName": name,
-        "isHostnameAlreadyVerified": is_own,
+        "isHostnameAlreadyVerified": name in domains.claimed(call.service.peek(call.app)),
         "customDomainVerificationTest": "Passed",
-        "hasConflictOnManagedEnvironment": owner is not None and not is_own,
+        "hasConflictOnManagedEnvironment": bool(rival),
         "conflictWithEnvironmentCustomDomain": False,
         "cNameRecords": [], "txtRecords": [], "aRecords": [], "alternateCNameRecords": [],
         "alternateTxtRecords": [],
     }  # fmt: skip
-    if owner is not None and owner.app is not None and not is_own:
-        answer["conflictingContainerAppResourceId"] = call.place.app_id(owner.app)
+    owner = call.service.peek(rival).app if rival else None
+    if owner is not None:
+        answer["conflictingContainerAppResourceId"] = call.place.app_id(owner)
     return reply(answer)
-
-
-def _has_domain(view: AppView, name: str) -> bool:
-    ingress = view.app.configuration.ingress if view.app is not None else None
-    return ingress is not None and any(domain.name == name for domain in ingress.custom_domains)
 
 
 async def list_histories(call: Call) -> web.Response:
