@@ -9,11 +9,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from control import commands, journal, rollback, traffic
 from control.draft import Command, Draft
 from control.dry_run import refuse_dry_run
-from control.errors import Invalid, NotFound, no_app, no_revision
+from control.errors import Invalid, NotFound, no_app, no_revision, together
 from control.journal import Record
 from control.places import Places
 from control.preconditions import UNCONDITIONAL, Conditions
@@ -185,21 +186,20 @@ class Service:
         if change.is_existing and draft.view(name).app is None:
             raise no_app(change.app)
         body = self.places.placed(change.body(draft.view(name)), draft.view(name))
-        self._runtimes[body.template.runtime].check(body.template)
-        draft.change(
-            name,
-            lambda view, now: commands.deploy(
-                view,
+        deploy = partial(
+            commands.deploy,
+            is_asked=change.is_asked,
+            is_forced=change.is_forced,
+            rebuilt=change.rebuilt,
+        )
+        together(
+            lambda: self._runtimes[body.template.runtime].check(body.template),
+            lambda: draft.change(
                 name,
-                body,
-                now,
-                new_suffix,
-                is_asked=change.is_asked,
-                is_forced=change.is_forced,
-                rebuilt=change.rebuilt,
+                lambda view, now: deploy(view, name, body, now, new_suffix),
+                change.conditions,
+                is_existing=change.is_existing,
             ),
-            change.conditions,
-            is_existing=change.is_existing,
         )
 
     def copy(

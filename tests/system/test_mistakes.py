@@ -57,6 +57,7 @@ MISTAKES = [
     ("deploy shop --target-port http", "'http' is not a whole number", "--target-port 80"),
     ("deploy shop --env A=b --revision-suffix v1", "suffix v1 already exists", "choose another"),
     ("deploy new --image nginx:1.27 --target-port 80", "no Docker Engine at", "start it"),
+    ("deploy new --image nginx:1.27", "no Docker Engine at", "give targetPort"),
     ("deploy new --image endpoint:10.0.0.1:80", "endpoint", "--runtimes"),
     ("deploy new --image process:deno", "'process:deno'", "process:demo"),
     ("secret set shop --secrets DB=hunter2", "secret's name in a-z", "such as db-password"),
