@@ -15,6 +15,7 @@ from control.clock import Moment
 from control.commands import expire, is_same, purge, rested, woken
 from control.errors import Invalid
 from control.journal import Record
+from control.lifecycle import CRASH_LOOP
 from control.resources import (
     App,
     AppView,
@@ -192,7 +193,7 @@ def _failed_if(plan: Plan, revision: Revision, now: float, limits: Limits) -> Re
         return replace(
             revision,
             provisioning=Provisioning.FAILED,
-            reason=worst.reason or "CrashLoopBackOff",
+            reason=worst.reason or CRASH_LOOP,
             message=worst.message,
         )
     if now >= deadline:
