@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from control.model import targets
 from router.contract.settings import AdminSettings
-from router.process.config import BadSettings, check_log_level, setting, split_address
+from router.process.config import check_log_level, refuse, setting, split_address, told
 
 _STATE = Path(".turnout")
 RUNTIMES = ("docker", "endpoint", "process")
@@ -105,19 +106,23 @@ class ControlSettings(AdminSettings):
 
     def check(self) -> ControlSettings:
         """Itself, when the values make sense together. Raises BadSettings."""
+        refuse(self.problems())
+        return self
+
+    def problems(self) -> Iterator[str]:
+        """All that makes no sense."""
         if not self.admin.startswith("unix:"):
-            split_address(self.admin, "admin")
-        check_log_level(self.log_level)
+            yield from told(split_address, self.admin, "admin")
+        yield from told(check_log_level, self.log_level)
         for name in ("journal_app_records", "journal_records", "journal_days"):
             if getattr(self, name) <= 0:
-                raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
+                yield f"{name}: {getattr(self, name)} is not above 0"
         if self.on_exit not in ("", "keep", "stop"):
-            raise BadSettings(f"on_exit: {self.on_exit!r} is neither keep nor stop")
+            yield f"on_exit: {self.on_exit!r} is neither keep nor stop"
         for kind in self.runtimes:
             if kind not in RUNTIMES:
-                raise BadSettings(f"runtimes: {kind!r} is none of {', '.join(RUNTIMES)}")
-        targets.networks(self.endpoint_networks)
+                yield f"runtimes: {kind!r} is none of {', '.join(RUNTIMES)}"
+        yield from told(targets.networks, self.endpoint_networks)
         for name in ("admin_connections", "admin_silence_s"):
             if getattr(self, name) <= 0:
-                raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
-        return self
+                yield f"{name}: {getattr(self, name)} is not above 0"

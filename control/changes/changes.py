@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from control.changes.dry_run import refuse_dry_run
 from control.changes.places import Places
@@ -19,7 +20,7 @@ from control.changes.unit_of_work import Command, Draft
 from control.history import journal
 from control.history.journal import Record
 from control.model import traffic
-from control.model.errors import Invalid, NotFound, no_app, no_revision
+from control.model.errors import Invalid, NotFound, no_app, no_revision, together
 from control.model.resources import AppView, Replica, Revision, replace
 from control.model.schema import AppBody, TrafficRule
 from control.model.template import Template
@@ -191,21 +192,20 @@ class Service:
         if change.is_existing and draft.view(name).app is None:
             raise no_app(change.app)
         body = self.places.placed(change.body(draft.view(name)), draft.view(name))
-        self._runtimes[body.template.runtime].check(body.template)
-        draft.change(
-            name,
-            lambda view, now: commands.deploy(
-                view,
+        deploy = partial(
+            commands.deploy,
+            is_asked=change.is_asked,
+            is_forced=change.is_forced,
+            rebuilt=change.rebuilt,
+        )
+        together(
+            lambda: self._runtimes[body.template.runtime].check(body.template),
+            lambda: draft.change(
                 name,
-                body,
-                now,
-                new_suffix,
-                is_asked=change.is_asked,
-                is_forced=change.is_forced,
-                rebuilt=change.rebuilt,
+                lambda view, now: deploy(view, name, body, now, new_suffix),
+                change.conditions,
+                is_existing=change.is_existing,
             ),
-            change.conditions,
-            is_existing=change.is_existing,
         )
 
     def copy(

@@ -5,7 +5,7 @@ Raised where the rule is, rendered once at the edge of the API.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _SHOWN = 5  # of many names
@@ -83,3 +83,18 @@ def all_of(details: list[Detail], what: str) -> Invalid:
     """One error for several violated rules; the first rule's code is the error's."""
     sentence = "; ".join(d.message for d in details)
     return Invalid(f"{what}: {sentence}", code=details[0].code, details=details)
+
+
+def together(*checks: Callable[[], object]) -> None:
+    """Make all checks: what several of them refuse is told in one answer, not in as many rounds."""
+    refused: list[Invalid] = []
+    for check in checks:
+        try:
+            check()
+        except Invalid as error:
+            refused.append(error)
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        details = [d for e in refused for d in e.details or [Detail(e.code, e.message)]]
+        raise all_of(details, "the request was not accepted")

@@ -32,6 +32,15 @@ MOVES: dict[ReplicaState, frozenset[ReplicaState]] = {
 }
 _FAILING = (_S.BACKOFF, _S.RESTARTING)
 
+# Why a replica failed, where it was not a probe or a start that did.
+TERMINATED = "ContainerTerminated"
+CRASH_LOOP = "CrashLoopBackOff"
+KILLED = "Killed"
+OUT_OF_MEMORY = "OOMKilled"
+# Somebody's `docker kill` of one replica after the other is no fault of theirs; the killer of a
+# host without memory looks the same, and must not meet a replica that comes back in a whirl.
+_KILLS_AT_ONCE = 3
+
 
 def may_move(old: ReplicaState, new: ReplicaState) -> bool:
     """Whether a replica may go from one state to another; a late event may not."""
@@ -60,26 +69,34 @@ class Failure:
 def failed(replica: Replica, failure: Failure, now: Moment, pauses: Pauses) -> Replica:
     """The replica with one more restart, which is due at once the first time.
 
+    One that ended by itself and has to wait for its restart is in a crash loop.
     Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. What it
     was ready for counts towards the pause: that bounds how often it fails, and one that has served
     for longer is missed. The state is the caller's: a replica that still runs is ended first.
     """
     well_s = now.steady - replica.ready_at if replica.ready_at else 0.0
     restarts = 0 if well_s > pauses.healthy_after_s else replica.restarts
-    pause = pauses.first_s * 2 ** min(restarts - 1, 30) if restarts else 0.0
+    at_once = _KILLS_AT_ONCE if failure.reason == KILLED else 1
+    pause = pauses.first_s * 2 ** min(restarts - at_once, 30) if restarts >= at_once else 0.0
+    wait_s = max(0.0, min(pause, pauses.most_s) - well_s)
+    reason, message = failure.reason, failure.message
+    if reason == TERMINATED and wait_s:
+        reason = CRASH_LOOP
+    if reason == KILLED:
+        message += f" Restarted {f'after {wait_s:.0f} s' if wait_s else 'at once'}."
     return replace(
         replica,
         restarts=restarts + 1,
-        start_again_at=now.steady + max(0.0, min(pause, pauses.most_s) - well_s),
+        start_again_at=now.steady + wait_s,
         ready_at=0.0,  # the next failure may come before it is ready again
-        reason=failure.reason,
-        message=failure.message,
+        reason=reason,
+        message=message,
         exit_code=failure.exit_code,
         exited=failure.exited,
         restarts_ever=replica.restarts_ever + 1,
         last_failed_at=now.wall,
-        last_reason=failure.reason,
-        last_message=failure.message,
+        last_reason=reason,
+        last_message=message,
     )
 
 

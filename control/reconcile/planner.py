@@ -16,6 +16,7 @@ from control.model.clock import Moment
 from control.model.errors import Invalid
 from control.model.resources import App, AppView, Provisioning, Replica, ReplicaState, Revision
 from control.model.schema import Configuration
+from control.model.states import CRASH_LOOP
 from control.rules import target_ports
 from control.rules.base_revision import base_of
 from control.rules.commands import expire, is_same, purge, rested, woken
@@ -189,7 +190,7 @@ def _failed_if(plan: Plan, revision: Revision, now: float, limits: Limits) -> Re
         return replace(
             revision,
             provisioning=Provisioning.FAILED,
-            reason=worst.reason or "CrashLoopBackOff",
+            reason=worst.reason or CRASH_LOOP,
             message=worst.message,
         )
     if now >= deadline:

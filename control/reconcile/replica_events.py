@@ -6,13 +6,22 @@ Nothing is decided here about who runs or serves; that is `planner.py`, which lo
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from control.history.journal import Record
 from control.model.clock import Clock
 from control.model.errors import ControlError
 from control.model.resources import AppView, Replica, ReplicaState, replace
-from control.model.states import Failure, Pauses, failed, may_move
+from control.model.states import (
+    KILLED,
+    OUT_OF_MEMORY,
+    TERMINATED,
+    Failure,
+    Pauses,
+    failed,
+    may_move,
+)
 from control.model.targets import Targets
 from control.ops.metrics import ControlCounters
 from control.probes.prober import Prober, Verdict, probes_of
@@ -176,8 +185,11 @@ class Lives:
             # A service manager may end everything of ours at once: no failure of the replicas.
             return
         end = replace(end, container=end.container or self._container(replica))
-        message = end.sentence(end.container)
-        reason = "OOMKilled" if end.is_out_of_memory else "CrashLoopBackOff"
+        at = time.strftime("%H:%M:%SZ", time.gmtime(self._clock.now().wall))
+        message = end.sentence(end.container, at)
+        reason = KILLED if end.is_killed else TERMINATED
+        if end.is_out_of_memory:
+            reason = OUT_OF_MEMORY
         self.fail(name, _S.BACKOFF, Failure(reason, message, end.code, end.container))
 
     def on_pause(self, name: str, is_paused: bool) -> None:
@@ -200,11 +212,12 @@ class Lives:
         if replica.state is _S.RESTARTING:  # that it ends now is what it was given up for
             return
         self.prober.forget(name)
-        self._counters.count_restart(replica.app, replica.revision, failure.reason)
+        after = failed(replica, failure, self._clock.now(), self._pauses)
+        self._counters.count_restart(replica.app, replica.revision, after.reason)
         log.warning(
-            "event=replica_failed app=%s replica=%s reason=%r", replica.app, name, failure.message
+            "event=replica_failed app=%s replica=%s reason=%r", replica.app, name, after.message
         )
-        self._put(failed(replica, failure, self._clock.now(), self._pauses), state)
+        self._put(after, state)
 
     def lost(self, name: str) -> None:
         """It ended while nobody looked, most likely with us: started again, counted for nothing."""
@@ -214,8 +227,16 @@ class Lives:
             self.move(name, replica.app, _S.PENDING)
 
     def end_pauses(self, kind: str) -> None:
-        """Start what waits to be started again: an engine that leaves spoils any attempt."""
+        """Start what waits to be started again, and count nothing of what had failed.
+
+        An engine that leaves ends what runs, and spoils any attempt to start it again.
+        """
         for app, view in list(self._store.every()):
-            for replica in list(view.replicas.values()):
-                if replica.runtime == kind and replica.state is _S.BACKOFF:
-                    self.move(replica.name, app, _S.PENDING)
+            waiting = {
+                r.name: replace(r, state=_S.PENDING, restarts=0)
+                for r in view.replicas.values()
+                if r.runtime == kind and r.state in (_S.BACKOFF, _S.PENDING)
+            }
+            if waiting:
+                after = AppView(view.app, view.revisions, {**view.replicas, **waiting})
+                self.record(app, view, after)

@@ -31,15 +31,21 @@ class Exit:
     is_out_of_memory: bool = False
     limit: str = ""  # of its memory, as the template says
 
-    def sentence(self, container: str) -> str:
-        """For a person."""
+    @property
+    def is_killed(self) -> bool:
+        """Whether something outside it ended it at once, and not its memory's limit."""
+        return self.code == _KILLED and not self.is_out_of_memory
+
+    def sentence(self, container: str, at: str = "") -> str:
+        """For a person; `at` is when."""
         what = f"exit code '{self.code}'" if self.code is not None else "an unknown exit code"
         text = f"Container '{container}' was terminated with {what}"
         if self.is_out_of_memory:
             limit = f" of {self.limit}" if self.limit else ""
             text += f": it needed more memory than its limit{limit}"
-        elif self.code == _KILLED:
-            text += " (killed, often out of memory)"
+        elif self.is_killed:
+            when = f" at {at}" if at else ""
+            text += f": killed (signal 9){when}, by somebody or by a host out of memory"
         text += "."
         said = " | ".join(line for line, _ in groupby(self.tail)).rstrip(".")
         return f"{text} Last output: {said}." if said else text

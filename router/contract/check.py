@@ -31,6 +31,7 @@ from router.contract.hosts import (
     parse_name,
 )
 from router.contract.sentences import what_is_wrong
+from router.the_rest import TheRest
 
 Path = tuple[str | int, ...]
 
@@ -137,12 +138,22 @@ class _FileSnapshot(_Snapshot):
 
 def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Problem]:
     """The snapshot in decoded JSON (or a routes file), or everything that is wrong with it."""
+    form = _FileSnapshot if is_file else _Snapshot
     try:
-        model = (_FileSnapshot if is_file else _Snapshot).model_validate(wire)
+        model = form.model_validate(wire)
     except ValidationError as error:
-        return [_problem(e) for e in error.errors(include_input=False)]
+        found = error.errors(include_input=False)
+        return [*map(_problem, found), *_of_the_rest(form, TheRest(wire, found))]
     problems = list(_rules(model))
     return problems or _freeze(model)
+
+
+def _of_the_rest(form: type[_Snapshot], rest: TheRest) -> Iterator[Problem]:
+    try:
+        model = form.model_validate(rest.document)
+    except ValidationError:  # what is wrong with the form was enough
+        return
+    yield from (problem for problem in _rules(model) if rest.can_say(problem.path))
 
 
 def check_app(wire: Any, domain: str) -> snapshot.App | list[Problem]:

@@ -114,7 +114,9 @@ OUT_OF_SOCKETS = Outcome(
     503, "RouterOutOfSockets", "This router has no descriptor or port left; try again.", _RETRY
 )
 CONTENT_TOO_LARGE = Outcome(413, "ContentTooLarge", "The request's body is larger than allowed.")
-CONNECT_FAILED = Outcome(502, "UpstreamConnectFailed", "The replica refused the connection.")
+CONNECT_FAILED = Outcome(
+    502, "UpstreamConnectFailed", "The replica refused the connection.", _RETRY
+)
 CONNECT_TIMEOUT = Outcome(504, "UpstreamConnectTimeout", "The replica did not accept in time.")
 UPSTREAM_RESET = Outcome(
     502, "UpstreamReset", "The replica closed the connection before it answered."

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from router.contract.peers import network
-from router.process.config import BadSettings, check_log_level, setting, split_address
+from router.http.fields import TRUSTED_ONLY
+from router.process.config import check_log_level, refuse, setting, split_address, told
 
 _ORPHANS_SLACK_S = 15.0  # for what idle connections bring, Close frames, a busy machine
 _STATE = Path(".turnout")
@@ -204,32 +206,36 @@ class RouterSettings(AdminSettings):
 
     def check(self) -> RouterSettings:
         """Itself, when the values make sense together. Raises BadSettings."""
-        split_address(self.listen, "listen")
-        if not self.admin.startswith("unix:"):
-            split_address(self.admin, "admin")
-        if self.workers < 0 or self.workers > 1024:
-            raise BadSettings(f"workers: {self.workers} is not within 0 to 1024")
-        for name in _POSITIVE:
-            if getattr(self, name) <= 0:
-                raise BadSettings(f"{name}: {getattr(self, name)} is not above 0")
-        check_log_level(self.log_level)
-        self._check_trust()
-        if self.routes and self.control:
-            raise BadSettings("a router follows --routes FILE or --control URL, not both")
-        if not (self.routes or self.control or self.docker):
-            raise BadSettings("a router follows --routes FILE, --control URL or --docker")
+        refuse(self.problems())
         return self
 
-    def _check_trust(self) -> None:
+    def problems(self) -> Iterator[str]:
+        """All that makes no sense."""
+        yield from told(split_address, self.listen, "listen")
+        if not self.admin.startswith("unix:"):
+            yield from told(split_address, self.admin, "admin")
+        if self.workers < 0 or self.workers > 1024:
+            yield f"workers: {self.workers} is not within 0 to 1024"
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                yield f"{name}: {getattr(self, name)} is not above 0"
+        yield from told(check_log_level, self.log_level)
+        yield from self._trust_problems()
+        if self.routes and self.control:
+            yield "a router follows --routes FILE or --control URL, not both"
+        if not (self.routes or self.control or self.docker):
+            yield "a router follows --routes FILE, --control URL or --docker"
+
+    def _trust_problems(self) -> Iterator[str]:
         for setting_name in ("trusted_proxies", "internal_networks"):
             for text in getattr(self, setting_name):
                 try:
                     network(text)
                 except ValueError as error:
-                    raise BadSettings(f"{setting_name}: {error}; 10.0.0.0/8 is one") from None
+                    yield f"{setting_name}: {error}; 10.0.0.0/8 is one"
         for name in self.trusted_only_fields:
             if not _NAME_OR_BEGINNING.fullmatch(name.encode()):
-                raise BadSettings(f"trusted_only_fields: {name!r} is not a field name (X-A or X-*)")
+                yield f"trusted_only_fields: {name!r} is not a field name (X-A or X-*)"
 
 
 # A field name (RFC 9110 §5.6.2); "*" is one of its characters, and may come last.

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 S = TypeVar("S")
 CONTROL_TABLE = "control"  # the file's [control] table holds what only the control plane reads
@@ -44,7 +45,54 @@ def load(
     With `table`, the file's table of that name counts before its top level, and the names of
     the other class's settings are nobody's mistake.
     """
+    settings, wrong = _load(cls, flags, Places(file), environ, table)
+    refuse(wrong)
+    return settings
+
+
+class Sensible(Protocol):
+    """Settings that know what makes no sense together."""
+
+    def problems(self) -> Iterator[str]:
+        """All of it: NAME: what is wrong."""
+
+
+C = TypeVar("C", bound=Sensible)
+
+
+def checked(
+    cls: type[C],
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    table: str = "",
+) -> C:
+    """The same, and the values make sense together. Raises BadSettings with all that is wrong."""
     places = Places(file)
+    settings, wrong = _load(cls, flags, places, environ, table)
+    refuse([*wrong, *settings.problems()])
+    return settings
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raises BadSettings if there are any."""
+    if lines := list(problems):
+        raise BadSettings("\n".join(lines))
+
+
+def told(check: Callable[..., object], *args: object) -> Iterator[str]:
+    """What a check raises BadSettings with."""
+    try:
+        check(*args)
+    except BadSettings as error:
+        yield str(error)
+
+
+def _load(
+    cls: type[S], flags: Mapping[str, Any], places: Places, environ: Mapping[str, str], table: str
+) -> tuple[S, list[str]]:
+    """Settings, with the default for a value that cannot be used, and what is wrong."""
     written = places.values
     inner = written.pop(CONTROL_TABLE, {})
     given = {**written, **(inner if table == CONTROL_TABLE else {})}
@@ -58,9 +106,7 @@ def load(
             values[f.name] = _value(f, hints[f.name], flags, environ, given, where)
         except BadSettings as error:
             wrong.append(str(error))
-    if wrong:
-        raise BadSettings("\n".join(wrong))
-    return cls(**values)
+    return cls(**values), wrong
 
 
 class Places:
@@ -76,14 +122,27 @@ class Places:
 
     def of(self, name: str, table: str = "") -> str:
         """FILE:LINE of a setting, in the file's table of that name or at its top."""
+        line = self._line(name, table)
+        return f"{self._file}:{line}" if line else str(self._file)
+
+    def placed(self, problem: str, table: str = "") -> tuple[int, str]:
+        """The line that a problem is about, and the problem with its place in front."""
+        if mark := re.match(rf"{re.escape(str(self._file))}(?::(\d+))?\b", problem):
+            return int(mark[1] or 0), problem
+        name = problem.partition(":")[0]
+        line = self._line(name, table) or self._line(name, "")
+        return line, f"{self._file}:{line}: {problem}" if line else f"{self._file}: {problem}"
+
+    def _line(self, name: str, table: str) -> int:
+        """0 if it is not there."""
         begin = f"[{table}]"
         within = ""
         for number, line in enumerate(self._lines, 1):
             bare = line.partition("#")[0].strip()
             within = bare if bare.startswith("[") and "=" not in bare else within
             if bare.partition("=")[0].strip() == name and within == (begin if table else ""):
-                return f"{self._file}:{number}"
-        return str(self._file)
+                return number
+        return 0
 
 
 def _read(file: Path) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from control.model.resources import ReplicaState
-from control.runtime.docker import presence
+from control.runtime.docker import presence, runtime
 from tests.control.engine import Engine, a_loop
 from tests.control.test_reconciler import Loop, until
 from tests.support.builders import a_body
@@ -18,6 +18,7 @@ WAITING = {"restart_backoff_s": 3600.0, "max_backoff_s": 3600.0}
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_RETRY_S", 0.01)
     monkeypatch.setattr(presence, "_RETRY_S", 0.01)
 
 
@@ -36,6 +37,25 @@ async def test_a_stream_that_ends_is_no_reason_to_start_again_what_waits(tmp_pat
         await engine.until_asked(EVENTS, engine.asked[EVENTS] + 4)
         assert engine.asked[CREATE] == asked
         assert [r.state for r in loop.replicas("shop")] == [ReplicaState.BACKOFF]
+
+
+async def test_a_start_waits_for_an_engine_that_has_gone(tmp_path: Path) -> None:
+    """It is no failure of the replica: a deploy under way goes on when the engine is back."""
+    engine = Engine()
+    async with engine.serving(), a_loop(tmp_path, engine, **WAITING) as loop:
+        loop.service.put("other", a_body("v1", image="web:1"))
+        await engine.until_asked(CREATE)
+        loop.service.delete("other")
+        await until(lambda: not loop.replicas("other"))
+        engine.leave()
+        asked = engine.asked["GET /containers/json"]
+        loop.service.put("shop", a_body("v1", image="web:1"))
+        await engine.until_asked("GET /containers/json", asked + 5)
+        (replica,) = loop.replicas("shop")
+        assert (replica.state, replica.restarts) == (ReplicaState.PENDING, 0)
+        assert "does not answer" in replica.message
+        engine.come_back()
+        await until(lambda: len(engine.containers) == 1)
 
 
 async def test_what_waits_starts_when_an_engine_is_back(tmp_path: Path) -> None:

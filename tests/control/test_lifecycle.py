@@ -10,7 +10,15 @@ import pytest
 from control.model import traffic
 from control.model.clock import Moment
 from control.model.resources import Provisioning, Replica, ReplicaState
-from control.model.states import Failure, Pauses, app_provisioning, app_running, failed
+from control.model.states import (
+    KILLED,
+    TERMINATED,
+    Failure,
+    Pauses,
+    app_provisioning,
+    app_running,
+    failed,
+)
 from control.model.targets import PRIVATE, Targets
 from control.rules import commands
 from control.runtime import Exit, Launch
@@ -60,6 +68,43 @@ def test_what_a_replica_was_ready_for_counts_towards_its_pause(well_s: float, pa
     after = failed(replica, Failure("CrashLoopBackOff", "It was killed."), AT, PAUSES)
 
     assert (after.restarts, after.start_again_at) == (2, NOW + pause)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "ready_at", "reason"),
+    [
+        (0, 0.0, "ContainerTerminated"),
+        (1, NOW - 60, "ContainerTerminated"),
+        (1, NOW - 4, "CrashLoopBackOff"),
+        (1, 0.0, "CrashLoopBackOff"),
+    ],
+)
+def test_only_what_ends_again_right_after_its_start_is_a_crash_loop(
+    restarts: int, ready_at: float, reason: str
+) -> None:
+    died = Failure(TERMINATED, "It died.", 1, "main")
+
+    after = failed(a_replica(restarts=restarts, ready_at=ready_at), died, AT, PAUSES)
+
+    assert after.reason == after.last_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("restarts", "pause"), [(0, 0), (1, 0), (2, 0), (3, 10), (4, 20), (50, 300)]
+)
+def test_what_is_killed_a_few_times_is_started_at_once_and_never_called_a_crash_loop(
+    restarts: int, pause: float
+) -> None:
+    """Whoever kills may do it for as long as they like; so may a host without memory."""
+    killed = Failure(KILLED, "It was killed.", 137, "main")
+
+    after = failed(a_replica(restarts=restarts), killed, AT, PAUSES)
+
+    assert (after.restarts, after.start_again_at) == (restarts + 1, NOW + pause)
+    assert after.reason == "Killed"
+    assert (
+        after.message == f"It was killed. Restarted {f'after {pause} s' if pause else 'at once'}."
+    )
 
 
 def test_good_health_before_the_last_failure_counts_no_more() -> None:

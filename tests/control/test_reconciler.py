@@ -151,6 +151,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
         assert loop.runtime.calls["start", "shop"] == 2
         await loop.reconciler.engine_back("endpoint", True)
         await until(lambda: loop.runtime.calls["start", "shop"] == 3)
+        assert [r.restarts for r in loop.replicas("shop")] == [0]  # it was the engine's fault
 
 
 async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_path: Path) -> None:

@@ -190,6 +190,7 @@ async def test_when_every_replica_refuses_the_answer_says_so() -> None:
         head, body = await (await edge.client()).get()
         assert head.startswith(b"HTTP/1.1 502")
         assert b"X-Turnout-Error: UpstreamConnectFailed\r\n" in head
+        assert b"Retry-After: 1\r\n" in head  # nobody was given the request
         assert b"UpstreamConnectFailed" in body
 
 

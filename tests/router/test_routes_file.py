@@ -89,6 +89,52 @@ def test_every_problem_is_reported_at_once() -> None:
     assert len(caught.value.problems) == 4  # the sum of the weights too
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ([('"shop.example.com"', '"x.localhost"'), ("weight = 20", 'weight = "x"')],
+         ["7: hosts: ", "16: weight: "]),
+        ([('"127.0.0.1:9002"', '"127.0.0.1"'), ("weight = 20", "wieght = 20")],
+         ["16: wieght: ", "18: endpoints: "]),
+        ([('labels = ["staging"]', 'labels = ["-x", 5]'), ("weight = 20", "weight = 30")],
+         ["4: apps: the weights sum to 110", "17: labels: "]),
+        ([('mode = "multiple"', 'mdoe = "multiple"'), ("weight = 20", "weight = 30")],
+         ["4: apps: the weights sum to 110", "6: mdoe: "]),
+        ([('name = "shop--v2"', "nmae = 5"), ('name = "other"', 'name = "Other"')],
+         ["14: name: is missing", "15: nmae: ", "21: name: ", "24: name: "]),
+        ([('name = "other"', "name = 5"), ("weight = 20", "weight = 30")],
+         ["4: apps: the weights sum to 110", "21: name: "]),
+        ([('hosts = ["shop.example.com"]', "hosts = 5"), ('"127.0.0.1:9002"', "5")],
+         ["7: hosts: ", "18: endpoints: "]),
+        ([('domain = "localhost"', "domain = 5"), ('labels = ["staging"]', 'labels = ["-x"]')],
+         ["2: domain: ", "17: labels: "]),
+    ],
+)  # fmt: skip
+def test_what_has_the_wrong_form_hides_nothing_else_and_has_no_consequences(
+    changes: list[tuple[str, str]], says: list[str]
+) -> None:
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    with pytest.raises(BadRoutes) as caught:
+        parse(text)
+    told = [f"{line}: {message}" for line, message in caught.value.problems]
+    assert len(told) == len(says), told
+    assert all(t.startswith(s) for t, s in zip(told, says, strict=True)), told
+
+
+@pytest.mark.parametrize(
+    "wire", [None, 5, [], {"apps": 5}, {"apps": [5, {}]}, {"apps": [{"name": "a", "revisions": 5}]},
+             {"apps": [{"name": "a", "revisions": [{"name": "a--b", "fault": {}}]}]},
+             {"apps": [{"name": "a", "revisions": [{"name": "a--b", "labels": [[]]}]}]},
+             {"apps": [{"name": "a", "revisions": [{"endpoints": [{"replica": 3}, 4]}, 5]}]}],
+)  # fmt: skip
+def test_any_wrong_form_is_told(wire: object) -> None:
+    assert check(wire, is_file=True)
+    assert not isinstance(check(wire), Snapshot)
+
+
 def test_the_wire_ignores_what_a_newer_control_plane_adds() -> None:
     wire = {
         "domain": "localhost",

@@ -57,6 +57,7 @@ MISTAKES = [
     ("deploy shop --target-port http", "'http' is not a whole number", "--target-port 80"),
     ("deploy shop --env A=b --revision-suffix v1", "suffix v1 already exists", "choose another"),
     ("deploy new --image nginx:1.27 --target-port 80", "no Docker Engine at", "start it"),
+    ("deploy new --image nginx:1.27", "no Docker Engine at", "give targetPort"),
     ("deploy new --image endpoint:10.0.0.1:80", "endpoint", "--runtimes"),
     ("deploy new --image process:deno", "'process:deno'", "process:demo"),
     ("secret set shop --secrets DB=hunter2", "secret's name in a-z", "such as db-password"),
@@ -128,6 +129,7 @@ def test_check_names_every_bad_setting_once_with_its_line(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"{file}:1: there is no setting workres; did you mean workers?",
+        f"{file}:3: on_exit: 'leave' is neither keep nor stop",
         f"{file}:4: there is no setting azure_prot; did you mean azure_port?",
     ]
     file.write_text('workers = -1\n[control]\non_exit = "leave"\n')
@@ -135,6 +137,23 @@ def test_check_names_every_bad_setting_once_with_its_line(tmp_path: Path) -> Non
         f"{file}:1: workers: -1 is not within 0 to 1024",
         f"{file}:3: on_exit: 'leave' is neither keep nor stop",
     ]
+
+
+def test_check_names_all_that_is_wrong_with_a_settings_file_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "turnout.toml"
+    file.write_text(
+        'workres = 3\nworkers = -1\nlisten = "here"\nvia = "x"\nlog_level = "loud"\n'
+        'trusted_proxies = ["nginx", "10.0.0.1/8"]\n'
+        '[control]\non_exit = "leave"\nruntimes = ["podman", "lxc"]\njournal_days = "x"\n'
+        "journal_records = 0\n"
+    )
+    said = run("check", str(file)).stderr.splitlines()
+    assert [line.removeprefix(f"{file}:").split(": ")[:2] for line in said] == [
+        ["1", "there is no setting workres; did you mean workers?"],
+        ["2", "workers"], ["3", "listen"], ["4", "via"], ["5", "log_level"],
+        ["6", "trusted_proxies"], ["6", "trusted_proxies"], ["8", "on_exit"],
+        ["9", "runtimes"], ["9", "runtimes"], ["10", "journal_days"], ["11", "journal_records"],
+    ]  # fmt: skip
 
 
 def test_a_wrong_token_is_told_from_a_missing_one(up: Turnout, tmp_path: Path) -> None:

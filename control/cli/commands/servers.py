@@ -228,21 +228,20 @@ def check(
 def _check_settings(file: Path) -> None:
     from control.settings import ControlSettings
     from router.contract.settings import RouterSettings
-    from router.process.config import CONTROL_TABLE, BadSettings, Places, load
+    from router.process.config import CONTROL_TABLE, BadSettings, Places, checked
 
-    wrong: dict[str, None] = {}  # what both read is wrong once
+    places = Places(file)
+    wrong: set[tuple[int, str]] = set()  # what both read is wrong once
     readers: list[tuple[type[Any], dict[str, Any], str]] = [
         (RouterSettings, {"control": "unix:x", "routes": ""}, ""),
         (ControlSettings, {}, CONTROL_TABLE),
     ]
     for cls, flags, table in readers:
         try:
-            load(cls, flags, file=file, environ={}, table=table).check()
+            checked(cls, flags, file=file, environ={}, table=table)
         except BadSettings as error:
-            for line in str(error).split("\n"):
-                where = Places(file).of(line.partition(":")[0], table)
-                wrong[line if line.startswith(f"{file}") else f"{where}: {line}"] = None
-    for line in wrong:
+            wrong |= {places.placed(line, table) for line in str(error).split("\n")}
+    for _, line in sorted(wrong):
         errors.print(printable(line), soft_wrap=True)
     if wrong:
         raise typer.Exit(1)
@@ -259,10 +258,10 @@ def _is_settings(text: str) -> bool:
 
 
 def _settings(cls: type[Any], flags: dict[str, Any], file: Path | None, table: str = "") -> Any:
-    from router.process.config import BadSettings, load
+    from router.process.config import BadSettings, checked
 
     try:
-        return load(cls, flags, file=file, table=table).check()
+        return checked(cls, flags, file=file, table=table)
     except BadSettings as error:
         fail(str(error), 2)
 

@@ -1,10 +1,14 @@
-"""A client of a Docker Engine."""
+"""A client of a Docker Engine, and what its errors mean."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable
 
 import aiodocker
 import aiohttp
 
+GONE = (404, 409)  # removed, or being removed
+UNREACHED = 900  # aiodocker's own, where no engine answered
 _CALL_S = 30.0
 
 
@@ -18,3 +22,12 @@ def connected(url: str) -> aiodocker.Docker:
     timeout = aiohttp.ClientTimeout(connect=_CALL_S, sock_connect=_CALL_S)
     address = "unix://localhost" if path != url else url
     return aiodocker.Docker(address, connector=connector, timeout=timeout)
+
+
+async def unless_gone(call: Awaitable[object]) -> None:
+    """Wait for a call about something that may not be there any more."""
+    try:
+        await call
+    except aiodocker.DockerError as error:
+        if error.status not in GONE:
+            raise

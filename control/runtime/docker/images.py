@@ -14,6 +14,7 @@ import aiodocker
 
 from control.model.schema import Registry
 from control.runtime.base import Launch, StartFailed
+from control.runtime.docker.engine import UNREACHED
 
 log = logging.getLogger("turnout.control")
 
@@ -102,6 +103,8 @@ async def _pull(docker: aiodocker.Docker, image: str, launch: Launch) -> None:
             progress.see(line)
         launch.progress("")
     except aiodocker.DockerError as error:
+        if error.status == UNREACHED:
+            raise
         raise _failed(image, error.message, launch) from None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from control.runtime.base import (
     check_words,
 )
 from control.runtime.docker import images, listening, spec
-from control.runtime.docker.engine import connected
+from control.runtime.docker.engine import GONE, UNREACHED, connected, unless_gone
 from control.runtime.docker.makings import Makings
 from control.runtime.docker.network import Network
 from control.runtime.docker.presence import Presence
@@ -44,7 +43,6 @@ log = logging.getLogger("turnout.control")
 _EVIDENCE_LINES = 5
 _RETRY_S = 1.0  # while the engine does not answer
 _LOOK_S = 3.0  # a deploy waits for it
-_GONE = (404, 409)  # removed, or being removed
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
@@ -64,6 +62,7 @@ class DockerRuntime:
         self._owner = spec.Owner(instance, "turnout", settings.docker_publish)
         self._on_exit = on_exit
         self._client: aiodocker.Docker | None = None
+        self._has_answered = False
         self._watched: dict[str, asyncio.Task[None]] = {}
         self._choice = images.Choice()
         self._makings = Makings()
@@ -85,14 +84,7 @@ class DockerRuntime:
                 f"Docker Engine at {self._url}; start it, set DOCKER_HOST, or use process: with a "
                 "command, process:demo, or endpoint:HOST:PORT"
             )
-        for volume in template.volumes:
-            source = Path(os.path.normpath(volume.storage_name or "/"))
-            is_allowed = any(source.is_relative_to(path) for path in self._host_paths)
-            if volume.storage_type == "HostPath" and not is_allowed:
-                raise Invalid(
-                    f"template.volumes: {source} of the host may not be mounted; "
-                    "the setting docker_host_paths says what may"
-                )
+        spec.check_host_paths(template, self._host_paths)
 
     async def close(self) -> None:
         """Stop watching; containers go on."""
@@ -116,25 +108,39 @@ class DockerRuntime:
     # --- starting
 
     async def start(self, launch: Launch) -> Started:
-        """Start a replica's containers, or adopt them. Raises StartFailed."""
-        try:
-            return await self._start(launch)
-        except aiodocker.DockerError as error:
-            await self._clean(launch.replica.name)
-            raise StartFailed("ContainerCreateFailed", f"{error.message.rstrip('.')}.") from None
-        except StartFailed:
-            await self._clean(launch.replica.name)
-            raise
-        except _Unreachable as error:
-            self._presence.missed()
-            why = error or type(error).__name__
-            raise StartFailed(
-                "EngineUnavailable",
-                f"the Docker Engine at {self._url} does not answer ({why}); {advice(error)}.",
-            ) from None
+        """Start a replica's containers, or adopt them. Raises StartFailed.
+
+        Waits for an engine that was there and has gone: that is no failure of the replica.
+        """
+        while True:
+            try:
+                return await self._start(launch)
+            except StartFailed:
+                await self._clean(launch.replica.name)
+                raise
+            except aiodocker.DockerError as error:
+                if error.status != UNREACHED:
+                    await self._clean(launch.replica.name)
+                    why = f"{error.message.rstrip('.')}."
+                    raise StartFailed("ContainerCreateFailed", why) from None
+                away = self._missed(error)
+            except _Unreachable as error:
+                away = self._missed(error)
+            launch.progress(away)
+            await asyncio.sleep(_RETRY_S)
+
+    def _missed(self, error: Exception) -> str:
+        """That the engine does not answer. Raises StartFailed if it never has."""
+        self._presence.missed()
+        why = f"({error or type(error).__name__}); {advice(error)}."
+        away = f"the Docker Engine at {self._url} does not answer {why}"
+        if not self._has_answered:
+            raise StartFailed("EngineUnavailable", away) from None
+        return away
 
     async def _start(self, launch: Launch) -> Started:
         running = await self._running(launch.replica, len(launch.revision.template.containers))
+        self._has_answered = True
         if running is not None:
             return self._started(launch, running)
         self._unwatch(launch.replica.name)
@@ -239,7 +245,7 @@ class DockerRuntime:
                 shown = await container.show()
                 break
             except aiodocker.DockerError as error:
-                if error.status in _GONE:
+                if error.status in GONE:
                     return Exit(None)  # somebody removed it
             except _Unreachable:
                 pass
@@ -306,11 +312,11 @@ class DockerRuntime:
     async def _remove(self, replica: str) -> None:
         """Its containers and volumes, running or not."""
         for container in await self._list(replica):
-            await _unless_gone(container.delete(force=True, v=True))
+            await unless_gone(container.delete(force=True, v=True))
         filters = self._owner.filters(replica)
         for volume in (await self._docker.volumes.list(filters=filters)).get("Volumes") or []:
             found = await self._docker.volumes.get(volume["Name"])
-            await _unless_gone(found.delete())
+            await unless_gone(found.delete())
 
     # --- finding
 
@@ -390,11 +396,3 @@ class DockerRuntime:
 
     def forget(self, replica: str) -> None:
         """Nothing was kept but what `stop` has removed."""
-
-
-async def _unless_gone(call: Awaitable[object]) -> None:
-    try:
-        await call
-    except aiodocker.DockerError as error:
-        if error.status not in _GONE:
-            raise

@@ -7,11 +7,14 @@ Labels say whose they are: nothing is ever found, stopped or removed by its name
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from control.model.errors import Invalid
 from control.model.resources import Replica
 from control.model.template import InitContainer, Template, Volume
 from control.runtime.base import Launch
@@ -33,6 +36,18 @@ def images(template: Template) -> list[str]:
     """The images that a template's containers are made of, each once."""
     programs = (*template.init_containers, *template.containers)
     return list(dict.fromkeys(image_of(program.image) for program in programs))
+
+
+def check_host_paths(template: Template, allowed: Iterable[str]) -> None:
+    """Raises Invalid for a volume of the host's files outside the directories allowed."""
+    for volume in template.volumes:
+        source = Path(os.path.normpath(volume.storage_name or "/"))
+        is_allowed = any(source.is_relative_to(path) for path in allowed)
+        if volume.storage_type == "HostPath" and not is_allowed:
+            raise Invalid(
+                f"template.volumes: {source} of the host may not be mounted; "
+                "the setting docker_host_paths says what may"
+            )
 
 
 @dataclass(frozen=True, slots=True)
