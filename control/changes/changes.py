@@ -249,13 +249,11 @@ class Service:
         return self._change(app, lambda view, now: commands.set_traffic(view, rules, now))
 
     def add_label(self, app: str, label: str, revision: str) -> AppView:
-        """Put a label on a revision."""
         return self._change(
             app, lambda view, now: commands.add_label(view, label, revision.lower(), now)
         )
 
     def remove_label(self, app: str, label: str) -> AppView:
-        """Take a label away."""
         return self._change(app, lambda view, now: commands.remove_label(view, label, now))
 
     def swap_labels(self, app: str, first: str, second: str) -> AppView:
@@ -296,7 +294,6 @@ class Service:
         )
 
     def clear_fault(self, app: str, revision: str) -> AppView:
-        """End it."""
         return self._change(
             app, lambda view, now: commands.clear_fault(view, revision.lower(), now)
         )

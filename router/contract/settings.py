@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.contract.peers import network
-from router.http.fields import TRUSTED_ONLY
 from router.process.config import check_log_level, refuse, setting, split_address, told
 
 _ORPHANS_SLACK_S = 15.0  # for what idle connections bring, Close frames, a busy machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from control.model.body import words_for
-from router.contract.sentences import what_is_wrong
+from router.contract.check.sentences import what_is_wrong
 
 
 def sentence(where: str, error: Any) -> str:

@@ -20,6 +20,8 @@ from pydantic import (
 )
 
 from router.contract import snapshot
+from router.contract.check.sentences import what_is_wrong
+from router.contract.check.the_rest import TheRest
 from router.contract.domains import Owners, host_problem
 from router.contract.hosts import (
     ANY_SUFFIX,
@@ -30,8 +32,6 @@ from router.contract.hosts import (
     fold,
     parse_name,
 )
-from router.contract.sentences import what_is_wrong
-from router.the_rest import TheRest
 
 Path = tuple[str | int, ...]
 

@@ -1,0 +1,25 @@
+"""Whether a table is good: its form, its rules, and a sentence for each problem."""
+
+from router.contract.check.table import (
+    MAX_DELAY_MS,
+    MAX_FAULT_S,
+    Path,
+    Percent,
+    Problem,
+    check,
+    check_app,
+    domain_problem,
+    is_address,
+)
+
+__all__ = [
+    "MAX_DELAY_MS",
+    "MAX_FAULT_S",
+    "Path",
+    "Percent",
+    "Problem",
+    "check",
+    "check_app",
+    "domain_problem",
+    "is_address",
+]
