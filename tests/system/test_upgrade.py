@@ -183,7 +183,7 @@ async def test_code_that_does_not_start_is_refused_and_the_old_serves_on(
     async with Origin() as origin:
         file.write_text(routes(origin.address))
         with await asyncio.to_thread(router(file, state, installed).__enter__) as server:
-            (installed / "router" / "worker.py").write_text("this is no Python")
+            (installed / "router" / "worker" / "worker.py").write_text("this is no Python")
             done = await asyncio.to_thread(run, "upgrade", "--state", str(state))
             assert done.returncode == 1
             assert "SyntaxError" in done.stderr
