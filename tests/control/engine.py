@@ -76,6 +76,8 @@ class Engine:
         number = path.split("/")[2]
         if request.method == "DELETE":
             del self.containers[number]
+        elif path.endswith("/json"):
+            return web.json_response(_shown(self.containers[number]))
         elif path.endswith("/wait"):
             await self.may_end.wait()
         return web.Response(status=204)
@@ -118,6 +120,17 @@ class Engine:
         finally:
             self._over.set()
             await runner.cleanup()
+
+
+def _shown(made: dict[str, Any]) -> dict[str, Any]:
+    """A container that runs, and has no address yet."""
+    return {
+        "Config": {"Labels": made["Labels"], "Image": made["Image"]},
+        "Image": "sha256:1",
+        "State": {"Running": True, "Pid": 0, "ExitCode": 0},
+        "HostConfig": {},
+        "NetworkSettings": {"Networks": {}},
+    }
 
 
 @asynccontextmanager

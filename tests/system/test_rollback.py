@@ -105,7 +105,7 @@ def test_the_next_deploy_builds_on_what_serves(cli: Cli, up: Turnout) -> None:
               "--revision-suffix", "v2")  # fmt: skip
     said = cli.process("deploy", "shop", "--env", "COLOR=red", "--revision-suffix", "v2").stderr
 
-    assert "shop--v2 builds on shop--v1, and not on shop--v2" in said
+    assert "shop--v2 builds on shop--v1, and not on the shop--v2 before it, which" in said
     container = cli.json("app", "show", "shop")["template"]["containers"][0]
     variables = {v["name"]: v["value"] for v in container["env"]}
     assert (container["image"], variables) == ("process:demo", {"COLOR": "red", "SIZE": "1"})

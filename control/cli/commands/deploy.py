@@ -170,8 +170,10 @@ def _tell(api: Api, old: Wire, after: Wire, latest: Wire) -> None:
         errors.print(f"{after['name']} {_same(old, after)}")
         return
     if base != old["latestRevisionName"]:
+        latest_name = old["latestRevisionName"]
+        other = f"the {revision} before it" if latest_name == revision else latest_name
         errors.print(
-            f"{revision} builds on {base}, and not on {old['latestRevisionName']}, "
+            f"{revision} builds on {base}, and not on {other}, "
             "which failed, was cancelled or was rolled back"
         )
     elif latest.get("provisioningState") == "Provisioned":

@@ -24,6 +24,14 @@ def connected(url: str) -> aiodocker.Docker:
     return aiodocker.Docker(address, connector=connector, timeout=timeout)
 
 
+def cause(error: Exception) -> str:
+    """Why an engine was not reached, in the fewest words that there are for it."""
+    inner = error.__context__ if isinstance(error, aiodocker.DockerError) else error
+    while isinstance(inner, aiohttp.ClientConnectorError):
+        inner = inner.os_error
+    return getattr(inner, "strerror", None) or str(inner or error) or type(error).__name__
+
+
 async def unless_gone(call: Awaitable[object]) -> None:
     """Wait for a call about something that may not be there any more."""
     try:

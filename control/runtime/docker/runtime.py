@@ -31,7 +31,7 @@ from control.runtime.base import (
     check_words,
 )
 from control.runtime.docker import images, listening, spec
-from control.runtime.docker.engine import GONE, UNREACHED, connected, unless_gone
+from control.runtime.docker.engine import GONE, UNREACHED, cause, connected, unless_gone
 from control.runtime.docker.makings import Makings
 from control.runtime.docker.network import Network
 from control.runtime.docker.presence import Presence
@@ -112,17 +112,21 @@ class DockerRuntime:
 
         Waits for an engine that was there and has gone: that is no failure of the replica.
         """
+        away = ""
         while True:
             try:
-                return await self._start(launch)
+                started = await self._start(launch)
+                if away:
+                    launch.progress("")
+                return started
             except StartFailed:
                 await self._clean(launch.replica.name)
                 raise
             except aiodocker.DockerError as error:
                 if error.status != UNREACHED:
                     await self._clean(launch.replica.name)
-                    why = f"{error.message.rstrip('.')}."
-                    raise StartFailed("ContainerCreateFailed", why) from None
+                    said = error.message.rstrip(".")
+                    raise StartFailed("ContainerCreateFailed", f"{said}.") from None
                 away = self._missed(error)
             except _Unreachable as error:
                 away = self._missed(error)
@@ -132,8 +136,8 @@ class DockerRuntime:
     def _missed(self, error: Exception) -> str:
         """That the engine does not answer. Raises StartFailed if it never has."""
         self._presence.missed()
-        why = f"({error or type(error).__name__}); {advice(error)}."
-        away = f"the Docker Engine at {self._url} does not answer {why}"
+        why = f"({cause(error)}); {advice(error)}"
+        away = f"the Docker Engine at {self._url} does not answer {why}."
         if not self._has_answered:
             raise StartFailed("EngineUnavailable", away) from None
         return away
@@ -244,11 +248,9 @@ class DockerRuntime:
                 await container.wait()
                 shown = await container.show()
                 break
-            except aiodocker.DockerError as error:
-                if error.status in GONE:
+            except (aiodocker.DockerError, *_Unreachable) as error:
+                if getattr(error, "status", 0) in GONE:
                     return Exit(None)  # somebody removed it
-            except _Unreachable:
-                pass
             await asyncio.sleep(_RETRY_S)
         state, host = shown["State"], shown["HostConfig"]
         return Exit(
