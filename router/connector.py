@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Callable
+from typing import cast
 
 from router import errors
 from router.addresses import is_misled, is_name
@@ -75,5 +76,6 @@ class Connector:
     async def _open_at(
         self, connection: UpstreamConnection, host: str, port: int
     ) -> asyncio.Transport:
-        transport, _ = await self._loop.create_connection(lambda: connection, host, port)
+        protocol = cast(asyncio.Protocol, connection)  # by its methods: see pausable.py
+        transport, _ = await self._loop.create_connection(lambda: protocol, host, port)
         return transport

@@ -57,9 +57,10 @@ class ClientConnection(ClientTransport):
         "_discarded",
     )
 
+    _heads: HeadReader  # from `connection_made` on
+
     def __init__(self, edge: Edge) -> None:
         super().__init__(edge)
-        self._heads: HeadReader = cast(HeadReader, None)
         self._requests_left = edge.settings.max_requests_per_connection
         self._buffer = b""  # held bytes; `_at` is the first that counts
         self._at = 0
@@ -148,8 +149,9 @@ class ClientConnection(ClientTransport):
         size = len(data)
         requests_left = _REQUESTS_PER_TURN
         while at < size and not self._is_closing:
-            if self._body is not None:
-                at = self._read_body(self._body, data, at)
+            body = self._body
+            if body is not None:
+                at = self._read_body(body, data, at)
                 if self._body is not None and at < size and not self._is_closing:
                     self._hold(data, at)  # the decoder has done enough for now
                     self._go_on_later()
