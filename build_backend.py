@@ -45,11 +45,12 @@ COMPILED = [
     *(_ROUTER / f"{name}.py" for name in (
         "access_log", "attempts", "budget", "chunked", "connector", "edge", "errors", "exchange",
         "fields", "hosts", "memo", "outbox", "overload", "pausable", "peers", "replicas",
-        "request_head", "response_head", "selection", "sized", "stats", "table", "trail", "tunnel",
-        "websocket",
+        "request_head", "response_head", "selection", "settings", "sized", "stats", "table",
+        "trail", "tunnel", "websocket",
     )),
     *_ROUTER.glob("ingress/[a-z]*.py"),
     *_ROUTER.glob("upstream/[a-z]*.py"),
+    Path("control/settings.py"),  # which extends the router's
 ]  # fmt: skip
 
 

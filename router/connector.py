@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from router import errors
 from router.addresses import is_misled, is_name
@@ -16,7 +16,7 @@ from router.replicas import Replica
 from router.upstream.http1 import UpstreamConnection
 
 # The router has run out of something: the replica was not even asked.
-_OURS = frozenset(
+_OURS: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 

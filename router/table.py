@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from router import errors
 from router.errors import Outcome
@@ -193,7 +194,7 @@ class RoutingTable:
         return errors.HOST_NOT_FOUND
 
 
-EMPTY = RoutingTable("localhost", 0, "", apps={}, hosts={}, inside={}, wildcards=0)
+EMPTY: Final = RoutingTable("localhost", 0, "", apps={}, hosts={}, inside={}, wildcards=0)
 
 
 class Compiler:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from random import random
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from router.ingress.unsent import reset, unsent_bytes
 from router.websocket import GOING_AWAY, SERVICE_RESTART, FrameBoundary, close_frame, is_close
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
 
 _FAREWELL_S = 2.0  # for the frame that is being sent to end, and for the client's own Close
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
 
 
 class Tunnel:
