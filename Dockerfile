@@ -6,17 +6,22 @@
 # what requirements.txt names, and build from those:
 #
 #   sh config/base-image.sh turnout-base
-#   pip wheel -w wheels -r requirements.txt setuptools
-#   docker build -t turnout --build-arg BASE=turnout-base \
+#   sh config/base-image.sh turnout-builder gcc python3-dev
+#   pip wheel -w wheels -r requirements.txt setuptools 'mypy[mypyc]==2.4.1'
+#   docker build -t turnout --build-arg BASE=turnout-base --build-arg BUILDER=turnout-builder \
 #       --build-arg PIP_ARGS="--no-index --find-links=wheels" .
+#
+# The builder has a C compiler, the image has none; --build-arg TURNOUT_PURE=1 needs none at all.
 ARG BASE=python:3.13-slim
+ARG BUILDER=python:3.13
 
-FROM ${BASE} AS build
+FROM ${BUILDER} AS build
 ARG PIP_ARGS=""
+ARG TURNOUT_PURE=0
 WORKDIR /src
 RUN python3 -m venv /opt/turnout && mkdir /state && chown 10001:10001 /state
-COPY pyproject.toml requirements.txt README.md wheel[s] ./wheels/
-RUN mv wheels/pyproject.toml wheels/requirements.txt wheels/README.md . \
+COPY pyproject.toml setup.py build_backend.py requirements.txt README.md wheel[s] ./wheels/
+RUN mv wheels/*.toml wheels/*.py wheels/*.txt wheels/*.md . \
     && /opt/turnout/bin/pip install --no-cache-dir ${PIP_ARGS} -r requirements.txt
 COPY router router
 COPY control control

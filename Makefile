@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Tests start hundreds of processes, each of which would compile the same modules again.
 test unit: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test unit check bench lock docs clean
+.PHONY: run test unit check compiled test-compiled bench lock docs clean
 
 run: $(VENV)/.installed
 	@$(BIN)/turnout demo $(ARGS)
@@ -27,6 +27,23 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The tree as `pip install .` makes it, in a copy: what is compiled is not what one edits.
+COMPILED := build/compiled
+compiled:
+	@mkdir -p $(COMPILED)
+	rm -rf $(COMPILED)/router $(COMPILED)/control $(COMPILED)/tests
+	git ls-files --cached --others --exclude-standard -z \
+	    | tar --create --null --ignore-failed-read --files-from=- | tar --extract --directory=$(COMPILED)
+	$(MAKE) --no-print-directory -C $(COMPILED) $(VENV)/.installed-test
+	cd $(COMPILED) && TURNOUT_PURE=0 $(BIN)/pip install --disable-pip-version-check -q --no-deps -e .
+	@cd $(COMPILED) && $(BIN)/turnout version
+
+# what a router does, unit, conformance, fuzz and system tests, against the compiled build
+test-compiled: compiled
+	$(BIN)/python -m tests.prerequisites
+	@$(MAKE) --no-print-directory -C $(COMPILED) unit
+	cd $(COMPILED) && $(BIN)/pytest -m system --ignore=tests/docker
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(ARGS)

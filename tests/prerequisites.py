@@ -24,6 +24,8 @@ PROGRAMS = {
     "faketime": ("faketime", "clocks that jump"),
     "strace": ("strace", "kills at every write"),
     "h2load": ("nghttp2-client", "the recipe for h2load"),
+    "gcc": ("gcc", "the compiled build"),
+    "python3-config": ("python3-dev", "the compiled build"),
 }
 
 

@@ -58,11 +58,14 @@ def main(
 
 
 def show_version() -> None:
-    """Show the versions of turnout, Python and uvloop."""
+    """Show the versions of turnout, Python and uvloop, and whether turnout is compiled."""
     from importlib.metadata import version
     from platform import python_version
 
-    typer.echo(f"turnout {__version__}, Python {python_version()}, uvloop {version('uvloop')}")
+    from router.build import build_kind
+
+    ours = f"turnout {__version__} ({build_kind()})"
+    typer.echo(f"{ours}, Python {python_version()}, uvloop {version('uvloop')}")
 
 
 for server in (

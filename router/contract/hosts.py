@@ -6,12 +6,13 @@ Pure; `fold` is total: a key or None, never an exception.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from router.contract.memo import Memo
 
 # reg-name without sub-delims and percent-escapes (no DNS name has them), or an IPv6 literal;
 # RFC 9110 §7.2 and RFC 3986 §3.2.2. An empty port is legal (RFC 3986 §3.2.3).
-_HOST = re.compile(
+_HOST: Final = re.compile(
     rb"([0-9a-z_~-]+(?:\.[0-9a-z_~-]+)*)\.?(?::([0-9]{0,5}))?"
     rb"|(\[[0-9a-f:.]{2,45}\])(?::([0-9]{0,5}))?",
     re.IGNORECASE,
@@ -19,17 +20,17 @@ _HOST = re.compile(
 
 # Names in them. ASCII on purpose and used with fullmatch: other digits and a last
 # newline fail. No name holds "--", so hosts parse one way.
-APP_NAME = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
-LABEL = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+APP_NAME: Final = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
+LABEL: Final = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
 # Generated suffixes may begin with a digit, so look-ups accept more than input does.
-ANY_SUFFIX = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-NAME_RULE = "at most {} of a-z, 0-9 and single dashes, a letter first, no dash last"
-MAX_DNS_LABEL = 63
+ANY_SUFFIX: Final = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
+NAME_RULE: Final = "at most {} of a-z, 0-9 and single dashes, a letter first, no dash last"
+MAX_DNS_LABEL: Final = 63
 
-_LONGEST = 262  # 255 octets of name, ":" and five digits of port
+_LONGEST: Final = 262  # 255 octets of name, ":" and five digits of port
 # Host values as they came; at most 2 MB. A hit costs a tenth of the expression.
-_folded: Memo[bytes | None] = Memo(most=4096, longest=128)
-_KNOWN = _folded.known
+_folded: Final[Memo[bytes | None]] = Memo(most=4096, longest=128)
+_KNOWN: Final = _folded.known
 
 
 def fold(raw: bytes) -> bytes | None:

@@ -6,6 +6,8 @@ Exceptions are for programming mistakes and start-up only.
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 
 
@@ -56,7 +58,7 @@ class Outcome:
         return f"{self.code}: {self.message}\n".encode()
 
 
-REASONS = {
+REASONS: Final = {
     200: b"OK",
     400: b"Bad Request",
     404: b"Not Found",
@@ -75,7 +77,7 @@ REASONS = {
     508: b"Loop Detected",
 }
 
-CLIENT_CLOSED = 499  # nginx's number for "the client went away"; counted, never sent
+CLIENT_CLOSED: Final = 499  # nginx's number for "the client went away"; counted, never sent
 
 
 def bad_request(why: str) -> Outcome:
@@ -83,65 +85,75 @@ def bad_request(why: str) -> Outcome:
     return Outcome(400, "BadRequest", why)
 
 
-_RETRY = b"Retry-After: 1\r\n"
+_RETRY: Final = b"Retry-After: 1\r\n"
 
-HOST_NOT_FOUND = Outcome(404, "HostNotFound", "No app answers to this host name.")
-LABEL_NOT_FOUND = Outcome(404, "LabelNotFound", "No revision of this app holds that label.")
-REVISION_INACTIVE = Outcome(404, "RevisionInactive", "That revision is not active.")
-APP_STOPPED = Outcome(
+HOST_NOT_FOUND: Final = Outcome(404, "HostNotFound", "No app answers to this host name.")
+LABEL_NOT_FOUND: Final = Outcome(404, "LabelNotFound", "No revision of this app holds that label.")
+REVISION_INACTIVE: Final = Outcome(404, "RevisionInactive", "That revision is not active.")
+APP_STOPPED: Final = Outcome(
     503,
     "AppStopped",
     "This app is stopped: it has no active revision.",
     b"Retry-After: 60\r\n",  # somebody has to start it
 )
-NO_READY_REPLICA = Outcome(
+NO_READY_REPLICA: Final = Outcome(
     503, "NoReadyReplica", "No replica is ready to answer; try again in a moment.", _RETRY
 )
-NO_TABLE = Outcome(503, "NoTable", "This router has not been given a routing table yet.", _RETRY)
-REPLICA_OVERLOADED = Outcome(
+NO_TABLE: Final = Outcome(
+    503, "NoTable", "This router has not been given a routing table yet.", _RETRY
+)
+REPLICA_OVERLOADED: Final = Outcome(
     503, "ReplicaOverloaded", "Every replica has as many requests as it may have.", _RETRY
 )
-ROUTER_OVERLOADED = Outcome(
+ROUTER_OVERLOADED: Final = Outcome(
     503, "RouterOverloaded", "This router has more to do than it can; try again.", _RETRY
 )
-TOO_MANY_CONNECTIONS = Outcome(
+TOO_MANY_CONNECTIONS: Final = Outcome(
     503, "TooManyConnections", "This router has as many connections as it may have.", _RETRY
 )
-TOO_MANY_OF_CLIENT = Outcome(
+TOO_MANY_OF_CLIENT: Final = Outcome(
     429, "TooManyClientConnections", "Your address has as many connections as it may have.", _RETRY
 )
-OUT_OF_SOCKETS = Outcome(
+OUT_OF_SOCKETS: Final = Outcome(
     503, "RouterOutOfSockets", "This router has no descriptor or port left; try again.", _RETRY
 )
-CONTENT_TOO_LARGE = Outcome(413, "ContentTooLarge", "The request's body is larger than allowed.")
-CONNECT_FAILED = Outcome(
+CONTENT_TOO_LARGE: Final = Outcome(
+    413, "ContentTooLarge", "The request's body is larger than allowed."
+)
+CONNECT_FAILED: Final = Outcome(
     502, "UpstreamConnectFailed", "The replica refused the connection.", _RETRY
 )
-CONNECT_TIMEOUT = Outcome(504, "UpstreamConnectTimeout", "The replica did not accept in time.")
-UPSTREAM_RESET = Outcome(
+CONNECT_TIMEOUT: Final = Outcome(
+    504, "UpstreamConnectTimeout", "The replica did not accept in time."
+)
+UPSTREAM_RESET: Final = Outcome(
     502, "UpstreamReset", "The replica closed the connection before it answered."
 )
-UPSTREAM_PROTOCOL = Outcome(
+UPSTREAM_PROTOCOL: Final = Outcome(
     502, "UpstreamProtocolError", "The replica's answer is not valid HTTP/1.1."
 )
-UPSTREAM_TIMEOUT = Outcome(504, "UpstreamTimeout", "The replica did not answer in time.")
-REQUEST_TIMEOUT = Outcome(408, "RequestTimeout", "The request did not arrive in time.")
-URI_TOO_LONG = Outcome(414, "UriTooLong", "The request target is too long.")
-HEAD_TOO_LARGE = Outcome(431, "HeadTooLarge", "The request's header fields are too large.")
-TOO_MANY_FIELDS = Outcome(431, "TooManyFields", "The request has too many header fields.")
-EXPECTATION_FAILED = Outcome(417, "ExpectationFailed", "Only 100-continue can be expected here.")
-CONNECT_REFUSED = Outcome(
+UPSTREAM_TIMEOUT: Final = Outcome(504, "UpstreamTimeout", "The replica did not answer in time.")
+REQUEST_TIMEOUT: Final = Outcome(408, "RequestTimeout", "The request did not arrive in time.")
+URI_TOO_LONG: Final = Outcome(414, "UriTooLong", "The request target is too long.")
+HEAD_TOO_LARGE: Final = Outcome(431, "HeadTooLarge", "The request's header fields are too large.")
+TOO_MANY_FIELDS: Final = Outcome(431, "TooManyFields", "The request has too many header fields.")
+EXPECTATION_FAILED: Final = Outcome(
+    417, "ExpectationFailed", "Only 100-continue can be expected here."
+)
+CONNECT_REFUSED: Final = Outcome(
     405, "MethodNotAllowed", "CONNECT is not served here.", b"Allow: GET, HEAD, POST, PUT\r\n"
 )
-TRACE_REFUSED = Outcome(
+TRACE_REFUSED: Final = Outcome(
     405, "MethodNotAllowed", "TRACE ends here.", b"Allow: GET, HEAD, POST, PUT\r\n"
 )
-MAX_FORWARDS_REACHED = Outcome(
+MAX_FORWARDS_REACHED: Final = Outcome(
     200, "MaxForwardsReached", "The request may not be forwarded further.", b"Allow: *\r\n"
 )
-VERSION_UNKNOWN = Outcome(505, "HttpVersionNotSupported", "Only HTTP/1.0 and HTTP/1.1 here.")
-CODING_UNKNOWN = Outcome(501, "TransferCodingUnknown", "Only the chunked coding is known here.")
-LOOP_DETECTED = Outcome(
+VERSION_UNKNOWN: Final = Outcome(505, "HttpVersionNotSupported", "Only HTTP/1.0 and HTTP/1.1 here.")
+CODING_UNKNOWN: Final = Outcome(
+    501, "TransferCodingUnknown", "Only the chunked coding is known here."
+)
+LOOP_DETECTED: Final = Outcome(
     508,
     "LoopDetected",
     "The request came back here again and again: a replica, or what it calls, sends it to this"

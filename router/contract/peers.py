@@ -6,10 +6,11 @@ Pure. On a socket for IPv6 and IPv4, IPv4 peers are called ::ffff:192.0.2.1 (RFC
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
 Network = IPv4Network | IPv6Network
 
-_MAPPED = 96  # bits in front of the IPv4 address
+_MAPPED: Final = 96  # bits in front of the IPv4 address
 
 
 def plain_address(address: str) -> str:

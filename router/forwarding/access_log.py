@@ -8,7 +8,7 @@ README.md. Only these fields are logged, so no Authorization or Cookie can ever 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from router.contract.outcomes import Outcome
     from router.forwarding.exchange import Exchange
 
-_BATCH_BYTES = 65536
-_LEAVE_S = 2.0
+_BATCH_BYTES: Final = 65536
+_LEAVE_S: Final = 2.0
 
 
 class AccessLog:

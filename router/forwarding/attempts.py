@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from random import random
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # A pooled connection idle for longer than this is not used for a request that cannot be sent
 # twice: the replica may be closing it this very moment, and the loss would be the client's.
-_FRESH_ENOUGH_S = 1.0
-_DELAY_GRACE_S = 5.0  # an injected delay is the timer's to end, never the sweeper's
+_FRESH_ENOUGH_S: Final = 1.0
+_DELAY_GRACE_S: Final = 5.0  # an injected delay is the timer's to end, never the sweeper's
 
 
 class Attempts(ABC):

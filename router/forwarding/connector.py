@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Callable
+from typing import Final, cast
 
 from router.contract import outcomes
 from router.process.addresses import is_misled, is_name
@@ -15,7 +16,7 @@ from router.routing.seams import Waiting
 from router.upstream.http1 import UpstreamConnection
 
 # The router has run out of something: the replica was not even asked.
-_OURS = frozenset(
+_OURS: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 
@@ -75,5 +76,6 @@ class Connector:
     async def _open_at(
         self, connection: UpstreamConnection, host: str, port: int
     ) -> asyncio.Transport:
-        transport, _ = await self._loop.create_connection(lambda: connection, host, port)
+        protocol = cast(asyncio.Protocol, connection)  # by its methods: see pausable.py
+        transport, _ = await self._loop.create_connection(lambda: protocol, host, port)
         return transport

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
@@ -32,10 +32,10 @@ from router.upstream.http1 import UpstreamConnection
 if TYPE_CHECKING:
     from router.forwarding.tunnel import Tunnel
 
-log = logging.getLogger("turnout.router")
+log: Final = logging.getLogger("turnout.router")
 
-_IDS_AT_ONCE = 256
-_MAX_PEERS = 4096  # remembered; internal apps have few and steady ones
+_IDS_AT_ONCE: Final = 256
+_MAX_PEERS: Final = 4096  # remembered; internal apps have few and steady ones
 
 
 class Edge:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 from weakref import WeakSet
 
-log = logging.getLogger("turnout.router")
+log: Final = logging.getLogger("turnout.router")
 
 # A loop reads one socket up to 32 times a turn, 256 KiB each. Gathered until the turn ends, that
 # would be 8 MiB before the transport could say that its peer takes no more.
-_MOST_GATHERED = 256 << 10
+_MOST_GATHERED: Final = 256 << 10
 
 
 class Outbox:

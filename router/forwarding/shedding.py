@@ -9,11 +9,12 @@ the apps that ask for most: an app below the level that all could have loses not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-_STEP_UP = 0.1
-_STEP_DOWN = 0.02  # slowly, or every recovery would be the next overload
-_MOST = 0.9  # some always pass: else nobody would notice that it is over
-_CONFIRMED = 2  # ticks; one pause of the machine is no overload
+_STEP_UP: Final = 0.1
+_STEP_DOWN: Final = 0.02  # slowly, or every recovery would be the next overload
+_MOST: Final = 0.9  # some always pass: else nobody would notice that it is over
+_CONFIRMED: Final = 2  # ticks; one pause of the machine is no overload
 
 
 class Shedding:

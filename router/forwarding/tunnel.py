@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from random import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from router.forwarding.unsent import reset, unsent_bytes
 from router.http.websocket import GOING_AWAY, SERVICE_RESTART, FrameBoundary, close_frame, is_close
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from router.forwarding.exchange import Exchange
 
 _FAREWELL_S = 2.0  # for the frame that is being sent to end, and for the client's own Close
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
 
 
 class Tunnel:
@@ -176,7 +176,7 @@ class Tunnel:
             self._client.opposite = self._replica.opposite = None  # no cycle for the collector
 
 
-class _End(asyncio.Protocol):
+class _End:
     """One side: what it sends goes to the opposite one."""
 
     __slots__ = (
@@ -210,7 +210,7 @@ class _End(asyncio.Protocol):
 
     def begin(self, *, is_blocked: bool) -> None:
         """Take the transport over."""
-        self.transport.set_protocol(self)
+        self.transport.set_protocol(cast(asyncio.Protocol, self))
         if is_blocked:
             self.pause_writing()
         if self.opposite is not None and not self.opposite.is_blocked:

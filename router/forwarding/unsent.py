@@ -8,9 +8,10 @@ import fcntl
 import socket
 import struct
 import termios
+from typing import Final
 
-_LINGER_NONE = struct.pack("ii", 1, 0)
-_NUMBER = struct.Struct("i")
+_LINGER_NONE: Final = struct.pack("ii", 1, 0)
+_NUMBER: Final = struct.Struct("i")
 
 
 def unsent_bytes(transport: asyncio.Transport) -> int:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from router.http.fields import FIELD_LINE, TOKEN, allowed_in_trailer
 
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_EXTENSION = (
+_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_EXTENSION: Final = (
     rb"(?:[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*"
 )
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})" + _EXTENSION + rb"\r\n")
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})" + _EXTENSION + rb"\r\n")
 # A size line needs 17 bytes; the rest is room for extensions, which nobody reads.
-_MAX_SIZE_LINE = 256
-_MAX_TRAILER_BYTES = 8192
+_MAX_SIZE_LINE: Final = 256
+_MAX_TRAILER_BYTES: Final = 8192
 # Chunks decoded at once. A chunk of one byte costs some 0.8 us, so this is about 2 ms: longer, and
 # everybody else's requests would wait for the one who sends a body in crumbs.
-CHUNKS_AT_ONCE = 2048
+CHUNKS_AT_ONCE: Final = 2048
 
 _SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
 

@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from router.contract.memo import Memo
 from router.contract.settings import TRUSTED_ONLY
 
-PLAIN = 0
-HOST = 1
-CONTENT_LENGTH = 2
-TRANSFER_ENCODING = 3
-CONNECTION = 4
-HOP = 5  # hop-by-hop, consumed here (RFC 9110 §7.6.1)
-UPGRADE = 6
-EXPECT = 7
-REQUEST_ID = 8
-FORWARDED = 9  # describes the client; believed only from a trusted proxy
-OURS = 10  # the edge's own word: never taken from outside
-MAX_FORWARDS = 11
-DATE = 12
-TRAILER = 13
-VIA = 14
-HOPS = 15  # how often a request has passed a turnout that does not add to Via
+PLAIN: Final = 0
+HOST: Final = 1
+CONTENT_LENGTH: Final = 2
+TRANSFER_ENCODING: Final = 3
+CONNECTION: Final = 4
+HOP: Final = 5  # hop-by-hop, consumed here (RFC 9110 §7.6.1)
+UPGRADE: Final = 6
+EXPECT: Final = 7
+REQUEST_ID: Final = 8
+FORWARDED: Final = 9  # describes the client; believed only from a trusted proxy
+OURS: Final = 10  # the edge's own word: never taken from outside
+MAX_FORWARDS: Final = 11
+DATE: Final = 12
+TRAILER: Final = 13
+VIA: Final = 14
+HOPS: Final = 15  # how often a request has passed a turnout that does not add to Via
 
-_SPECIAL = {
+_SPECIAL: Final = {
     b"host": HOST,
     b"content-length": CONTENT_LENGTH,
     b"transfer-encoding": TRANSFER_ENCODING,
@@ -58,8 +59,8 @@ _SPECIAL = {
 }
 
 # Spellings that were seen; at most 200 KB.
-_kinds: Memo[int] = Memo(most=1024, longest=64)
-KNOWN = _kinds.known  # loops look here before they call `kind_of`
+_kinds: Final[Memo[int]] = Memo(most=1024, longest=64)
+KNOWN: Final = _kinds.known  # loops look here before they call `kind_of`
 
 _trusted_only: frozenset[bytes] = frozenset()
 _trusted_only_prefixes: tuple[bytes, ...] = ()
@@ -101,11 +102,11 @@ def _classify(name: bytes) -> int:
 
 # A field that Connection may not take away: it routes, frames, authorises, or is ours (RFC 9110
 # §7.6.1 forbids listing end-to-end fields; taking them at a client's word is an attack).
-_NOT_REMOVABLE = frozenset(
+_NOT_REMOVABLE: Final = frozenset(
     {HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, OURS, REQUEST_ID, MAX_FORWARDS, DATE}
     | {VIA, HOPS}
 )
-_KEPT = frozenset(
+_KEPT: Final = frozenset(
     {b"authorization", b"cookie", b"set-cookie", b"cache-control", b"content-type"}
     | {b"close", b"keep-alive", b"upgrade"}
 )
@@ -113,7 +114,7 @@ _KEPT = frozenset(
 
 # RFC 9110 §5.6.1.2 asks to read lists with some empty elements, but not with so many that they
 # could be used to deny service. Connection has two or three options in practice.
-MAX_ELEMENTS = 32
+MAX_ELEMENTS: Final = 32
 
 
 def elements(value: bytes) -> list[bytes] | None:
@@ -143,8 +144,8 @@ class ConnectionOptions:
 
 
 # Few are ever sent; at most 1 MB, as a short value has few options.
-_connections: Memo[ConnectionOptions] = Memo(most=256, longest=64)
-_KNOWN_CONNECTIONS = _connections.known
+_connections: Final[Memo[ConnectionOptions]] = Memo(most=256, longest=64)
+_KNOWN_CONNECTIONS: Final = _connections.known
 
 
 def connection_options(value: bytes) -> ConnectionOptions | None:
@@ -160,7 +161,7 @@ def connection_options(value: bytes) -> ConnectionOptions | None:
 
 # Fields that change framing, routing, authority or the meaning of the message may not arrive
 # after it has been acted upon (RFC 9110 §6.5.1).
-_FORBIDDEN_IN_TRAILERS = frozenset(
+_FORBIDDEN_IN_TRAILERS: Final = frozenset(
     b"authorization cookie set-cookie cache-control content-encoding content-range content-type "
     b"age expires location pragma range retry-after vary warning www-authenticate if-match "
     b"if-none-match if-modified-since if-unmodified-since if-range accept-encoding".split()
@@ -172,5 +173,5 @@ def allowed_in_trailer(name: bytes) -> bool:
     return kind_of(name) == PLAIN and name.lower() not in _FORBIDDEN_IN_TRAILERS
 
 
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-FIELD_LINE = re.compile(rb"(" + TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+FIELD_LINE: Final = re.compile(rb"(" + TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*)")

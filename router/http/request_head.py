@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from router.contract import outcomes
 from router.contract.hosts import fold
@@ -41,11 +42,11 @@ from router.http.trail import VIA_LINE, Trail
 Fields = list[tuple[bytes, bytes]]
 
 # RFC 9110 §9.2.2; a request with another method is never sent twice.
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
-_SANE_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_ABSOLUTE = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
-_HOP_COUNTS = (MAX_FORWARDS, VIA, HOPS)
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+_SANE_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_ABSOLUTE: Final = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
+_HOP_COUNTS: Final = (MAX_FORWARDS, VIA, HOPS)
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,8 +367,8 @@ def _is_named(line: bytes, names: Iterable[bytes]) -> bool:
     return name == b"x-forwarded-for" or name in names
 
 
-_ACCEPT = re.compile(rb"\r\naccept:[ \t]*([^\r\n,;]*)", re.IGNORECASE)
-_USER_AGENT = re.compile(rb"\r\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_ACCEPT: Final = re.compile(rb"\r\naccept:[ \t]*([^\r\n,;]*)", re.IGNORECASE)
+_USER_AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 def prefers_json(block: bytes) -> bool:

@@ -6,6 +6,7 @@ Pure. Framing as RFC 9112 §6.3: what the request was decides whether a body fol
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from router.contract.memo import Memo
 from router.http.fields import (
@@ -27,17 +28,21 @@ from router.http.fields import (
 
 Fields = list[tuple[bytes, bytes]]
 
-NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
+# How a response's body ends.
+NO_BODY: Final = 0
+LENGTH: Final = 1
+CHUNKED: Final = 2
+UNTIL_CLOSE: Final = 3
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 # Anything but what describes the connection, and what only the edge may say.
-_PASSING = frozenset(range(32)) - {
+_PASSING: Final = frozenset(range(32)) - {
     CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, HOPS, OURS, REQUEST_ID
 }  # fmt: skip
 StatusLine = tuple[int, bool, bytes]  # the status, whether HTTP/1.1, and the line to send on
-_status_lines: Memo[StatusLine] = Memo(most=256, longest=64)  # at most 100 KB
-_KNOWN_STATUS_LINES = _status_lines.known
+_status_lines: Final[Memo[StatusLine]] = Memo(most=256, longest=64)  # at most 100 KB
+_KNOWN_STATUS_LINES: Final = _status_lines.known
 
 
 def read_status_line(line: bytes) -> StatusLine | None:

@@ -9,19 +9,20 @@ a lie costs its teller the answer.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from router.http.fields import VIA
 
-VIA_LINE = b"Via: 1.1 turnout\r\n"
-_AND_OURS = b", 1.1 turnout\r\n"
-HOPS_LINE = b"X-Turnout-Hops: 1\r\n"  # in its place when `via` is off
+VIA_LINE: Final = b"Via: 1.1 turnout\r\n"
+_AND_OURS: Final = b", 1.1 turnout\r\n"
+HOPS_LINE: Final = b"X-Turnout-Hops: 1\r\n"  # in its place when `via` is off
 
 # Routers in a row are usual (one at the edge, one beside the app), and so are apps that call each
 # other through them and pass on the fields they were sent. Four calls deep, that is eight.
-MOST_PASSES = 8
+MOST_PASSES: Final = 8
 
-_OUR_MARK = re.compile(rb"[ \t]turnout(?=[ \t,(]|\Z)")
-_COUNT = re.compile(rb"[0-9]{1,3}")
+_OUR_MARK: Final = re.compile(rb"[ \t]turnout(?=[ \t,(]|\Z)")
+_COUNT: Final = re.compile(rb"[0-9]{1,3}")
 
 
 class Trail:

@@ -5,15 +5,17 @@ Pure. It follows one direction without looking at payloads.
 
 from __future__ import annotations
 
-GOING_AWAY = 1001
-SERVICE_RESTART = 1012  # IANA's registry: "the service is restarting", so clients come back
+from typing import Final
 
-_MASKED = 0x80
-_CLOSE = 0x8
-_SMALL = 126  # payload lengths from here on have bytes of their own
-_LONGEST_HEAD = 14  # bytes
+GOING_AWAY: Final = 1001
+SERVICE_RESTART: Final = 1012  # IANA's registry: "the service is restarting", so clients come back
+
+_MASKED: Final = 0x80
+_CLOSE: Final = 0x8
+_SMALL: Final = 126  # payload lengths from here on have bytes of their own
+_LONGEST_HEAD: Final = 14  # bytes
 # Frames followed at once: at 0.4 us each about 2 ms, or everybody else would wait for a flood.
-FRAMES_AT_ONCE = 4096
+FRAMES_AT_ONCE: Final = 4096
 
 
 class FrameBoundary:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from router.contract.outcomes import Outcome, bad_request
@@ -11,8 +13,8 @@ from router.ingress.partial import judge_whole
 from router.ingress.refusals import diagnose, read_unusual
 from router.ingress.repeated import Repeated, is_repeatable
 
-_REST_OF_LINE = len("  HTTP/1.1")
-_LONGEST_REPEATED = 2048  # bytes that an idle connection may keep twice
+_REST_OF_LINE: Final = len("  HTTP/1.1")
+_LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep twice
 
 
 class _Told:

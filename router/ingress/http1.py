@@ -8,7 +8,7 @@ the loop does for a connection is bounded; nothing is written after the connecti
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome, bad_request
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from router.forwarding.context import Edge
 
 # Why the client's socket is not read: bits, because several reasons can hold at once.
-_PIPELINED = 1
-_BODY = 2
-_TURN = 4  # this turn's work is done, and more has been received
+_PIPELINED: Final = 1
+_BODY: Final = 2
+_TURN: Final = 4  # this turn's work is done, and more has been received
 
-_FOREVER = float("inf")
-_CR = 13
+_FOREVER: Final = float("inf")
+_CR: Final = 13
 # Requests begun in one turn: at 10 to 30 us each, others wait half a millisecond for a pipeline.
-_REQUESTS_PER_TURN = 16
+_REQUESTS_PER_TURN: Final = 16
 # Bytes held behind a request without pausing: a paused socket does not tell that its client left.
-_MOST_HELD = 16384
+_MOST_HELD: Final = 16384
 
 
 class ClientConnection(ClientTransport):
@@ -57,9 +57,10 @@ class ClientConnection(ClientTransport):
         "_discarded",
     )
 
+    _heads: HeadReader  # from `connection_made` on
+
     def __init__(self, edge: Edge) -> None:
         super().__init__(edge)
-        self._heads: HeadReader = cast(HeadReader, None)
         self._requests_left = edge.settings.max_requests_per_connection
         self._buffer = b""  # held bytes; `_at` is the first that counts
         self._at = 0
@@ -148,8 +149,9 @@ class ClientConnection(ClientTransport):
         size = len(data)
         requests_left = _REQUESTS_PER_TURN
         while at < size and not self._is_closing:
-            if self._body is not None:
-                at = self._read_body(self._body, data, at)
+            body = self._body
+            if body is not None:
+                at = self._read_body(body, data, at)
                 if self._body is not None and at < size and not self._is_closing:
                     self._hold(data, at)  # the decoder has done enough for now
                     self._go_on_later()

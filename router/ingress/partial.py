@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome, bad_request
 from router.contract.settings import RouterSettings
 from router.ingress.refusals import REQUEST_LINE
 
-_BARE_LF = re.compile(rb"(?<!\r)\n")
-_BARE_CR = re.compile(rb"\r(?!\n|\Z)")
-_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
-_REST_OF_LINE = 64  # bytes of a request line beside its target: the longest method, the version
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_BARE_CR: Final = re.compile(rb"\r(?!\n|\Z)")
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*")
+_REST_OF_LINE: Final = (
+    64  # bytes of a request line beside its target: the longest method, the version
+)
 
 
 def behind_empty_lines(data: bytes | bytearray, at: int) -> int:

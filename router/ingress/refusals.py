@@ -6,12 +6,13 @@ Pure, and off the hot path: it only runs for what will not be served.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome, bad_request
 from router.http.fields import TOKEN
 
-REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (\S+) HTTP/([0-9])\.([0-9])")
+REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") (\S+) HTTP/([0-9])\.([0-9])")
 
 
 def diagnose(wire: bytes) -> Outcome:

@@ -9,12 +9,13 @@ an upgrade, an expectation or an id of the client's own always take the long way
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from router.http.request_head import IDEMPOTENT, RequestHead
 
 # Methods without rules of their own for targets and hops, and RFC 3986's characters of a path and
 # a query: every line that matches means the same to llhttp.
-_LINE = re.compile(
+_LINE: Final = re.compile(
     rb"(GET|HEAD|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9/._~%!$&'()*+,;=:@?-]*) HTTP/1\.1"
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from random import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 # A failing replica is passed over for this long, doubling to the cap: short enough that one that
 # restarts is back within a second, long enough not to hammer one that does not.
-_FIRST_EJECTION_S = 0.25
-_LONGEST_EJECTION_S = 30.0
-_MOST_DOUBLINGS = 7
-_FIRST_SHARE = 0.1  # of its turns, when it comes back
+_FIRST_EJECTION_S: Final = 0.25
+_LONGEST_EJECTION_S: Final = 30.0
+_MOST_DOUBLINGS: Final = 7
+_FIRST_SHARE: Final = 0.1  # of its turns, when it comes back
 
 
 class Replica:

@@ -5,8 +5,10 @@ Pure. Figures decay by a tenth a second, which weighs about the last ten seconds
 
 from __future__ import annotations
 
-_KEEP_PER_S = 0.9
-_MEMORY_S = 10.0  # 1 / (1 - 0.9): what a decaying sum holds of a steady flow
+from typing import Final
+
+_KEEP_PER_S: Final = 0.9
+_MEMORY_S: Final = 10.0  # 1 / (1 - 0.9): what a decaying sum holds of a steady flow
 
 
 class RetryBudget:

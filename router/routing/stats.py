@@ -9,17 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Container
-from typing import Any
+from typing import Any, Final
 
 from router.routing.retry_budget import RetryBudget
 
-UNKNOWN_APP = "_unknown"  # requests for hosts of no app, and requests that could not be read
+UNKNOWN_APP: Final = "_unknown"  # requests for hosts of no app, and requests that could not be read
 
 # Seconds. From what a hop on loopback costs to the 240 s limit, about 2.5x apart: 12 buckets keep
 # a revision at some 40 series (Traefik lost a third of its rate to wider metrics, its #8118).
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0)
+BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0)
 
-ACCEPT_ERRORS = ("descriptors", "unanswered")
+ACCEPT_ERRORS: Final = ("descriptors", "unanswered")
 
 
 class Histogram:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from router.contract import matching, outcomes
 from router.contract.outcomes import Outcome
@@ -191,7 +192,7 @@ class RoutingTable:
         return matching.unknown(host, self.domain, is_app, wild.app if wild is not None else "")
 
 
-EMPTY = RoutingTable("localhost", 0, "", apps={}, hosts={}, inside={}, wildcards=0)
+EMPTY: Final = RoutingTable("localhost", 0, "", apps={}, hosts={}, inside={}, wildcards=0)
 
 
 class Compiler:

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from router import __version__
+from router.build import build_kind
 from router.routing.stats import BUCKETS
 from router.supervisor.totals import HistogramTotal, Totals
 
@@ -130,8 +131,12 @@ class RouterCollector(Collector):
         for reason, n in totals.accept_errors.items():
             refused.add_metric([reason], n)
         yield refused
-        build = GaugeMetricFamily("turnout_build_info", "The version.", labels=["version"])
-        build.add_metric([__version__], 1)
+        build = GaugeMetricFamily(
+            "turnout_build_info",
+            "The version, and whether what a request touches is compiled.",
+            labels=["version", "build"],
+        )
+        build.add_metric([__version__, build_kind()], 1)
         yield build
 
 

@@ -8,7 +8,7 @@ with the bytes of one replica is bounded.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from router.forwarding.exchange import Exchange
     from router.routing.replicas import Replica
 
-_LONGEST_REPEATED = 2048  # bytes that an idle connection may keep
-_INTERIM_PER_TURN = 32  # 1xx answers passed on at once
+_LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep
+_INTERIM_PER_TURN: Final = 32  # 1xx answers passed on at once
 
 # Why the replica's socket is not read: bits, because both reasons can hold at once.
-_CLIENT = 1  # the client takes no more
-_TURN = 2  # this turn's work is done, and more has been received
+_CLIENT: Final = 1  # the client takes no more
+_TURN: Final = 2  # this turn's work is done, and more has been received
 
 
 class UpstreamConnection(Pausable):

@@ -17,11 +17,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from random import random
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -36,6 +36,8 @@ from router.routing.table import AppRoutes, Compiler
 from router.worker.channel import Channel, Message
 
 log = logging.getLogger("turnout.router")
+
+_Factory = Callable[[], asyncio.Protocol]  # of protocols by their methods: see pausable.py
 
 _HEARTBEAT_S = 1.0
 _DRAIN_POLL_S = 0.02
@@ -129,9 +131,8 @@ class Worker:
             try:
                 # Closing a server closes its socket, and this one may be needed again.
                 listener = self._listeners[slot].dup()
-                server = await self._loop.create_server(
-                    partial(ClientConnection, edge), sock=listener, backlog=BACKLOG
-                )
+                make = cast(_Factory, partial(ClientConnection, edge))
+                server = await self._loop.create_server(make, sock=listener, backlog=BACKLOG)
             except OSError as error:
                 if not self._servers:
                     raise  # it serves nobody: another worker may

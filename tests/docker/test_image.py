@@ -22,11 +22,12 @@ from tests.docker.compose import Compose
 from tests.docker.conftest import docker
 from tests.docker.engines import Engine
 from tests.support.turnout import run, until
+from tests.system.test_build import BUILD_FILES, MYPYC
 from tests.system.test_how_to import block
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "config" / "compose"
-BASE, IMAGE = "turnout-base", "turnout:test"
+BASE, BUILDER, IMAGE = "turnout-base", "turnout-builder", "turnout:test"
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +35,17 @@ def turnout(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of this checkout."""
     if shutil.which("debootstrap") is None:
         pytest.skip("debootstrap is not installed")
-    subprocess.run(["sh", str(ROOT / "config" / "base-image.sh"), BASE], check=True)
+    script = ["sh", str(ROOT / "config" / "base-image.sh")]
+    subprocess.run([*script, BASE], check=True)
+    subprocess.run([*script, BUILDER, "gcc", "python3-dev"], check=True)
     context = tmp_path_factory.mktemp("context")
     for name in ("router", "control"):
         shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "Dockerfile"):
+    for name in (*BUILD_FILES, "requirements.txt", "Dockerfile"):
         shutil.copy(ROOT / name, context / name)
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(context / "wheels")]
-    subprocess.run([*wheel, "-r", str(ROOT / "requirements.txt"), "setuptools"], check=True)
-    arguments = ("BASE=" + BASE, "PIP_ARGS=--no-index --find-links=wheels")
+    subprocess.run([*wheel, "-r", str(ROOT / "requirements.txt"), "setuptools", MYPYC], check=True)
+    arguments = ("BASE=" + BASE, "BUILDER=" + BUILDER, "PIP_ARGS=--no-index --find-links=wheels")
     flags = [x for argument in arguments for x in ("--build-arg", argument)]
     docker("build", "-q", "-t", IMAGE, *flags, str(context))
     return IMAGE
@@ -65,6 +68,12 @@ def get(url: str, host: str = "") -> str:
             return str(response.read().decode())
     except OSError:
         return ""
+
+
+def test_the_image_is_compiled_and_has_no_compiler(turnout: str) -> None:
+    assert " (compiled)," in docker("run", "--rm", turnout, "version")
+    look = "import shutil; print(shutil.which('cc') or shutil.which('gcc'))"
+    assert docker("run", "--rm", "--entrypoint", "python3", turnout, "-c", look).strip() == "None"
 
 
 def test_a_sidecar_routes_to_the_app_beside_it(turnout: str, image: str) -> None:

@@ -55,6 +55,21 @@ async def test_one_line_per_request_with_fixed_names_and_no_secrets(tmp_path: Pa
     assert "secret" not in target.read_text()
 
 
+async def test_the_user_agent_is_the_requests_own(tmp_path: Path) -> None:
+    """A head that is known by heart comes after another one was seen."""
+    target = tmp_path / "access.log"
+    first = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nUser-Agent: one\r\n\r\n"
+    other = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nUser-Agent: two\r\n\r\n"
+    async with Origin() as origin, in_front_of(origin) as edge:
+        logging_to(edge, target)
+        client = await edge.client()
+        for wire in (first, first, other, first):
+            await client.send(wire)
+            await client.response()
+        seen = [line["user_agent"] for line in await lines(edge, target)]
+    assert seen == ["one", "one", "two", "one"]
+
+
 async def test_what_the_edge_answers_itself_names_the_error(tmp_path: Path) -> None:
     target = tmp_path / "access.log"
     async with running(an_app(a_revision("v1", 100))) as edge:

@@ -302,28 +302,3 @@ async def test_an_answer_in_progress_ends_its_connection_when_the_worker_leaves(
         edge.edge.is_draining = edge.edge.is_leaving = True
         go.set()
         assert await client.rest() == b"yz"
-
-
-async def test_the_user_agent_in_the_log_is_the_requests_own() -> None:
-    """A head that is known by heart comes after another client's field list was seen."""
-    seen: list[str] = []
-
-    class Log:
-        def add(self, exchange: object, status: int, end: float) -> None:
-            from router.http.request_head import user_agent
-
-            seen.append(user_agent(exchange.head.block))  # type: ignore[attr-defined]
-
-        def flush(self) -> None:
-            pass
-
-    first = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nUser-Agent: one\r\n\r\n"
-    other = b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nUser-Agent: two\r\n\r\n"
-    async with Origin() as origin, in_front_of(origin) as edge:
-        edge.edge.access_log = Log()  # type: ignore[assignment]
-        client = await edge.client()
-        for wire in (first, first, other, first):
-            await client.send(wire)
-            await client.response()
-        edge.edge.access_log = None
-    assert seen == ["one", "one", "two", "one"]

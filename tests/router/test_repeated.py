@@ -40,7 +40,7 @@ LINES = st.tuples(
 
 
 def outside(head: RequestHead) -> dict[str, object]:
-    return {name: getattr(head, name) for name in RequestHead.__slots__}
+    return {name: getattr(head, name) for name in dir(head) if not name.startswith("_")}
 
 
 @given(FIELDS, LINES, LINES)

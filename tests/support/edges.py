@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from router.contract.snapshot import App
 from router.forwarding.context import Edge
@@ -103,7 +103,7 @@ async def running(*apps: App, **settings: Any) -> AsyncIterator[RunningEdge]:
     """An edge with these apps on a free port."""
     edge = an_edge(*apps, **settings)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(partial(ClientConnection, edge), "127.0.0.1", 0)
+    server = await loop.create_server(cast(Any, partial(ClientConnection, edge)), "127.0.0.1", 0)
     ticking = asyncio.create_task(_tick(edge))
     live = RunningEdge(edge, server.sockets[0].getsockname()[1])
     try:

@@ -65,7 +65,7 @@ def router(file: Path, state: Path, cwd: Path | None = None, **settings: object)
 def version(server: Turnout) -> str:
     _, text = server.call("GET", "/metrics")
     line = next(x for x in text.splitlines() if x.startswith("turnout_build_info{"))
-    return str(line.split('"')[1])
+    return line.partition('version="')[2].partition('"')[0]
 
 
 def requests(server: Turnout) -> float:
