@@ -15,8 +15,8 @@ FROM ${BASE} AS build
 ARG PIP_ARGS=""
 WORKDIR /src
 RUN python3 -m venv /opt/turnout && mkdir /state && chown 10001:10001 /state
-COPY pyproject.toml requirements.txt README.md wheel[s] ./wheels/
-RUN mv wheels/pyproject.toml wheels/requirements.txt wheels/README.md . \
+COPY pyproject.toml requirements.txt README.md LICENSE wheel[s] ./wheels/
+RUN cd wheels && mv pyproject.toml requirements.txt README.md LICENSE .. && cd .. \
     && /opt/turnout/bin/pip install --no-cache-dir ${PIP_ARGS} -r requirements.txt
 COPY router router
 COPY control control

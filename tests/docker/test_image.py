@@ -38,7 +38,7 @@ def turnout(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     context = tmp_path_factory.mktemp("context")
     for name in ("router", "control"):
         shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "Dockerfile"):
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE", "Dockerfile"):
         shutil.copy(ROOT / name, context / name)
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(context / "wheels")]
     subprocess.run([*wheel, "-r", str(ROOT / "requirements.txt"), "setuptools"], check=True)
