@@ -33,7 +33,7 @@ def check(rules: Sequence[TrafficRule], app: str, revisions: Mapping[str, Revisi
 
 
 def check_single(rules: Sequence[TrafficRule], app: str) -> None:
-    """Single mode has no split: the default rule at most, or a label (contract §6 rule 9)."""
+    """In single mode only the default rule, labelled or not (contract §6 rule 9)."""
     if not rules:
         return
     rule = rules[0]
