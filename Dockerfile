@@ -20,8 +20,8 @@ ARG PIP_ARGS=""
 ARG TURNOUT_PURE=0
 WORKDIR /src
 RUN python3 -m venv /opt/turnout && mkdir /state && chown 10001:10001 /state
-COPY pyproject.toml setup.py build_backend.py requirements.txt README.md wheel[s] ./wheels/
-RUN mv wheels/*.toml wheels/*.py wheels/*.txt wheels/*.md . \
+COPY pyproject.toml setup.py build_backend.py requirements.txt README.md LICENSE wheel[s] ./wheels/
+RUN mv wheels/*.toml wheels/*.py wheels/*.txt wheels/*.md wheels/LICENSE . \
     && /opt/turnout/bin/pip install --no-cache-dir ${PIP_ARGS} -r requirements.txt
 COPY router router
 COPY control control

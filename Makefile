@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Tests start hundreds of processes, each of which would compile the same modules again.
 test unit: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test unit check compiled test-compiled bench lock docs clean
+.PHONY: run test unit check format compiled test-compiled bench lock docs clean
 
 run: $(VENV)/.installed
 	@$(BIN)/turnout demo $(ARGS)
@@ -27,6 +27,10 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 # The tree as `pip install .` makes it, in a copy: what is compiled is not what one edits.
 COMPILED := build/compiled

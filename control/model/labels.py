@@ -20,7 +20,7 @@ def is_on(app: App) -> bool:
 
 
 def check(rules: traffic.Rules) -> None:
-    """Every rule names a revision and a label (§6 rule 11). Raises Invalid."""
+    """Every rule names a revision and a label (contract §6 rule 11). Raises Invalid."""
     if any(not rule.label or not rule.revision_name for rule in rules):
         raise Invalid(
             "in labels mode every traffic rule has a revisionName and a label",

@@ -39,7 +39,7 @@ class TrafficRule(Model):
         return self
 
     def wire(self) -> dict[str, Any]:
-        """az looks a key up before its value: what is unset must be absent."""
+        """az looks a key up before its value: what is unset must be absent (azure-wire §3)."""
         out: dict[str, Any] = {"weight": self.weight}
         if self.latest_revision:
             out["latestRevision"] = True

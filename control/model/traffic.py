@@ -26,14 +26,14 @@ class Share:
 
 
 def check(rules: Sequence[TrafficRule], app: str, revisions: Mapping[str, Revision]) -> None:
-    """Every rule of §6 for an app in multiple mode. Raises Invalid."""
+    """Every rule of contract §6 for an app in multiple mode. Raises Invalid."""
     details = [*_sums(rules), *_references(rules, revisions), *_labels(rules, app, revisions)]
     if details:
         raise all_of(details, "the traffic was not changed")
 
 
 def check_single(rules: Sequence[TrafficRule], app: str) -> None:
-    """Single mode has no split: only the default rule, with a label if need be (rule 9)."""
+    """In single mode only the default rule, labelled or not (contract §6 rule 9)."""
     if not rules:
         return
     rule = rules[0]

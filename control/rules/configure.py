@@ -67,7 +67,8 @@ def _checked(view: AppView, configuration: Configuration) -> Ingress | None:
             labels.check(ingress.traffic)
         return ingress
     if not app.is_single:
-        # az PUTs the old weights back as it switches: they stay until the switch (§6 rule 9)
+        # az PUTs the old weights back as it switches: they stay until the switch
+        # (contract §6 rule 9)
         kept = old.traffic if old is not None and app.serving == "" else ()
         return ingress.model_copy(update={"traffic": kept})
     is_waiting = app.serving == "" and old is not None and ingress.wire_rules == old.wire_rules
@@ -133,7 +134,7 @@ def _all_to(app: App, revision: str) -> dict[str, Any]:
 
 
 def _enter_single(view: AppView, now: float) -> AppView:
-    """Keep one revision: activated first if need be, switched to once ready (§5).
+    """Keep one revision: activated first if need be, switched to once ready (contract §5).
 
     It is the latest ready one, unless a rollback chose another.
     """

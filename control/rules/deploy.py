@@ -18,7 +18,7 @@ from router.contract.hosts import APP_NAME, LABEL, NAME_RULE
 
 # "must not be more than a combined 54 characters"; one constant, so it can be relaxed
 MAX_REVISION_NAME = 54
-# no vowels and no look-alikes: no words and no misreading; the first one is a letter (§2)
+# no vowels and no look-alikes: no words, no misreading; a letter comes first (contract §2)
 SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 SUFFIX_LETTERS = 19
 SUFFIX_LENGTH = 7

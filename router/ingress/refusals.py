@@ -30,7 +30,7 @@ def read_unusual(wire: bytes) -> tuple[bytes, bytes] | None:
     """A head in words that llhttp knows, with the method it really has; None if it has no others.
 
     llhttp has a list of methods and of versions. Methods are open (RFC 9110 §9.1), and HTTP/1.2 to
-    1.9 are to be read as 1.1 (§2.5). What changes is only what llhttp is shown.
+    1.9 are to be read as 1.1 (RFC 9110 §2.5). What changes is only what llhttp is shown.
     """
     line, crlf, rest = wire.partition(b"\r\n")
     match = REQUEST_LINE.fullmatch(line)

@@ -14,7 +14,7 @@ from tests.control.support import World
 @pytest.mark.parametrize(
     ("if_match", "if_none_match", "version", "expected"),
     [
-        # §13.1.1: true for `*` when there is a representation, else for a listed tag
+        # RFC 9110 §13.1.1: true for `*` when there is a representation, else for a listed tag
         ("", "", None, True),
         ("*", "", 3, True),
         ("*", "", None, False),
@@ -28,7 +28,7 @@ from tests.control.support import World
         ('"3.0a1b"', "", 3, True),
         ('"2.0a1b"', "", 3, False),
         ('W/"3"', "", 3, False),  # strong comparison
-        # §13.1.2: false for `*` when there is one, else for a listed tag
+        # RFC 9110 §13.1.2: false for `*` when there is one, else for a listed tag
         ("", "*", None, True),
         ("", "*", 3, False),
         ("", '"3"', 3, False),
@@ -36,7 +36,7 @@ from tests.control.support import World
         ("", '"2", W/"3"', 3, False),
         ("", '"2"', 3, True),
         ("", '"2"', None, True),
-        # §13.2.2: both have to hold
+        # RFC 9110 §13.2.2: both have to hold
         ('"3"', "*", 3, False),
         ("*", '"2"', 3, True),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BUILD_FILES = ("pyproject.toml", "setup.py", "build_backend.py", "README.md")
+BUILD_FILES = ("pyproject.toml", "setup.py", "build_backend.py", "README.md", "LICENSE")
 (MYPYC,) = re.findall(r'"(mypy\[mypyc\]==.*)"', (ROOT / "build_backend.py").read_text())
 
 

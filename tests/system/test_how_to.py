@@ -21,7 +21,7 @@ import yaml
 from router.contract.settings import RouterSettings
 from router.process.config import load
 from router.sources.docker.labels import Container, Replica, read
-from tests.support.turnout import Turnout, environment, run, until
+from tests.support.turnout import Turnout, environment, run, template, until
 from tests.system.test_readme import a_clone, commands_in, walk
 
 HERE = Path(__file__).parents[2] / "docs" / "how-to"
@@ -237,7 +237,52 @@ def test_only_cloudflare_may_say_who_the_client_is(state: Path, echo: str) -> No
         assert seen["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
 
 
+def test_only_the_proxy_in_front_may_say_who_the_client_is(state: Path, echo: str) -> None:
+    claims = {"X_Forwarded_For": "203.0.113.9", "X_Forwarded_Proto": "https"}
+    with a_router("behind-a-proxy.md", echo, state) as router:  # we are not the proxy
+        seen = fields(HTTPConnection("127.0.0.1", router.port), **claims)
+        assert (seen["x-forwarded-for"], seen["x-forwarded-proto"]) == ("127.0.0.1", "http")
+        router.stop()
+    shutil.rmtree(state / "router")
+    with a_router("behind-a-proxy.md", echo, state, trusted_proxies="127.0.0.0/8") as router:
+        seen = fields(HTTPConnection("127.0.0.1", router.port), **claims)
+        assert seen["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
+        assert seen["x-forwarded-proto"] == "https"
+
+
 # --- the rest
+
+
+def test_an_upgrade_as_it_is_written(state: Path, tmp_path: Path) -> None:
+    with Turnout("up", state=state / "s", workers=1, **FREE) as up:
+        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
+        up.must("PUT", "/v1/apps/shop", body)
+        for number, kind in enumerate(("sh before", "sh upgrade")):
+            steps = commands_in(block("upgrade.md", kind))
+            walk(steps, up, tmp_path / f"bin{number}", cwd=tmp_path)
+
+
+def test_a_well_turnout_says_so_and_has_the_metrics_of_the_alarms(state: Path) -> None:
+    rules = yaml.safe_load(block("watch.md", "yaml rules"))
+    named = set(re.findall(r"turnout_\w+", str(rules)))
+    with Turnout("up", state=state / "s", workers=1, **FREE) as up:
+        body = {"configuration": {"ingress": {"targetPort": 80}}, "template": template("v1")}
+        up.must("PUT", "/v1/apps/shop", body)
+        walk(commands_in(block("watch.md", "sh health")), up, state / "bin")
+        until(lambda: up.get("shop.localhost")[0] == 200)
+        until(lambda: named <= set(re.findall(r"turnout_\w+", up.call("GET", "/metrics")[1])))
+
+
+def test_the_alarms_are_rules_of_prometheus(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    (tmp_path / "rules.yml").write_text(block("watch.md", "yaml rules"))
+    (tmp_path / "prometheus.yml").write_text(
+        block("watch.md", "yaml scrape") + "rule_files: [rules.yml]\n"
+    )
+    command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_units_are_units(tmp_path: Path) -> None:
@@ -247,6 +292,8 @@ def test_the_units_are_units(tmp_path: Path) -> None:
         unit = (HERE.parents[1] / "config" / "systemd" / name).read_text()
         # what the page installs there
         (tmp_path / name).write_text(unit.replace("/opt/turnout/bin/turnout", "/bin/true"))
+    (tmp_path / "turnout.service.d").mkdir()
+    (tmp_path / "turnout.service.d" / "limits.conf").write_text(block("resources.md", "ini"))
     command = ["systemd-analyze", "verify", str(tmp_path / "turnout.service")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     ours = [line for line in done.stderr.splitlines() if "turnout" in line]

@@ -14,8 +14,8 @@ from pydantic import Field
 from control.model.body import Model
 from control.model.errors import Detail, Invalid, all_of
 
-# Shown by GET and ignored in a body, with the keys of later API versions that the
-# contract says to ignore.
+# Shown by GET and ignored in a body, with the keys of later API versions that
+# change nothing here (azure-wire §5).
 _PROPERTIES = frozenset(
     [
         "provisioningState",
@@ -262,7 +262,7 @@ def _ingress(ingress: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(rules: list[Any]) -> list[Any]:
-    """`label add` of az may append a rule of weight 0 for a revision that has one (§6)."""
+    """`label add` of az may append a rule of weight 0 for a revision that has one."""
     kept: list[Any] = []
     for rule in rules:
         if not isinstance(rule, dict):  # validation will say so

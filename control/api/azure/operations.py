@@ -13,7 +13,7 @@ from typing import Any
 from control.model.errors import NotFound
 from control.model.resources import AppView, Provisioning
 
-POLL_MS = "300"  # `Retry-After: 0` would mean 30 s to the SDK
+POLL_MS = "300"  # `Retry-After: 0` would mean 30 s to the SDK (azure-wire §4)
 _FAILED = "ContainerAppOperationError"
 _SUPERSEDED = "it was deactivated before it was ready, or a newer one took its place"
 

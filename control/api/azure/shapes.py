@@ -18,7 +18,7 @@ from control.model.resources import App, AppView, Replica, Revision
 
 PROVIDER = "/providers/Microsoft.App"
 _CONSUMPTION = "Consumption"
-# Shown although nothing was said of them: az reads some of these without asking.
+# Shown although nothing was said of them: az reads some without asking (azure-wire §3).
 # Not `dapr`: az's `dapr disable` fails on a null and makes one that is absent.
 _UNSET: dict[str, Any] = {"registries": [], "identitySettings": []}
 _UNSET_INGRESS = dict.fromkeys(
