@@ -14,7 +14,7 @@ from control.store import Store
 from control.store.opening import MIGRATIONS
 from tests.control.support import World, a_service
 
-MANY = 300
+MANY = 100
 FIRST_SCHEMA_WITH_EVERY_TABLE = 4
 
 

@@ -42,7 +42,7 @@ CHANGES = st.lists(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_mutations(target: str, data: st.DataObject) -> None:
     message = data.draw(FIRST[target]).read_bytes()
