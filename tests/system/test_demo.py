@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.support.turnout import READY_S, Turnout, marked
 
-# 3 points are nearly five standard deviations of this many: one failure in a million runs
-REQUESTS = 4000
+# 6.5 points are five standard deviations of this many: one failure in a million runs
+REQUESTS = 1000
 
 
 def test_the_demo_splits_80_20_and_leaves_nothing_behind(state: Path) -> None:
@@ -23,7 +23,7 @@ def test_the_demo_splits_80_20_and_leaves_nothing_behind(state: Path) -> None:
             json.loads(demo.get("album-api.localhost")[2])["revision"] for _ in range(REQUESTS)
         )
         assert time.monotonic() - began < READY_S
-        assert abs(seen["album-api--v1"] / REQUESTS - 0.8) < 0.03
+        assert abs(seen["album-api--v1"] / REQUESTS - 0.8) < 0.065
         assert sum(seen.values()) == REQUESTS
         for host, revision in (
             ("album-api---staging.localhost", "album-api--v2"),
