@@ -43,13 +43,13 @@ def clean_up(control: Turnout, state: Path) -> None:
     until(lambda: not replica_processes(state))
 
 
-@pytest.mark.parametrize("moment", range(6))
+@pytest.mark.parametrize("moment", range(4))
 def test_control_killed_in_the_middle_of_a_deploy_converges(state: Path, moment: int) -> None:
     with a_control(state) as control:
         put(control, "v1", 2)
         provisioned(control, f"{APP}--v1")
         put(control, "v2", 3)  # acknowledged, so it may not be lost
-        time.sleep(moment * random.uniform(0.02, 0.35))
+        time.sleep(moment * random.uniform(0.02, 0.5))
         control.kill()
         assert len(replica_processes(state)) >= 2  # they live on and go on serving
 
