@@ -59,6 +59,25 @@ def test_the_index_leads_to_every_page_of_the_documentation() -> None:
     assert not set((ROOT / "docs").rglob("*.md")) - reached
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_or_folder_that_a_page_names_is_there(page: Path) -> None:
+    if page.name == "CHANGELOG.md":  # tells of yesterday's
+        return
+    near = (ROOT, page.parent, ROOT / "router", ROOT / "control")
+    for named in re.findall(r"`((?:[\w.-]+/)+(?:[\w-]+\.py)?)`", FENCE.sub("", page.read_text())):
+        assert any((folder / named).exists() for folder in near), named
+
+
+@pytest.mark.parametrize("package", ["router", "control"])
+def test_architecture_and_contributing_name_every_folder(package: str) -> None:
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    table = (ROOT / "docs/architecture.md").read_text().partition(f"| {package}/ |")[2]
+    named = re.findall(r"`(\w+)/`", table.partition("\n\n")[0])
+    assert sorted(named) == sorted(rooms)
+    layout = (ROOT / "CONTRIBUTING.md").read_text().partition(f"\n{package}/ ")[2]
+    assert all(re.search(rf"\b{room}\b", re.split(r"\n\S", layout)[0]) for room in rooms)
+
+
 # --- what the code cites
 
 OURS = {"contract": ROOT / "docs" / "contract.md", "azure-wire": ROOT / "docs" / "azure-wire.md"}
