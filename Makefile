@@ -55,8 +55,8 @@ test-compiled: compiled
 	@$(MAKE) --no-print-directory -C $(COMPILED) unit
 	cd $(COMPILED) && $(BIN)/pytest $(TOGETHER) --dist loadfile -m system --ignore=tests/docker
 
-bench: $(VENV)/.installed-test
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: compiled $(VENV)/.installed-test
+	cd $(COMPILED) && $(BIN)/python -m benchmarks --beside "interpreted=$(CURDIR)" $(ARGS)
 
 # requirements*.txt are the lock: exact versions of everything that is installed
 lock:

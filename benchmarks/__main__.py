@@ -34,6 +34,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=3, help="of load per proxy and round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--beside", type=peers.beside, action="append", default=[],
+                        metavar="NAME=CHECKOUT", help="turnout of another checkout")  # fmt: skip
     parser.add_argument("--work", choices=[*WORKS, "all"], default="small-get")
     options = parser.parse_args()
     console = Console(width=110)
@@ -67,7 +69,7 @@ def _run(
     measure.spawn(list(peers.origin(folder)), measure.LOAD_CORE, stack)
     running: dict[str, tuple[int, int]] = {}
     missing = []
-    for port, peer in enumerate(work.who, _FIRST_PORT):
+    for port, peer in enumerate((*work.who, *options.beside), _FIRST_PORT):
         if peer.find() is None:
             missing.append(peer.name)
             continue
@@ -137,7 +139,7 @@ def _save(name: str, samples: dict[str, list[Sample]], options: argparse.Namespa
         "commit": commit,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "python": sys.version.split()[0],
-        "options": vars(options),
+        "options": vars(options) | {"beside": [peer.name for peer in options.beside]},
         "samples": {name: [dataclasses.asdict(s) for s in all_] for name, all_ in samples.items()},
     }
     (RESULTS / f"{name}-{now.replace(':', '')}.json").write_text(json.dumps(result, indent=1))

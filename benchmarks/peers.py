@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+HERE = Path(__file__).parents[1]
 HOST = "album-api.localhost"
 ORIGIN_PORTS = (9101, 9102)
 BODY = "0123456789" * 6 + "\n"  # 61 bytes
@@ -194,8 +195,12 @@ def aiohttp_proxy(folder: Path, port: int) -> Sequence[str]:
     return [sys.executable, "-m", "benchmarks.plain_proxy", str(port)]
 
 
-def turnout_with(more_apps: int = 0, **settings: str) -> Prepare:
-    """turnout's router on a routes file: two revisions at 80/20, and perhaps many apps beside."""
+def turnout_with(more_apps: int = 0, checkout: Path = HERE, **settings: str) -> Prepare:
+    """turnout's router on a routes file: two revisions at 80/20, and perhaps many apps beside.
+
+    Of another checkout it is the code, and the Python of its .venv.
+    """
+    python = sys.executable if checkout == HERE else str(checkout / ".venv" / "bin" / "python")
 
     def prepare(folder: Path, port: int) -> Sequence[str]:
         routes = _write(folder / "routes.toml", _routes(more_apps))
@@ -206,7 +211,8 @@ def turnout_with(more_apps: int = 0, **settings: str) -> Prepare:
             "TURNOUT_WORKERS": "1",
             "TURNOUT_STATE": str(folder),
         } | {k: v.format(folder=folder) for k, v in settings.items()}
-        return ["env", *(f"{k}={v}" for k, v in every.items()), sys.executable, "-m", "router"]
+        variables = (f"{k}={v}" for k, v in every.items())
+        return ["env", "-C", str(checkout), *variables, python, "-m", "router"]
 
     return prepare
 
@@ -231,6 +237,12 @@ weight = 20
 labels = ["staging"]
 endpoints = ["127.0.0.1:{ORIGIN_PORTS[1]}"]
 """
+
+
+def beside(given: str) -> Peer:
+    """turnout of another checkout: an older one, or this one built otherwise."""
+    name, _, checkout = given.partition("=")
+    return Peer(f"turnout, {name}", turnout_with(checkout=Path(checkout).absolute()))
 
 
 PEERS = (

@@ -22,11 +22,13 @@ _MOST_GATHERED: Final = 256 << 10
 class Outbox:
     """Gathers writes; `turn` counts how often they were sent."""
 
-    __slots__ = ("_gathered", "_loop", "_writes", "turn", "unsent")
+    __slots__ = ("_data", "_flush", "_gathered", "_loop", "_transports", "turn", "unsent")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._writes: list[tuple[asyncio.Transport, bytes]] = []
+        self._flush = self.flush  # bound once, not in every turn
+        self._transports: list[asyncio.Transport] = []
+        self._data: list[bytes] = []  # for each of them
         self._gathered = 0  # bytes
         self.turn = 0
         # Closing transports to which something was not written any more. Their protocols ask when
@@ -35,9 +37,10 @@ class Outbox:
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send bytes at the end of this turn, in order with all others."""
-        if not self._writes:
-            self._loop.call_soon(self.flush)
-        self._writes.append((transport, data))
+        if not self._data:
+            self._loop.call_soon(self._flush)
+        self._transports.append(transport)
+        self._data.append(data)
         self._gathered += len(data)
         if self._gathered > _MOST_GATHERED:
             self.flush()
@@ -47,17 +50,21 @@ class Outbox:
 
         A request's head and its body come in one read; apart they cost a second system call.
         """
-        if self._writes and self._writes[-1][0] is transport:
-            self._gathered -= len(self._writes[-1][1])
-            data = self._writes.pop()[1] + data
-        self.write(transport, data)
+        if self._data and self._transports[-1] is transport:
+            self._data[-1] += data
+            self._gathered += len(data)
+            if self._gathered > _MOST_GATHERED:
+                self.flush()
+        else:
+            self.write(transport, data)
 
     def flush(self) -> None:
         """Send what was written in this turn."""
-        writes, self._writes = self._writes, []
+        transports, self._transports = self._transports, []
+        written, self._data = self._data, []
         self._gathered = 0
         self.turn += 1
-        for transport, data in writes:
+        for transport, data in zip(transports, written, strict=True):
             if transport.is_closing():
                 self.unsent.add(transport)
                 continue

@@ -25,7 +25,11 @@ _MAX_TRAILER_BYTES: Final = 8192
 # everybody else's requests would wait for the one who sends a body in crumbs.
 CHUNKS_AT_ONCE: Final = 2048
 
-_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILER: Final = 3
+_DONE: Final = 4
 
 
 class FramingError(ValueError):

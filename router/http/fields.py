@@ -117,6 +117,17 @@ _KEPT: Final = frozenset(
 MAX_ELEMENTS: Final = 32
 
 
+def is_number(value: bytes) -> bool:
+    """Whether a value is a number in decimal, and one that a length may be."""
+    return value.isdigit() and len(value) <= 18
+
+
+def without(names: frozenset[bytes], lines: list[bytes]) -> list[bytes]:
+    """The lines of fields, in four pieces each, but for those with these names."""
+    kept = [at for at in range(0, len(lines), 4) if lines[at].lower() not in names]
+    return [piece for at in kept for piece in lines[at : at + 4]]
+
+
 def elements(value: bytes) -> list[bytes] | None:
     """The elements of a comma-separated value, in lower case; None when there are too many."""
     if value.count(b",") >= MAX_ELEMENTS:

@@ -1,6 +1,6 @@
 """The head of a request: one reading of it, and the head that is sent on.
 
-Pure. `read_request` decides framing, host, connection options and forwarded fields before any
+Pure. `RequestReading` decides framing, host, connection options and forwarded fields before any
 upstream is touched (RFC 9110 §7, RFC 9112 §3 and §6). When in doubt it refuses: a request that
 two parsers can read in two ways is how routers get broken into.
 """
@@ -34,19 +34,18 @@ from router.http.fields import (
     VIA,
     connection_options,
     elements,
+    is_number,
     joined,
     kind_of,
+    without,
 )
 from router.http.trail import VIA_LINE, Trail
-
-Fields = list[tuple[bytes, bytes]]
 
 # RFC 9110 §9.2.2; a request with another method is never sent twice.
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _SANE_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _ABSOLUTE: Final = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _HOP_COUNTS: Final = (MAX_FORWARDS, VIA, HOPS)
-_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,8 @@ class RequestHead:
         return f"<{self.method.decode()} {self.host_key.decode()}{self.target.decode('latin-1')}>"
 
 
-class _Reading:
-    """The fields of one head while they are being read."""
+class RequestReading:
+    """What llhttp tells of one head, taken in as it is told; then the reading of it."""
 
     __slots__ = (
         "connection",
@@ -113,13 +112,19 @@ class _Reading:
         "length",
         "lines",
         "max_forwards",
+        "number",
+        "refusal",
         "request_ids",
+        "target",
         "trail",
         "upgrade",
     )
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
+        self.target = b""
+        self.number = 0  # of fields
+        self.refusal: Outcome | None = None  # that the first bad field earns
+        self.lines: list[bytes] = []  # of fields that are sent on, in four pieces each
         self.hosts: list[bytes] = []
         self.length: int | None = None
         self.is_chunked = False
@@ -132,86 +137,91 @@ class _Reading:
         self.max_forwards: bytes | None = None
         self.trail: Trail | None = None
 
+    def on_url(self, url: bytes) -> None:
+        """Called by llhttp, once: it is only ever fed a whole head."""
+        self.target = url
 
-def read_request(
-    method: bytes, target: bytes, version: str, fields: Fields, ingress: Ingress, new_id: bytes
-) -> RequestHead | Outcome:
-    """The one reading of a head that llhttp accepted, or the refusal it gets.
-
-    `new_id` becomes the request id when the client sent no sane one.
-    """
-    if version != "1.1" and version != "1.0":
-        return outcomes.VERSION_UNKNOWN
-    if method == b"CONNECT":
-        return outcomes.CONNECT_REFUSED
-    if len(target) > ingress.max_target_bytes:
-        return outcomes.URI_TOO_LONG
-    if len(fields) > ingress.max_fields:
-        return outcomes.TOO_MANY_FIELDS
-    read = _Reading()
-    refusal = _read_fields(read, fields)
-    if refusal is not None:
-        return refusal
-    head = RequestHead()
-    head.block = b""
-    head.method = method
-    head.is_http11 = version == "1.1"
-    refusal = _take_target(head, target, read) or _take_framing(head, read)
-    if refusal is None and (read.expect or read.max_forwards is not None):
-        refusal = _take_expectations(head, read)
-    elif refusal is None:
-        head.expects_continue = False
-    if refusal is not None:
-        return refusal
-    if read.connection:
-        refusal = _take_connection(head, read, fields)
-        if refusal is not None:
-            return refusal
-    else:
-        head.upgrade = b""
-        head.keeps_alive = head.is_http11
-    ids = read.request_ids
-    is_sane = ids and len(ids) == 1 and _SANE_REQUEST_ID.fullmatch(ids[0])
-    head.request_id = ids[0] if is_sane else new_id
-    head.is_idempotent = method in IDEMPOTENT
-    head.wire = _wire(head, read, ingress)
-    return head
-
-
-def _read_fields(read: _Reading, fields: Fields) -> Outcome | None:
-    lines = read.lines
-    known = KNOWN
-    for name, value in fields:
-        kind = known.get(name)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by llhttp for each field."""
+        self.number += 1
+        kind = KNOWN.get(name)
         if kind is None:
             kind = kind_of(name)
         if kind == PLAIN:
-            lines += (name, b": ", value, b"\r\n")
+            lines = self.lines
+            lines.append(name)
+            lines.append(b": ")
+            lines.append(value)
+            lines.append(b"\r\n")
         elif kind == HOST:
-            read.hosts.append(value.rstrip(b" \t"))
-        elif kind == CONNECTION:
-            read.connection = joined(read.connection, value) if read.connection else value
+            self.hosts.append(value.rstrip(b" \t"))
+        elif self.refusal is None:
+            self.refusal = self._take(kind, name, value)
+
+    def _take(self, kind: int, name: bytes, value: bytes) -> Outcome | None:
+        if kind == CONNECTION:
+            self.connection = joined(self.connection, value) if self.connection else value
         elif kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
-            refusal = _read_framing(read, kind, value.strip(b" \t"))
-            if refusal is not None:
-                return refusal
+            return _read_framing(self, kind, value.strip(b" \t"))
         elif kind == UPGRADE:
-            read.upgrade += b", " + value if read.upgrade else value
+            self.upgrade += b", " + value if self.upgrade else value
         elif kind == EXPECT:
-            read.expect += b", " + value if read.expect else value
+            self.expect += b", " + value if self.expect else value
         elif kind == REQUEST_ID:
-            read.request_ids += (value.strip(b" \t"),)
+            self.request_ids += (value.strip(b" \t"),)
         elif kind == FORWARDED:
-            read.forwarded += ((name, value),)
+            self.forwarded += ((name, value),)
         elif kind in (DATE, TRAILER):
-            lines += (name, b": ", value, b"\r\n")
-        elif kind in _HOP_COUNTS and _read_hops(read, kind, value.strip(b" \t")):
+            self.lines += (name, b": ", value, b"\r\n")
+        elif kind in _HOP_COUNTS and _read_hops(self, kind, value.strip(b" \t")):
             return outcomes.LOOP_DETECTED
         # HOP and OURS are dropped
-    return None
+        return None
+
+    def read(
+        self, method: bytes, version: bytes, ingress: Ingress, new_id: bytes
+    ) -> RequestHead | Outcome:
+        """The one reading of a head that llhttp accepted, or the refusal it gets.
+
+        `new_id` becomes the request id when the client sent no sane one.
+        """
+        if version != b"1.1" and version != b"1.0":
+            return outcomes.VERSION_UNKNOWN
+        if method == b"CONNECT":
+            return outcomes.CONNECT_REFUSED
+        if len(self.target) > ingress.max_target_bytes:
+            return outcomes.URI_TOO_LONG
+        if self.number > ingress.max_fields:
+            return outcomes.TOO_MANY_FIELDS
+        if self.refusal is not None:
+            return self.refusal
+        head = RequestHead()
+        head.block = b""
+        head.method = method
+        head.is_http11 = version == b"1.1"
+        refusal = _take_target(head, self) or _take_framing(head, self)
+        if refusal is None and (self.expect or self.max_forwards is not None):
+            refusal = _take_expectations(head, self)
+        elif refusal is None:
+            head.expects_continue = False
+        if refusal is not None:
+            return refusal
+        if self.connection:
+            refusal = _take_connection(head, self)
+            if refusal is not None:
+                return refusal
+        else:
+            head.upgrade = b""
+            head.keeps_alive = head.is_http11
+        ids = self.request_ids
+        is_sane = ids and len(ids) == 1 and _SANE_REQUEST_ID.fullmatch(ids[0])
+        head.request_id = ids[0] if is_sane else new_id
+        head.is_idempotent = method in IDEMPOTENT
+        head.wire = _wire(head, self, ingress)
+        return head
 
 
-def _read_hops(read: _Reading, kind: int, value: bytes) -> bool:
+def _read_hops(read: RequestReading, kind: int, value: bytes) -> bool:
     """Take in a field that counts hops; returns whether the request goes in circles."""
     if kind == MAX_FORWARDS:
         read.max_forwards = value
@@ -221,12 +231,12 @@ def _read_hops(read: _Reading, kind: int, value: bytes) -> bool:
     return read.trail.add(kind, value)
 
 
-def _read_framing(read: _Reading, kind: int, value: bytes) -> Outcome | None:
+def _read_framing(read: RequestReading, kind: int, value: bytes) -> Outcome | None:
     read.framings += 1
     if read.framings > 1:  # two lengths, two codings, or one of each: RFC 9112 §6.1, §6.3
         return bad_request("Content-Length and Transfer-Encoding allow one field in all.")
     if kind == CONTENT_LENGTH:
-        if not _DIGITS.fullmatch(value):
+        if not is_number(value):
             return bad_request("Content-Length is not a number.")
         read.length = int(value)
         return None
@@ -239,7 +249,8 @@ def _read_framing(read: _Reading, kind: int, value: bytes) -> Outcome | None:
     return bad_request("Transfer-Encoding does not end in chunked.")
 
 
-def _take_target(head: RequestHead, target: bytes, read: _Reading) -> Outcome | None:
+def _take_target(head: RequestHead, read: RequestReading) -> Outcome | None:
+    target = read.target
     if len(read.hosts) != 1:  # RFC 9112 §3.2; without a host nothing can be routed
         return bad_request("A request has exactly one Host field.")
     host = read.hosts[0]
@@ -266,7 +277,7 @@ def _take_target(head: RequestHead, target: bytes, read: _Reading) -> Outcome | 
     return None
 
 
-def _take_framing(head: RequestHead, read: _Reading) -> Outcome | None:
+def _take_framing(head: RequestHead, read: RequestReading) -> Outcome | None:
     if read.is_chunked and not head.is_http11:
         # RFC 9112 §6.1: framing in a version that has no chunks is faulty.
         return bad_request("HTTP/1.0 has no Transfer-Encoding.")
@@ -276,7 +287,7 @@ def _take_framing(head: RequestHead, read: _Reading) -> Outcome | None:
     return None
 
 
-def _take_expectations(head: RequestHead, read: _Reading) -> Outcome | None:
+def _take_expectations(head: RequestHead, read: RequestReading) -> Outcome | None:
     head.expects_continue = False
     if read.expect and head.is_http11:  # RFC 9110 §10.1.1: ignored in HTTP/1.0
         if read.expect.strip(b" \t").lower() != b"100-continue":
@@ -284,7 +295,7 @@ def _take_expectations(head: RequestHead, read: _Reading) -> Outcome | None:
         head.expects_continue = head.has_body
     if read.max_forwards is not None and head.method in (b"OPTIONS", b"TRACE"):
         # RFC 9110 §7.6.2: at zero the request ends here, else the number goes down by one.
-        if not _DIGITS.fullmatch(read.max_forwards):
+        if not is_number(read.max_forwards):
             return bad_request("Max-Forwards is not a number.")
         hops = int(read.max_forwards)
         if hops == 0:
@@ -294,7 +305,7 @@ def _take_expectations(head: RequestHead, read: _Reading) -> Outcome | None:
     return None
 
 
-def _take_connection(head: RequestHead, read: _Reading, fields: Fields) -> Outcome | None:
+def _take_connection(head: RequestHead, read: RequestReading) -> Outcome | None:
     head.upgrade = b""
     options = connection_options(read.connection)
     if options is None:
@@ -307,16 +318,11 @@ def _take_connection(head: RequestHead, read: _Reading, fields: Fields) -> Outco
         if b"h2c" not in protocols:  # RFC 9113 §3.1: h2c by upgrade is obsolete; ignored
             head.upgrade = read.upgrade
     if options.removes:
-        kept = [f for f in fields if f[0].lower() not in options.removes and _passes(f[0])]
-        read.lines = [part for n, v in kept for part in (n, b": ", v, b"\r\n")]
+        read.lines = without(options.removes, read.lines)
     return None
 
 
-def _passes(name: bytes) -> bool:
-    return kind_of(name) in (PLAIN, DATE, TRAILER)
-
-
-def _wire(head: RequestHead, read: _Reading, ingress: Ingress) -> bytes:
+def _wire(head: RequestHead, read: RequestReading, ingress: Ingress) -> bytes:
     host = read.hosts[0]
     parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
     parts += read.lines

@@ -22,8 +22,10 @@ from router.http.fields import (
     TRANSFER_ENCODING,
     UPGRADE,
     connection_options,
+    is_number,
     joined,
     kind_of,
+    without,
 )
 
 Fields = list[tuple[bytes, bytes]]
@@ -35,7 +37,6 @@ CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 # Anything but what describes the connection, and what only the edge may say.
 _PASSING: Final = frozenset(range(32)) - {
     CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, HOPS, OURS, REQUEST_ID
@@ -86,65 +87,69 @@ class ResponseHead:
         return f"<ResponseHead {self.status} framing={self.framing} length={self.length}>"
 
 
-def read_response(status_line: StatusLine, fields: Fields, *, is_head: bool) -> ResponseHead | None:
-    """The one reading of a response head, or None: it may not be passed on (502)."""
-    status, is_http11, line = status_line
-    head = ResponseHead(status, line)
-    lines = head.lines
-    connection = b""
-    framings = 0
-    is_chunked = False
-    known = KNOWN
-    for name, value in fields:
-        kind = known.get(name)
+class ResponseReading:
+    """What llhttp tells of one head, taken in as it is told; then the reading of it."""
+
+    __slots__ = ("_connection", "_framings", "_head", "_is_bad", "_is_chunked", "_is_http11")
+
+    def __init__(self, status_line: StatusLine) -> None:
+        status, self._is_http11, line = status_line
+        self._head = ResponseHead(status, line)
+        self._connection = b""
+        self._framings = 0
+        self._is_chunked = False
+        self._is_bad = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by llhttp for each field."""
+        kind = KNOWN.get(name)
         if kind is None:
             kind = kind_of(name)
-        if kind == PLAIN:
-            lines += (name, b": ", value, b"\r\n")
+        if kind == DATE:
+            self._head.has_date = True
+        if kind == PLAIN or kind in _PASSING:
+            lines = self._head.lines
+            lines.append(name)
+            lines.append(b": ")
+            lines.append(value)
+            lines.append(b"\r\n")
         elif kind == CONTENT_LENGTH:
             value = value.strip(b" \t")
-            framings += 1
-            if not _DIGITS.fullmatch(value):
-                return None
-            head.length = int(value)
+            self._framings += 1
+            if is_number(value):
+                self._head.length = int(value)
+            else:
+                self._is_bad = True
         elif kind == TRANSFER_ENCODING:
-            framings += 1
-            is_chunked = value.strip(b" \t").lower() == b"chunked"
-            if not is_chunked:
-                return None
+            self._framings += 1
+            self._is_chunked = value.strip(b" \t").lower() == b"chunked"
+            self._is_bad = self._is_bad or not self._is_chunked
         elif kind == CONNECTION:
-            connection = joined(connection, value) if connection else value
+            self._connection = joined(self._connection, value) if self._connection else value
         elif kind == UPGRADE:
-            head.upgrade = value
-        elif kind in _PASSING:
-            if kind == DATE:
-                head.has_date = True
-            lines += (name, b": ", value, b"\r\n")
-    if framings > 1 or (is_chunked and not is_http11):
-        return None
-    head.keeps_alive = is_http11
-    if connection and not _take_connection(head, connection, fields, is_http11):
-        return None
-    head.framing = _framing(head, is_chunked=is_chunked, is_head=is_head)
-    return head
+            self._head.upgrade = value
+
+    def read(self, *, is_head: bool) -> ResponseHead | None:
+        """The one reading of the head, or None: it may not be passed on (502)."""
+        head, is_http11 = self._head, self._is_http11
+        if self._is_bad or self._framings > 1 or (self._is_chunked and not is_http11):
+            return None
+        head.keeps_alive = is_http11
+        if self._connection and not _take_connection(head, self._connection, is_http11):
+            return None
+        head.framing = _framing(head, is_chunked=self._is_chunked, is_head=is_head)
+        return head
 
 
-def _take_connection(
-    head: ResponseHead, connection: bytes, fields: Fields, is_http11: bool
-) -> bool:
+def _take_connection(head: ResponseHead, connection: bytes, is_http11: bool) -> bool:
     """Act on the Connection fields; returns False when they have too many options."""
     options = connection_options(connection)
     if options is None:
         return False
     head.keeps_alive = not options.closes if is_http11 else options.keeps_alive
     if options.removes:
-        head.lines[:] = _without(options.removes, fields)
+        head.lines = without(options.removes, head.lines)
     return True
-
-
-def _without(names: frozenset[bytes], fields: Fields) -> list[bytes]:
-    kept = [f for f in fields if f[0].lower() not in names and kind_of(f[0]) in _PASSING]
-    return [part for n, v in kept for part in (n, b": ", v, b"\r\n")]
 
 
 def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:

@@ -8,29 +8,13 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from router.contract.outcomes import Outcome, bad_request
 from router.contract.settings import RouterSettings
-from router.http.request_head import Fields, Ingress, RequestHead, read_request
+from router.http.request_head import Ingress, RequestHead, RequestReading
 from router.ingress.partial import judge_whole
 from router.ingress.refusals import diagnose, read_unusual
 from router.ingress.repeated import Repeated, is_repeatable
 
 _REST_OF_LINE: Final = len("  HTTP/1.1")
 _LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep twice
-
-
-class _Told:
-    """What llhttp calls while it reads one head."""
-
-    __slots__ = ("fields", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.fields: Fields = []
-
-    def on_url(self, url: bytes) -> None:
-        self.target = url  # once: llhttp is only ever fed a whole head
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
 
 
 class HeadReader:
@@ -60,16 +44,24 @@ class HeadReader:
     ) -> RequestHead | Outcome:
         if len(wire) > self._settings.max_head_bytes:
             return judge_whole(wire, self._settings)
-        told = _Told()
-        parsed = _parse(wire, told)
-        if isinstance(parsed, Outcome):
-            return parsed
-        method, version = parsed
-        target = told.target
+        reading = RequestReading()
+        shown, shown_end = wire, line_end
+        method = _parse(wire, reading)
+        if method is None:
+            unusual = read_unusual(wire)
+            if unusual is None:
+                return diagnose(wire)
+            method, shown = unusual
+            shown_end = shown.find(b"\r\n")
+            reading = RequestReading()
+            if _parse(shown, reading) is None:
+                return diagnose(shown)
+        target = reading.target
         # llhttp skips a bare LF before the line and extra spaces in it; RFC 9112 §3 has neither.
         if line_end != len(method) + len(target) + _REST_OF_LINE:
             return bad_request("The request line is malformed.")
-        head = read_request(method, target, version, told.fields, self.ingress, new_id)
+        version = shown[shown_end - 3 : shown_end]
+        head = reading.read(method, version, self.ingress, new_id)
         if isinstance(head, Outcome):
             return head
         head.block = block
@@ -80,23 +72,17 @@ class HeadReader:
         return head
 
 
-def _parse(wire: bytes, told: _Told) -> tuple[bytes, str] | Outcome:
-    """Show a head to llhttp; returns the request's method and version.
+def _parse(wire: bytes, reading: RequestReading) -> bytes | None:
+    """Show a head to llhttp; returns the request's method, or None when it rejects the head.
 
     The parser is new each time: after some heads it waits for a body that it will not be shown,
     and kept by its connection the two would be a cycle that only the collector can free.
     """
-    parser = HttpRequestParser(told)
+    parser = HttpRequestParser(reading)
     try:
         parser.feed_data(wire)
     except HttpParserUpgrade:
         pass  # raised behind a complete head
     except HttpParserError:
-        unusual = read_unusual(wire)
-        told.fields.clear()
-        if unusual is None:
-            return diagnose(wire)
-        method, shown = unusual
-        parsed = _parse(shown, told)
-        return parsed if isinstance(parsed, Outcome) else (method, parsed[1])
-    return parser.get_method(), parser.get_http_version()
+        return None
+    return parser.get_method()

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import random
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
+
+from router.routing.replicas import Replica
 
 T = TypeVar("T")
 
@@ -60,22 +62,9 @@ def _build(live: list[tuple[T, int]]) -> tuple[tuple[float, T, T], ...]:
     return tuple((keep[i], live[i][0], live[alias[i]][0]) for i in range(n))
 
 
-class Loaded(Protocol):
-    """What a choice between replicas looks at."""
-
-    in_flight: int
-    limit: int
-    ejected_until: float
-    settled_at: float
-
-    def takes(self, now: float) -> bool:
-        """Whether it takes this request, asked while `settled_at` lies ahead."""
-
-
-R = TypeVar("R", bound=Loaded)
-
-
-def less_loaded(replicas: Sequence[R], now: float, tried: Sequence[R] = ()) -> R | None:
+def less_loaded(
+    replicas: tuple[Replica, ...], now: float, tried: tuple[Replica, ...] = ()
+) -> Replica | None:
     """The less loaded of two replicas drawn at random among those that are not passed over.
 
     Two choices avoid the herd that "always the least loaded" makes of many workers that each
@@ -91,14 +80,20 @@ def less_loaded(replicas: Sequence[R], now: float, tried: Sequence[R] = ()) -> R
         first, second = replicas[i], replicas[j if j < i else j + 1]
         if second.in_flight < first.in_flight:
             first, second = second, first
-        for one in (first, second):
-            if (one.settled_at <= now or one.takes(now)) and one not in tried:
-                return one
-    left = [r for r in replicas if r not in tried]
-    return min(left, key=lambda r: (max(r.ejected_until, now), r.in_flight), default=None)
+        if (first.settled_at <= now or first.takes(now)) and first not in tried:
+            return first
+        if (second.settled_at <= now or second.takes(now)) and second not in tried:
+            return second
+    return _soonest_back([r for r in replicas if r not in tried], now)
 
 
-def with_room(replicas: Sequence[R], now: float, tried: Sequence[R]) -> R | None:
+def _soonest_back(replicas: list[Replica], now: float) -> Replica | None:
+    return min(replicas, key=lambda r: (max(r.ejected_until, now), r.in_flight), default=None)
+
+
+def with_room(
+    replicas: tuple[Replica, ...], now: float, tried: tuple[Replica, ...]
+) -> Replica | None:
     """The least loaded replica with room that is not ejected."""
     left = [
         r for r in replicas if r.in_flight < r.limit and r.ejected_until <= now and r not in tried

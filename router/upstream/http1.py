@@ -20,7 +20,7 @@ from router.http.response_head import (
     NO_BODY,
     UNTIL_CLOSE,
     ResponseHead,
-    read_response,
+    ResponseReading,
     read_status_line,
 )
 
@@ -56,7 +56,6 @@ class UpstreamConnection(Pausable):
         "_known_wire",
         "_buffer",
         "_searched",
-        "_fields",
         "_head",
         "_left",
         "_decoder",
@@ -77,7 +76,6 @@ class UpstreamConnection(Pausable):
         self._known_wire = b""
         self._buffer = b""  # received, and not yet acted upon: an unfinished head, or too much
         self._searched = 0  # bytes of it that hold no end of a head
-        self._fields: list[tuple[bytes, bytes]] = []
         self._head: ResponseHead | None = None
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
@@ -229,10 +227,6 @@ class UpstreamConnection(Pausable):
             exchange.response_body([data])
             exchange.flush()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by llhttp for each field."""
-        self._fields.append((name, value))
-
     def _read_head(self, exchange: Exchange, data: bytes) -> None:
         known = self._known
         # A busy replica repeats itself, down to the second of its Date: what was read from the
@@ -298,16 +292,16 @@ class UpstreamConnection(Pausable):
         status_line = read_status_line(data[: data.find(b"\r\n")])
         if status_line is None:
             return None
-        self._fields = []
+        reading = ResponseReading(status_line)
         # A new parser each time: llhttp cannot be told that a HEAD was asked (it would eat the
         # next response as a body), nor that the body bypasses it. Making one costs 0.25 us.
         try:
-            HttpResponseParser(self).feed_data(data)
+            HttpResponseParser(reading).feed_data(data)
         except HttpParserUpgrade:
             pass  # raised behind a complete head; `switching` decides about 101
         except HttpParserError:
             return None
-        return read_response(status_line, self._fields, is_head=self._is_head)
+        return reading.read(is_head=self._is_head)
 
     def _read_length(self, exchange: Exchange, data: bytes) -> None:
         extra = len(data) - self._left

@@ -6,10 +6,11 @@ import pytest
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
-from router.http.request_head import Ingress, RequestHead, read_request
+from router.http.request_head import Ingress, RequestHead
 from router.http.trail import HOPS_LINE, MOST_PASSES, VIA_LINE
 from tests.support.builders import a_revision, an_app, take
 from tests.support.edges import in_front_of, running
+from tests.support.heads import read_request
 from tests.support.origin import Origin
 
 OURS = b"1.1 turnout"
@@ -18,7 +19,7 @@ OURS = b"1.1 turnout"
 def passed(*fields: tuple[bytes, bytes], via: bool = True) -> RequestHead | Outcome:
     ingress = Ingress(b"", b"", is_trusted=False, via=VIA_LINE if via else HOPS_LINE)
     given = [(b"Host", b"shop.localhost"), *fields]
-    return read_request(b"GET", b"/", "1.1", given, ingress, b"id")
+    return read_request(b"GET", b"/", b"1.1", given, ingress, b"id")
 
 
 def marks(head: RequestHead | Outcome) -> list[bytes]:

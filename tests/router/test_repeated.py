@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.contract.outcomes import Outcome
-from router.http.request_head import Ingress, RequestHead, read_request
+from router.http.request_head import Ingress, RequestHead
 from router.ingress.repeated import Repeated, is_repeatable
 from tests.support.edges import in_front_of
+from tests.support.heads import read_request
 from tests.support.origin import OK, Connection, Origin
 
 INGRESS = Ingress(forwarded=b"X-Forwarded-For: 1.2.3.4\r\n", peer=b"1.2.3.4", is_trusted=False)
@@ -51,7 +52,7 @@ def test_reading_again_and_remembering_agree(
 ) -> None:
     fields = [(b"Host", b"shop.localhost"), *fields]
     method, target, version = first
-    head = read_request(method, target, version.decode(), fields, INGRESS, ID)
+    head = read_request(method, target, version, fields, INGRESS, ID)
     if isinstance(head, Outcome) or not is_repeatable(head, target, ID):
         return
     method, target, version = second
@@ -59,7 +60,7 @@ def test_reading_again_and_remembering_agree(
     found = Repeated(b"", head, 8192).read(line, NEW)
     if found is None:
         return
-    expected = read_request(method, target, version.decode(), fields, INGRESS, NEW)
+    expected = read_request(method, target, version, fields, INGRESS, NEW)
     assert isinstance(expected, RequestHead)
     assert outside(found) == outside(expected)
 

@@ -9,7 +9,8 @@ import pytest
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
 from router.http.fields import TRUSTED_ONLY, allowed_in_trailer, believe_only_proxies
-from router.http.request_head import Ingress, RequestHead, prefers_json, read_request
+from router.http.request_head import Ingress, RequestHead, prefers_json
+from tests.support.heads import read_request
 
 PLAIN = Ingress(
     forwarded=b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\n",
@@ -23,7 +24,7 @@ def read(
     *fields: tuple[bytes, bytes],
     method: bytes = b"GET",
     target: bytes = b"/",
-    version: str = "1.1",
+    version: bytes = b"1.1",
     host: bytes | None = b"shop.localhost",
     ingress: Ingress = PLAIN,
 ) -> RequestHead | Outcome:
@@ -77,7 +78,7 @@ def test_ambiguous_framing_and_routing_are_refused(fields: list[tuple[bytes, byt
 
 
 def test_http10_has_no_transfer_encoding() -> None:
-    assert refused((b"Transfer-Encoding", b"chunked"), version="1.0").status == 400
+    assert refused((b"Transfer-Encoding", b"chunked"), version=b"1.0").status == 400
 
 
 def test_an_unknown_coding_is_not_implemented() -> None:
@@ -230,7 +231,7 @@ def test_websocket_upgrades_pass_and_h2c_does_not() -> None:
 
 def test_expectations_other_than_continue_fail() -> None:
     assert refused((b"Expect", b"magic")) is outcomes.EXPECTATION_FAILED
-    assert accepted((b"Expect", b"magic"), version="1.0")
+    assert accepted((b"Expect", b"magic"), version=b"1.0")
 
 
 def test_too_much_is_refused_with_its_own_status() -> None:

@@ -8,9 +8,9 @@ from router.http.response_head import (
     NO_BODY,
     UNTIL_CLOSE,
     ResponseHead,
-    read_response,
     read_status_line,
 )
+from tests.support.heads import read_response
 
 
 def read(
