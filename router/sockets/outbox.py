@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
@@ -57,6 +58,10 @@ class Outbox:
                 self.flush()
         else:
             self.write(transport, data)
+
+    def next_turn(self, act: Callable[[], None]) -> None:
+        """Do something in the next turn of the loop, when everybody else has had theirs."""
+        self._loop.call_soon(act)
 
     def flush(self) -> None:
         """Send what was written in this turn."""
