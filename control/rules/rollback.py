@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from control.history import journal
+from control.history.caller import Caller
 from control.history.journal import Record
 from control.model import labels, secret_values, traffic
 from control.model.errors import Conflict, Invalid, PreconditionFailed
@@ -61,12 +62,14 @@ def awaited(view: AppView) -> int:
     return int(view.app.restoring.get("record", 0)) if view.app is not None else 0
 
 
-def check_is_first(newest_first: Iterable[Record], known: int, further: Record) -> None:
+def check_is_first(
+    newest_first: Iterable[Record], caller: Caller, known: int, further: Record
+) -> None:
     """Two who undo the same change must not go two steps. Raises PreconditionFailed, Conflict.
 
     `known` is the newest record that the caller has seen, or 0.
     """
-    has_led, who = False, (journal.CALLER.get() or journal.Caller()).who
+    has_led = False
     for record in newest_first:
         has_led |= bool(record.restores) and not record.is_waiting
         if record.is_own:
@@ -76,7 +79,7 @@ def check_is_first(newest_first: Iterable[Record], known: int, further: Record) 
             raise PreconditionFailed(
                 f"app {record.app} was changed meanwhile, by {by}; see turnout journal {record.app}"
             )
-        if has_led and record.restores and record.who != who:
+        if has_led and record.restores and record.who != caller.who:
             raise Conflict(
                 f"app {record.app} was rolled back already, by {by}; to go further back: "
                 f"turnout rollback {record.app} --to {further.number}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from control.changes.changes import Service
 from control.changes.places import Places
+from control.history.caller import Caller
 from control.model.clock import Moment
 from control.model.resources import AppView, ReplicaState, replace
 from control.model.schema import AppBody, TrafficRule
@@ -17,6 +18,7 @@ from control.runtime.endpoint import EndpointRuntime
 from control.store import Store
 from tests.support.builders import a_body
 
+ALICE, BOB = Caller("alice (turnout/1)"), Caller("bob (turnout/1)")
 LIMITS = Limits(progress_deadline_s=600, crash_loop_exits=3, drain_timeout_s=30)
 
 

@@ -16,7 +16,7 @@ from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
 from control.store import Store
 from router.process.config import BadSettings
-from tests.control.support import World, a_service
+from tests.control.support import ALICE, World, a_service
 
 STORES: list[Store] = []
 
@@ -116,13 +116,13 @@ def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> N
     store = an_open_store(file)
     service = a_service(store)
 
-    for use in (service.app, lambda app: service.set_stopped(app, is_stopped=True)):
+    for use in (service.read.app, lambda app: service.set_stopped(ALICE, app, is_stopped=True)):
         with pytest.raises(Conflict, match="quarantined") as raised:
             use("shop")
         assert raised.value.code == "AppQuarantined"
-    service.set_stopped("blog", is_stopped=True)
+    service.set_stopped(ALICE, "blog", is_stopped=True)
 
-    service.delete("shop")
+    service.delete(ALICE, "shop")
     assert store.unreadable == {}
     assert len(store.view("shop").replicas) == 1  # it drains as that of any deleted app
     store.write("shop", store.view("shop"), AppView(None))
