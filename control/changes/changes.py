@@ -141,7 +141,7 @@ class Service:
         if change.body is None:
             work.change(
                 name,
-                lambda view, _: AppView(None, {}, view.replicas),
+                lambda view, _: replace(view, app=None, revisions={}),
                 change.conditions,
             )
             return

@@ -90,7 +90,7 @@ def _settled(view: AppView, now: float) -> AppView:
             name: r if name == app.serving else replace(r, is_active=False)
             for name, r in revisions.items()
         }
-    return labels.settle(AppView(app, revisions, view.replicas), now)
+    return labels.settle(replace(view, app=app, revisions=revisions), now)
 
 
 def _active(view: AppView) -> set[str]:

@@ -13,7 +13,7 @@ from control.history.caller import Caller
 from control.model.errors import Conflict, PreconditionFailed, no_app
 from control.model.resources import AppView, replace
 from control.rules import domains
-from control.rules.commands import is_same
+from control.rules.sameness import is_same
 from control.store import Store, Write, rows_of
 
 Command = Callable[[AppView, float], AppView]
@@ -72,7 +72,9 @@ class UnitOfWork:
 
     def take_stale(self) -> set[str]:
         """The apps that somebody else changed meanwhile; nothing is drafted for them any more."""
-        stale = {name for name, old in self._old.items() if self._store.view(name) is not old}
+        stale = {
+            name for name, old in self._old.items() if self._store.view(name).serial != old.serial
+        }
         for name in stale:
             del self._old[name]
             self._new.pop(name, None)
@@ -107,9 +109,7 @@ class UnitOfWork:
         old, new = self._old[name], self._new[name]
         if new.app is not None:
             version = old.app.version + 1 if old.app is not None else 1
-            new = AppView(
-                replace(new.app, version=version, problem=""), new.revisions, new.replicas
-            )
+            new = new.with_app(replace(new.app, version=version, problem=""))
             new = label_history.follow(old, new, self._now)
         self._new[name] = new
         restores = self._restores.get(name, 0)

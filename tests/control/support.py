@@ -12,7 +12,8 @@ from control.model.clock import Moment
 from control.model.resources import AppView, ReplicaState, replace
 from control.model.schema import AppBody, TrafficRule
 from control.model.targets import Targets
-from control.reconcile.planner import Limits, Plan, plan
+from control.reconcile.limits import Limits
+from control.reconcile.planner import Plan, plan
 from control.rules import commands
 from control.runtime.endpoint import EndpointRuntime
 from control.store import Store
@@ -82,15 +83,14 @@ class World:
                     state = ReplicaState.READY
                 self.set(replica.name, state=state, address=f"127.0.0.1:{next(self._numbers) + 1}")
             for replica in result.stops:
-                del self.view.replicas[replica.name]
+                self.view = self.view.without_replica(replica.name)
             if before == self.view:
                 return
         raise AssertionError("the plan never settles")
 
     def set(self, replica: str, **changes: Any) -> None:
         """Something happened to a replica."""
-        known = self.view.replicas[replica]
-        self.view.replicas[replica] = replace(known, **changes)
+        self.view = self.view.with_replica(replace(self.view.replicas[replica], **changes))
 
     def active(self) -> list[str]:
         """The suffixes of the active revisions."""

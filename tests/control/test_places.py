@@ -33,7 +33,9 @@ def places(store: Store) -> Places:
 def an_app(store: Store, name: str, *, group: str = "", environment: str = "") -> AppView:
     world = World(name)
     world.deploy()
-    world.view.app = replace(world.app, resource_group=group, environment=environment)
+    world.view = world.view.with_app(
+        replace(world.app, resource_group=group, environment=environment)
+    )
     store.write(name, store.view(name), world.view)
     return store.view(name)
 

@@ -187,7 +187,7 @@ def test_an_app_that_was_deleted_before_that_was_kept_is_not_served(file: Path) 
     for name in ("shop", "blog"):
         store.write(name, store.view(name), AppView(None))
     bad = a_world("able")
-    bad.view.app = replace(bad.app, faults={"able--v1": {"unheard": "of"}})
+    bad.view = bad.view.with_app(replace(bad.app, faults={"able--v1": {"unheard": "of"}}))
     store.write("able", store.view("able"), bad.view)
 
     publisher = a_publisher(store)

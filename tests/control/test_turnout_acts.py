@@ -35,7 +35,7 @@ def acted(world: World) -> list[str]:
                 state = ReplicaState.READY
             world.set(replica.name, state=state, address="127.0.0.1:1")
         for replica in result.stops:
-            del world.view.replicas[replica.name]
+            world.view = world.view.without_replica(replica.name)
         if before == world.view:
             return lines
     raise AssertionError("the plan never settles")
