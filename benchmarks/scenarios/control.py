@@ -27,7 +27,8 @@ from rich.table import Table
 from control.model.clock import Moment
 from control.model.resources import AppView, ReplicaState, replace, to_doc
 from control.model.schema import AppBody
-from control.reconcile.planner import Limits, plan
+from control.reconcile.limits import Limits
+from control.reconcile.planner import plan
 from control.rules import commands
 from control.store import Store
 from tests.support.origin import Origin

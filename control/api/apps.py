@@ -9,9 +9,11 @@ from pydantic import BeforeValidator
 
 from control.api.keys import RECONCILER, RENDERED, SERVICE
 from control.api.wire import bodies
+from control.api.wire.caller import answer, caller_of
 from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
+from control.changes.changes import Outcome
 from control.changes.preconditions import is_known, tag_of
 from control.changes.rebuilt import Compared
 from control.model.body import Model
@@ -35,10 +37,15 @@ def app_reply(
     wire = app_wire(view, request.app[SERVICE].domain) | more
     if why := request.app[RECONCILER].quarantine.why(view.app.name):
         wire["quarantined"] = why
-    answer = reply(wire, status)
-    assert isinstance(answer.body, bytes)
-    answer.headers["ETag"] = tag_of(view.app.version, answer.body)
-    return answer
+    response = reply(wire, status)
+    assert isinstance(response.body, bytes)
+    response.headers["ETag"] = tag_of(view.app.version, response.body)
+    return response
+
+
+def app_answer(request: web.Request, done: Outcome) -> web.Response:
+    """What came of a change of one app."""
+    return answer(done, lambda view: app_reply(request, view))
 
 
 async def list_apps(request: web.Request) -> web.Response:
@@ -47,7 +54,7 @@ async def list_apps(request: web.Request) -> web.Response:
     `quarantined` names the apps that are served as they were, and why.
     """
     service, rendered = request.app[SERVICE], request.app[RENDERED]
-    apps = service.apps()
+    apps = service.read.apps()
     rendered.keep(len(apps))
     quarantined = request.app[RECONCILER].quarantine.all()
     return listed(
@@ -61,11 +68,11 @@ async def list_apps(request: web.Request) -> web.Response:
 
 async def get_app(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}."""
-    answer = app_reply(request, request.app[SERVICE].app(request.match_info["app"]))
-    tag = answer.headers["ETag"]
+    response = app_reply(request, request.app[SERVICE].read.app(request.match_info["app"]))
+    tag = response.headers["ETag"]
     if is_known(request.headers.get("If-None-Match", ""), tag):
         return web.Response(status=304, headers={"ETag": tag})
-    return answer
+    return response
 
 
 def is_forced(request: web.Request) -> bool:
@@ -81,8 +88,15 @@ async def put_app(request: web.Request) -> web.Response:
     body = bodies.put(await body_of(request))
     service, name = request.app[SERVICE], request.match_info["app"]
     images = await service.compared(name)
-    view, is_new = service.put(name, body, is_forced=is_forced(request), rebuilt=images.rebuilt)
-    return app_reply(request, view, 201 if is_new else 200, **_compared(view, images))
+    done = service.put(
+        caller_of(request), name, body, is_forced=is_forced(request), rebuilt=images.rebuilt
+    )
+
+    def shown(made: tuple[AppView, bool]) -> web.Response:
+        view, is_new = made
+        return app_reply(request, view, 201 if is_new else 200, **_compared(view, images))
+
+    return answer(done, shown)
 
 
 def _compared(view: AppView, images: Compared) -> dict[str, bool]:
@@ -95,42 +109,47 @@ async def patch_app(request: web.Request) -> web.Response:
     service, patch = request.app[SERVICE], await body_of(request)
     name, is_asked = request.match_info["app"], bodies.has_template(patch)
     images = await service.compared(name) if is_asked else Compared()
-    view = service.patch(
+    done = service.patch(
+        caller_of(request),
         name,
         lambda view: bodies.patched(view, patch, service.domain),
         is_asked=is_asked,
         is_forced=is_forced(request),
         rebuilt=images.rebuilt,
     )
-    return app_reply(request, view, **_compared(view, images))
+    return answer(done, lambda view: app_reply(request, view, **_compared(view, images)))
 
 
 async def delete_app(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}."""
-    request.app[SERVICE].delete(request.match_info["app"])
-    return web.Response(status=204)
+    done = request.app[SERVICE].delete(caller_of(request), request.match_info["app"])
+    return answer(done, lambda _: web.Response(status=204))
 
 
 async def set_mode(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/mode."""
     body = decode(ModeBody, await body_of(request))
     service, name = request.app[SERVICE], request.match_info["app"]
-    return app_reply(request, service.set_mode(name, body.mode, body.target_label.lower()))
+    caller, label = caller_of(request), body.target_label.lower()
+    return app_answer(request, service.set_mode(caller, name, body.mode, label))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/cancel: give up the deploy under way; `cancelled` is its revision."""
-    view, dropped = request.app[SERVICE].cancel(request.match_info["app"])
-    return app_reply(request, view, cancelled=dropped.name)
+    done = request.app[SERVICE].cancel(caller_of(request), request.match_info["app"])
+    return answer(done, lambda made: app_reply(request, made[0], cancelled=made[1].name))
 
 
 async def stop_app(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/stop."""
-    name = request.match_info["app"]
-    return app_reply(request, request.app[SERVICE].set_stopped(name, is_stopped=True))
+    return _set_stopped(request, is_stopped=True)
 
 
 async def start_app(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/start."""
-    name = request.match_info["app"]
-    return app_reply(request, request.app[SERVICE].set_stopped(name, is_stopped=False))
+    return _set_stopped(request, is_stopped=False)
+
+
+def _set_stopped(request: web.Request, *, is_stopped: bool) -> web.Response:
+    service, name = request.app[SERVICE], request.match_info["app"]
+    return app_answer(request, service.set_stopped(caller_of(request), name, is_stopped=is_stopped))

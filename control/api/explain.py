@@ -16,5 +16,5 @@ async def get_explanation(request: web.Request) -> web.Response:
     if not url:
         raise Invalid("give the request's URL: /v1/explain?url=http://HOST/PATH")
     service = request.app[SERVICE]
-    views = {view.app.name: view for view in service.apps() if view.app is not None}
+    views = {view.app.name: view for view in service.read.apps() if view.app is not None}
     return reply(explain(views, service.domain, request.app[PUBLISHER].version, url))

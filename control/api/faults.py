@@ -8,8 +8,10 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from control.api.keys import SERVICE
+from control.api.wire.caller import answer, caller_of
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import revision_wire
+from control.changes.changes import Outcome
 from control.model.body import Model
 from control.model.clock import SystemClock
 from router.contract.check import MAX_DELAY_MS, MAX_FAULT_S, Percent
@@ -44,13 +46,20 @@ async def set_fault(request: web.Request) -> web.Response:
         body.abort_percent,
         body.seconds,
     )
-    service = request.app[SERVICE]
-    view = service.set_fault(match["app"], match["revision"], fault, now.steady + body.seconds)
-    return reply(revision_wire(view, view.revisions[match["revision"].lower()], service.domain))
+    ends_at = now.steady + body.seconds
+    done = request.app[SERVICE].set_fault(
+        caller_of(request), match["app"], match["revision"], fault, ends_at
+    )
+    return _answer(request, done)
 
 
 async def clear_fault(request: web.Request) -> web.Response:
     """DELETE …/fault: end it at once."""
     service, match = request.app[SERVICE], request.match_info
-    view = service.clear_fault(match["app"], match["revision"])
-    return reply(revision_wire(view, view.revisions[match["revision"].lower()], service.domain))
+    done = service.clear_fault(caller_of(request), match["app"], match["revision"])
+    return _answer(request, done)
+
+
+def _answer(request: web.Request, done: Outcome) -> web.Response:
+    name, domain = request.match_info["revision"].lower(), request.app[SERVICE].domain
+    return answer(done, lambda view: reply(revision_wire(view, view.revisions[name], domain)))

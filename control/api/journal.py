@@ -9,6 +9,7 @@ from pydantic import Field
 
 from control.api.apps import app_reply
 from control.api.keys import SERVICE
+from control.api.wire.caller import answer, caller_of
 from control.api.wire.paging import limit_of, link
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import moment
@@ -33,7 +34,7 @@ async def get_journal(request: web.Request) -> web.Response:
     """GET /v1/journal?app=&before=&limit=, newest first."""
     query = request.query
     before, limit = _number(query.get("before", "0")), limit_of(query, "limit", _DEFAULT)
-    found = request.app[SERVICE].journal(query.get("app", ""), before, limit + 1)
+    found = request.app[SERVICE].read.journal(query.get("app", ""), before, limit + 1)
     body: dict[str, Any] = {"value": [_wire(record) for record in found[:limit]]}
     if len(found) > limit:
         body["nextLink"] = link(request, before=str(found[limit - 1].number))
@@ -61,5 +62,7 @@ async def roll_back(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/rollback {"to": N}; `restored` is the record that was gone back to."""
     raw = await body_of(request) if await request.read() else {}
     body = decode(RollbackBody, raw)
-    view, record = request.app[SERVICE].roll_back(request.match_info["app"], body.to, body.newest)
-    return app_reply(request, view, restored=_wire(record))
+    done = request.app[SERVICE].roll_back(
+        caller_of(request), request.match_info["app"], body.to, body.newest
+    )
+    return answer(done, lambda made: app_reply(request, made[0], restored=_wire(made[1])))

@@ -7,12 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
-from control.api.apps import app_reply
+from control.api.apps import app_answer
 from control.api.keys import PUBLISHER, SERVICE
 from control.api.wire import bodies
+from control.api.wire.caller import answer, caller_of
 from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import age_of, replica_wire, revision_wire
+from control.changes.changes import Outcome
 from control.model.body import Model
 from control.model.errors import Invalid
 from control.model.resources import AppView, Revision
@@ -32,7 +34,7 @@ class TargetLabel(Model):
 async def list_revisions(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions?limit=&after=, newest first."""
     service = request.app[SERVICE]
-    view = service.app(request.match_info["app"])
+    view = service.read.app(request.match_info["app"])
     newest = sorted(view.revisions.values(), key=age_of)
     return listed(request, newest, age_of, lambda r: _shown(request, view, r))
 
@@ -40,7 +42,9 @@ async def list_revisions(request: web.Request) -> web.Response:
 async def get_revision(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions/{revision}."""
     service = request.app[SERVICE]
-    view, revision = service.revision(request.match_info["app"], request.match_info["revision"])
+    view, revision = service.read.revision(
+        request.match_info["app"], request.match_info["revision"]
+    )
     return reply(_shown(request, view, revision))
 
 
@@ -65,36 +69,49 @@ async def copy(request: web.Request) -> web.Response:
         wire = base.wire() | {"revisionSuffix": ""}
         return decode(Template, bodies.merge_patch(wire, patch))
 
-    copied = service.copy(match["app"], match["revision"], changed, target.target_label)
-    return app_reply(request, copied)
+    done = service.copy(
+        caller_of(request), match["app"], match["revision"], changed, target.target_label
+    )
+    return app_answer(request, done)
 
 
 async def activate(request: web.Request) -> web.Response:
     """POST …/activate."""
-    request.app[SERVICE].activate(request.match_info["app"], request.match_info["revision"])
-    return await get_revision(request)
+    service, match = request.app[SERVICE], request.match_info
+    done = service.activate(caller_of(request), match["app"], match["revision"])
+    return _answer(request, done)
 
 
 async def deactivate(request: web.Request) -> web.Response:
     """POST …/deactivate; the revision may be purged by it when no history is kept."""
     service, match = request.app[SERVICE], request.match_info
-    view = service.deactivate(match["app"], match["revision"])
-    revision = view.revisions.get(match["revision"].lower())
-    if revision is None:
-        return reply({"name": match["revision"], "active": False})
-    return reply(revision_wire(view, revision, service.domain))
+    done = service.deactivate(caller_of(request), match["app"], match["revision"])
+
+    def shown(view: AppView) -> web.Response:
+        revision = view.revisions.get(match["revision"].lower())
+        if revision is None:
+            return reply({"name": match["revision"], "active": False})
+        return reply(revision_wire(view, revision, service.domain))
+
+    return answer(done, shown)
 
 
 async def restart(request: web.Request) -> web.Response:
     """POST …/restart."""
-    request.app[SERVICE].restart(request.match_info["app"], request.match_info["revision"])
-    return await get_revision(request)
+    service, match = request.app[SERVICE], request.match_info
+    done = service.restart(caller_of(request), match["app"], match["revision"])
+    return _answer(request, done)
+
+
+def _answer(request: web.Request, done: Outcome) -> web.Response:
+    name = request.match_info["revision"].lower()
+    return answer(done, lambda view: reply(_shown(request, view, view.revisions[name])))
 
 
 async def list_replicas(request: web.Request) -> web.Response:
     """GET …/replicas?limit=&after=, by name."""
     match = request.match_info
-    view, revision = request.app[SERVICE].revision(match["app"], match["revision"])
+    view, revision = request.app[SERVICE].read.revision(match["app"], match["revision"])
     replicas = sorted(view.of(revision.name), key=lambda r: r.name)
     return listed(request, replicas, lambda r: r.name, lambda r: replica_wire(r, revision.template))
 
@@ -102,22 +119,22 @@ async def list_replicas(request: web.Request) -> web.Response:
 async def get_replica(request: web.Request) -> web.Response:
     """GET …/replicas/{replica}."""
     service, match = request.app[SERVICE], request.match_info
-    _, revision = service.revision(match["app"], match["revision"])
-    replica = service.replica(match["app"], match["revision"], match["replica"])
+    _, revision = service.read.revision(match["app"], match["revision"])
+    replica = service.read.replica(match["app"], match["revision"], match["replica"])
     return reply(replica_wire(replica, revision.template))
 
 
 async def get_logs(request: web.Request) -> web.StreamResponse:
     """GET …/replicas/{replica}/logs?tail=N&container=C; follow=true streams lines of text."""
     service, match = request.app[SERVICE], request.match_info
-    replica = service.replica(match["app"], match["revision"], match["replica"])
+    replica = service.read.replica(match["app"], match["revision"], match["replica"])
     tail, container = request.query.get("tail", "20"), request.query.get("container", "")
     if not tail.isascii() or not tail.isdigit() or int(tail) > _MAX_TAIL:
         raise Invalid(f"tail: {tail!r} is not a number up to {_MAX_TAIL}")
     if request.query.get("follow", "").lower() != "true":
-        return reply({"lines": await service.logs(replica, int(tail), container)})
+        return reply({"lines": await service.read.logs(replica, int(tail), container)})
     waits(request)
-    lines = service.follow(replica, int(tail), container)
+    lines = service.read.follow(replica, int(tail), container)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):  # it reads until it has seen enough

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control.api.apps import app_reply
+from control.api.apps import app_answer
 from control.api.keys import SERVICE
+from control.api.wire.caller import answer, caller_of
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import history_wire
 from control.model.body import Model
@@ -34,7 +35,7 @@ class SwapBody(Model):
 
 async def get_traffic(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/traffic; `latestServes` is whom latestRevision means now."""
-    view = request.app[SERVICE].app(request.match_info["app"])
+    view = request.app[SERVICE].read.app(request.match_info["app"])
     app = view.app
     assert app is not None
     serves = app.serving if app.is_single and app.serving else latest_ready(view)
@@ -45,39 +46,43 @@ async def get_traffic(request: web.Request) -> web.Response:
 async def set_traffic(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/traffic: the whole list."""
     body = decode(TrafficBody, await body_of(request))
-    name = request.match_info["app"]
-    return app_reply(request, request.app[SERVICE].set_traffic(name, body.traffic))
+    service, name = request.app[SERVICE], request.match_info["app"]
+    return app_answer(request, service.set_traffic(caller_of(request), name, body.traffic))
 
 
 async def put_label(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/labels/{label}."""
     body, match = decode(LabelBody, await body_of(request)), request.match_info
-    view = request.app[SERVICE].add_label(match["app"], match["label"], body.revision)
-    return app_reply(request, view)
+    done = request.app[SERVICE].add_label(
+        caller_of(request), match["app"], match["label"], body.revision
+    )
+    return app_answer(request, done)
 
 
 async def delete_label(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}/labels/{label}."""
-    match = request.match_info
-    return app_reply(request, request.app[SERVICE].remove_label(match["app"], match["label"]))
+    service, match = request.app[SERVICE], request.match_info
+    done = service.remove_label(caller_of(request), match["app"], match["label"])
+    return app_answer(request, done)
 
 
 async def swap_labels(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/labels/swap."""
     body = decode(SwapBody, await body_of(request))
-    name = request.match_info["app"]
-    return app_reply(request, request.app[SERVICE].swap_labels(name, body.first, body.second))
+    service, name = request.app[SERVICE], request.match_info["app"]
+    done = service.swap_labels(caller_of(request), name, body.first, body.second)
+    return app_answer(request, done)
 
 
 async def label_history(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/labels/{label}/history, newest first."""
     match = request.match_info
     label = match["label"].lower()
-    return reply({"records": history_wire(request.app[SERVICE].app(match["app"]), label)})
+    return reply({"records": history_wire(request.app[SERVICE].read.app(match["app"]), label)})
 
 
 async def forget_label(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}/labels/{label}/history: what holds stays on record."""
-    match = request.match_info
-    request.app[SERVICE].forget_label(match["app"], match["label"].lower())
-    return web.Response(status=204)
+    service, match = request.app[SERVICE], request.match_info
+    done = service.forget_label(caller_of(request), match["app"], match["label"].lower())
+    return answer(done, lambda _: web.Response(status=204))

@@ -9,9 +9,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from control.api.keys import SERVICE
 from control.api.wire import bodies
+from control.api.wire.caller import caller_of
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire
 from control.changes.changes import Change
+from control.changes.dry_run import Previews
 from control.changes.preconditions import Conditions
 from control.changes.turn import Turn
 from control.model.body import Model
@@ -66,8 +68,11 @@ async def transact(request: web.Request) -> web.Response:
     for change in body.changes:
         changes.append(change.change(service.domain))
         await turn.over()
+    done = await service.transact_in_turns(caller_of(request), changes)
+    if isinstance(done, Previews):
+        return reply(done.wire())
     shown = {}
-    for view in await service.transact_in_turns(changes):
+    for view in done:
         if view.app is not None:
             shown[view.app.name] = app_wire(view, service.domain)
         await turn.over()

@@ -42,19 +42,18 @@ class Preview:
         }
 
 
-class Previewed(Exception):
-    """Raised in place of a commit: what each app would become."""
+@dataclass(frozen=True, slots=True)
+class Previews:
+    """What a dry run answers in place of what the change would: what each app would become."""
 
-    def __init__(self, apps: dict[str, Preview]) -> None:
-        super().__init__("dry run")
-        self.apps = apps
+    apps: dict[str, Preview]
+
+    def wire(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"apps": {name: preview.wire() for name, preview in self.apps.items()}}
 
 
-def refuse_dry_run() -> None:
-    """End a dry run before anything is written: no app would change."""
-    caller = journal.CALLER.get()
-    if caller is not None and caller.is_dry_run:
-        raise Previewed({})
+NO_APP_CHANGES = Previews({})
 
 
 def preview(old: AppView, new: AppView, domain: str, now: float) -> Preview:
@@ -91,7 +90,7 @@ def _settled(view: AppView, now: float) -> AppView:
             name: r if name == app.serving else replace(r, is_active=False)
             for name, r in revisions.items()
         }
-    return labels.settle(AppView(app, revisions, view.replicas), now)
+    return labels.settle(replace(view, app=app, revisions=revisions), now)
 
 
 def _active(view: AppView) -> set[str]:

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from control.changes.dry_run import refuse_dry_run
+from control.changes.dry_run import NO_APP_CHANGES, Previews
 from control.changes.workspaces import KIND, Workspaces
+from control.history.caller import Caller
 from control.model.errors import Conflict, Invalid, NotFound, StoreUnavailable
 from control.model.records import CHECKED, document
 from control.model.resources import App, AppView
@@ -220,8 +221,8 @@ class Places:
     # --- changing
 
     def put_group(
-        self, name: str, location: str | None, tags: dict[str, str] | None
-    ) -> tuple[Group, bool]:
+        self, caller: Caller, name: str, location: str | None, tags: dict[str, str] | None
+    ) -> tuple[Group, bool] | Previews:
         """Create a group, or replace its tags; returns it and whether it is new."""
         if _GROUP_NAME.fullmatch(name) is None:
             raise Invalid(
@@ -238,17 +239,20 @@ class Places:
                 code="InvalidResourceGroupLocation",
             )
         group = replace(group, tags=group.tags if tags is None else tags)
+        if caller.is_dry_run:
+            return NO_APP_CHANGES
         self._write("group", group.key, group)
         return group, old is None
 
     def put_environment(
         self,
+        caller: Caller,
         group: str,
         name: str,
         location: str | None,
         tags: dict[str, str] | None,
         workspace: str | None = None,
-    ) -> Environment:
+    ) -> Environment | Previews:
         """Create an environment in a group that exists, or replace its tags and workspace."""
         home = self.group(group)
         if _ENVIRONMENT_NAME.fullmatch(name) is None:
@@ -269,6 +273,8 @@ class Places:
             tags=environment.tags if tags is None else tags,
             workspace=environment.workspace if workspace is None else workspace,
         )
+        if caller.is_dry_run:
+            return NO_APP_CHANGES
         self._write("environment", environment.key, environment)
         return environment
 
@@ -299,7 +305,7 @@ class Places:
         gone += [(KIND, w.key) for w in self.workspaces.all(group.key)]
         self._remove([*gone, ("group", group.key)])
 
-    def remove_environment(self, group: str, name: str) -> bool:
+    def remove_environment(self, caller: Caller, group: str, name: str) -> bool | Previews:
         """Forget an environment; False when there is none. Raises Conflict while apps use it."""
         self.group(group)
         environment = self._own(group, name)
@@ -313,6 +319,8 @@ class Places:
         apps = self._running_in(environment)
         if apps:
             raise _in_use(environment, apps)
+        if caller.is_dry_run:
+            return NO_APP_CHANGES
         self._remove([("environment", environment.key)])
         return True
 
@@ -325,7 +333,6 @@ class Places:
         return sorted(names)
 
     def _write(self, kind: str, key: str, value: Group | Environment) -> None:
-        refuse_dry_run()
         self._store.put_documents([(kind, key, asdict(value))])
         self._know(key, value)
 
@@ -336,7 +343,6 @@ class Places:
             self._environments[key] = value
 
     def _remove(self, gone: list[tuple[str, str]]) -> None:
-        refuse_dry_run()
         self._store.put_documents([(kind, key, None) for kind, key in gone])
         for kind, key in gone:
             if kind == KIND:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from control.changes.dry_run import Preview, Previewed, preview
+from control.changes.dry_run import Preview, Previews, preview
 from control.changes.preconditions import UNCONDITIONAL, Conditions
 from control.changes.turn import Turn
 from control.history import journal, label_history
+from control.history.caller import Caller
 from control.model.errors import Conflict, PreconditionFailed, no_app
 from control.model.resources import AppView, replace
 from control.rules import domains
-from control.rules.commands import is_same
+from control.rules.sameness import is_same
 from control.store import Store, Write, rows_of
 
 Command = Callable[[AppView, float], AppView]
 
 
-class Draft:
+class UnitOfWork:
     """What apps would be after the commands so far; nobody sees it before `commit`."""
 
-    def __init__(self, store: Store, domain: str) -> None:
+    def __init__(self, store: Store, domain: str, caller: Caller) -> None:
         self._store = store
         self._domain = domain
+        self._caller = caller
         self._now = time.time()
         self._old: dict[str, AppView] = {}  # what was read, also of apps that stay as they are
         self._new: dict[str, AppView] = {}
@@ -70,7 +72,9 @@ class Draft:
 
     def take_stale(self) -> set[str]:
         """The apps that somebody else changed meanwhile; nothing is drafted for them any more."""
-        stale = {name for name, old in self._old.items() if self._store.view(name) is not old}
+        stale = {
+            name for name, old in self._old.items() if self._store.view(name).serial != old.serial
+        }
         for name in stale:
             del self._old[name]
             self._new.pop(name, None)
@@ -84,22 +88,19 @@ class Draft:
                 self._make(name)
                 await turn.over()
 
-    def commit(self) -> None:
-        """Record everything; in a dry run raises Previewed instead.
+    def preview(self) -> Previews:
+        """What `commit` would do, and nothing is recorded. Raises what `commit` would."""
+        self._check_domains()
+        return Previews({name: self._preview(name) for name in self._new})
 
-        Raises Invalid for custom domains that an app cannot have.
-        """
-        changed = {name: (self._old[name], new) for name, new in self._new.items()}
-        domains.check(self._store.owners, self._domain, changed)
-        caller = journal.CALLER.get()
-        if caller is not None and caller.is_dry_run:
-            raise Previewed({name: self._preview(name) for name in self._new})
+    def commit(self) -> None:
+        """Record everything. Raises Invalid for custom domains that an app cannot have."""
+        self._check_domains()
         self._store.write_all([self._made.get(name) or self._make(name) for name in self._new])
 
-    def commit_one(self, name: str) -> AppView:
-        """Record everything, and return one app as it is now."""
-        self.commit()
-        return self.view(name.lower())
+    def _check_domains(self) -> None:
+        changed = {name: (self._old[name], new) for name, new in self._new.items()}
+        domains.check(self._store.owners, self._domain, changed)
 
     def _preview(self, name: str) -> Preview:
         return preview(self._old[name], self._new[name], self._domain, self._now)
@@ -108,12 +109,11 @@ class Draft:
         old, new = self._old[name], self._new[name]
         if new.app is not None:
             version = old.app.version + 1 if old.app is not None else 1
-            new = AppView(
-                replace(new.app, version=version, problem=""), new.revisions, new.replicas
-            )
+            new = new.with_app(replace(new.app, version=version, problem=""))
             new = label_history.follow(old, new, self._now)
         self._new[name] = new
-        record = journal.record(name, old, new, self._now, self._restores.get(name, 0))
+        restores = self._restores.get(name, 0)
+        record = journal.record(name, old, new, self._caller, self._now, restores)
         write = Write(name, old, new, record)
         made = self._made[name] = replace(write, rows=rows_of(old, write))
         return made

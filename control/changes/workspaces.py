@@ -10,7 +10,8 @@ import re
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 
-from control.changes.dry_run import refuse_dry_run
+from control.changes.dry_run import NO_APP_CHANGES, Previews
+from control.history.caller import Caller
 from control.model.errors import Invalid, NotFound
 from control.model.records import CHECKED, document
 from control.store import Store
@@ -58,7 +59,9 @@ class Workspaces:
             )
         return found
 
-    def put(self, group: str, name: str, location: str, tags: dict[str, str]) -> Workspace:
+    def put(
+        self, caller: Caller, group: str, name: str, location: str, tags: dict[str, str]
+    ) -> Workspace | Previews:
         """Create a workspace in a group that exists, or replace its tags."""
         if _NAME.fullmatch(name) is None:
             raise Invalid(
@@ -67,17 +70,19 @@ class Workspaces:
             )
         made = Workspace(group.lower(), name, location, str(uuid.uuid4()))
         workspace = replace(self._known.get(made.key, made), tags=tags)
-        refuse_dry_run()
+        if caller.is_dry_run:
+            return NO_APP_CHANGES
         self._store.put_documents([(KIND, workspace.key, asdict(workspace))])
         self._known[workspace.key] = workspace
         return workspace
 
-    def remove(self, group: str, name: str) -> bool:
+    def remove(self, caller: Caller, group: str, name: str) -> bool | Previews:
         """Forget a workspace; False when there is none."""
         key = f"{group}/{name}".lower()
         if key not in self._known:
             return False
-        refuse_dry_run()
+        if caller.is_dry_run:
+            return NO_APP_CHANGES
         self._store.put_documents([(KIND, key, None)])
         self.forget(key)
         return True

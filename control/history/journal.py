@@ -1,38 +1,22 @@
 """What was changed, by whom, and what an app was after it.
 
 One record per acknowledged change, and one for each step that turnout takes by itself, such as a
-switch to a revision that became ready. Pure, but for the caller, which the API sets around a
-command.
+switch to a revision that became ready. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from control.history.caller import TURNOUT, Caller
 from control.model import labels, secret_values, traffic
 from control.model.records import CHECKED, Moment
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import Configuration
 
-_OWN = "turnout"
 _MOST_LINES = 50  # of one record's changes; a template may be long
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asked for a change, why if they said so, and on what conditions."""
-
-    who: str = _OWN
-    note: str = ""
-    if_match: str = ""  # of the one app that the request is about
-    if_none_match: str = ""
-    is_dry_run: bool = False
-
-
-CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +45,10 @@ class Record:
         return bool((self.state or {}).get("is_waiting"))
 
 
-def record(name: str, old: AppView, new: AppView, now: float, restores: int = 0) -> Record:
+def record(
+    name: str, old: AppView, new: AppView, caller: Caller, now: float, restores: int = 0
+) -> Record:
     """The record of a change that a caller made; of a rollback, with the record it restores."""
-    caller = CALLER.get() or Caller()
     lines, state = list(changes(old, new)), state_of(new)
     if new.app is not None and state is not None and restores:
         lines.insert(0, f"rolled back to record {restores}")
@@ -79,7 +64,7 @@ def own_record(name: str, old: AppView, new: AppView, now: float) -> Record | No
     lines, state = _bounded(changes(old, new, is_own=True)), state_of(new)
     if state is not None and old.app is not None and _is_complete(old.app, new.app):
         state["restores"] = old.app.restoring.get("record", 0)
-    return Record(name, _OWN, "", lines, state, is_own=True, at=now) if lines else None
+    return Record(name, TURNOUT.who, "", lines, state, is_own=True, at=now) if lines else None
 
 
 def _is_complete(old: App, new: App | None) -> bool:

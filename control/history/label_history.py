@@ -31,7 +31,7 @@ def follow(old: AppView, new: AppView, now: float) -> AppView:
         stints = list(_written(history.get(label, []), held.get(label), awaited.get(label), now))
         history[label] = stints[-_KEPT:]
     history = _bounded(history)
-    return AppView(replace(new.app, label_history=history), new.revisions, new.replicas)
+    return new.with_app(replace(new.app, label_history=history))
 
 
 def _bounded(history: dict[str, list[Stint]]) -> dict[str, list[Stint]]:

@@ -70,8 +70,7 @@ def aim(view: AppView, revision: str, label: str) -> AppView:
     traffic.check_label(label, app.name)
     if any(rule.revision_name == revision for rule in rules):
         raise Conflict(f"revision {revision} has a label already; swap labels instead")
-    app = replace(app, pending={**app.pending, label: revision})
-    return AppView(app, view.revisions, view.replicas)
+    return view.with_app(replace(app, pending={**app.pending, label: revision}))
 
 
 def holds_one(app: App, revision: str) -> bool:
@@ -122,13 +121,13 @@ def settle(view: AppView, now: float) -> AppView:
             rules = _moved(rules, label, name)
     app = replace(app, pending=pending, kept=kept)
     if rules != traffic.rules_of(app):
-        app = _with_rules(app, rules)
+        app = app.with_ingress(traffic=rules)
     wanted = {*pending.values(), *(rule.revision_name for rule in rules), *app.restored}
     revisions = {
         name: _rested(r, now) if r.is_active and not _stays(r, app, wanted) else r
         for name, r in view.revisions.items()
     }
-    return AppView(app, revisions, view.replicas)
+    return replace(view, app=app, revisions=revisions)
 
 
 def _stays(revision: Revision, app: App, wanted: set[str | None]) -> bool:
@@ -142,14 +141,6 @@ def _moved(rules: traffic.Rules, label: str, revision: str) -> traffic.Rules:
         return (*rules, TrafficRule(revision_name=revision, weight=0, label=label))
     moved = found.model_copy(update={"revision_name": revision})
     return tuple(moved if rule is found else rule for rule in rules)
-
-
-def _with_rules(app: App, rules: traffic.Rules) -> App:
-    ingress = app.configuration.ingress
-    assert ingress is not None
-    ingress = ingress.model_copy(update={"traffic": rules})
-    configuration = app.configuration.model_copy(update={"ingress": ingress})
-    return replace(app, configuration=configuration)
 
 
 def _rested(revision: Revision, now: float) -> Revision:

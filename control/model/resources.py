@@ -6,7 +6,7 @@ Moments are by the wall clock, for people, unless they say that they are steady 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
+from control.model.errors import NotFound, no_revision
 from control.model.records import (
     CHECKED,
     Address,
@@ -93,6 +94,15 @@ class App:
             return False
         strategies = (self.configuration.update_strategy, (meant or {}).get("update_strategy"))
         return "recreate" in strategies
+
+    def with_ingress(self, **changes: object) -> App:
+        """With settings of its ingress changed; the same where it has none."""
+        if self.configuration.ingress is None:
+            return self
+        ingress = self.configuration.ingress.model_copy(update=changes)
+        return replace(
+            self, configuration=self.configuration.model_copy(update={"ingress": ingress})
+        )
 
     @property
     def restored(self) -> frozenset[str]:
@@ -179,13 +189,43 @@ class Replica:
         return self.state is ReplicaState.READY
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class AppView:
-    """One app with everything that belongs to it, as a plan sees it."""
+    """One app with everything that belongs to it, at one moment."""
 
     app: App | None
-    revisions: dict[str, Revision] = field(default_factory=dict)
-    replicas: dict[str, Replica] = field(default_factory=dict)
+    revisions: Mapping[str, Revision] = field(default_factory=dict)
+    replicas: Mapping[str, Replica] = field(default_factory=dict)
+    # Given by the store to each view that it shows, and kept by whatever is made from it: who
+    # writes a view says by this which one it was made from.
+    serial: int = field(default=0, compare=False)
+
+    def existing_app(self) -> App:
+        """The app. Raises NotFound."""
+        if self.app is None:
+            raise NotFound("there is no such app")
+        return self.app
+
+    def existing_revision(self, name: str) -> Revision:
+        """One of its revisions. Raises NotFound."""
+        revision = self.revisions.get(name)
+        if revision is None:
+            raise no_revision(self.existing_app().name, name, self.revisions)
+        return revision
+
+    def with_app(self, app: App | None) -> AppView:
+        return replace(self, app=app)
+
+    def with_revision(self, *revisions: Revision) -> AppView:
+        """With these, changed or added."""
+        return replace(self, revisions={**self.revisions, **{r.name: r for r in revisions}})
+
+    def with_replica(self, *replicas: Replica) -> AppView:
+        """With these, changed or added."""
+        return replace(self, replicas={**self.replicas, **{r.name: r for r in replicas}})
+
+    def without_replica(self, name: str) -> AppView:
+        return replace(self, replicas={n: r for n, r in self.replicas.items() if n != name})
 
     def of(self, revision: str) -> list[Replica]:
         """The replicas of one revision, oldest first; not those of an earlier one of its name."""

@@ -119,11 +119,8 @@ def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float)
             start_again_at=min(replica.start_again_at, latest),
         )
 
-    return AppView(
-        view.app,
-        {n: _with(r, attempt_since=past(r.attempt_since)) for n, r in view.revisions.items()},
-        {n: taken(r) for n, r in view.replicas.items()},
-    )
+    revisions = [_with(r, attempt_since=past(r.attempt_since)) for r in view.revisions.values()]
+    return view.with_revision(*revisions).with_replica(*map(taken, view.replicas.values()))
 
 
 def _with(resource: R, **moments: float) -> R:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from control.model.errors import Conflict, Detail, Invalid, NotFound, all_of
 from control.model.resources import App, AppView, Provisioning, Revision
@@ -173,6 +173,17 @@ def told(view: AppView) -> str:
         return f"{found[0][0]} serves"
     names = " and ".join(f"{name} ({weight} %)" for name, weight in found)
     return f"{names} serve" if names else "nobody serves"
+
+
+# --- editing
+
+
+def with_rules(view: AppView, rules: Rules, now: float) -> AppView:
+    """The view with other traffic rules. Raises Conflict without an ingress."""
+    app = view.existing_app()
+    if app.configuration.ingress is None:
+        raise Conflict(f"app {app.name} has no ingress, so it has no traffic to set")
+    return view.with_app(replace(app.with_ingress(traffic=rules), updated_at=now))
 
 
 # --- editing labels: one write, the weights untouched

@@ -23,7 +23,8 @@ from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
 from control.reconcile.actions import Actions
 from control.reconcile.alarms import Alarms
-from control.reconcile.planner import Limits, Plan, plan
+from control.reconcile.limits import Limits
+from control.reconcile.planner import Plan, plan
 from control.reconcile.replica_events import Lives
 from control.reconcile.strays import Strays
 from control.rules import faults, target_ports
@@ -283,8 +284,7 @@ class Reconciler:
 
     def _forget(self, replica: Replica) -> None:
         view = self._store.view(replica.app)
-        left = {n: r for n, r in view.replicas.items() if n != replica.name}
-        if self.lives.record(replica.app, view, AppView(view.app, view.revisions, left)):
+        if self.lives.record(replica.app, view, view.without_replica(replica.name)):
             self._publisher.forget(replica.name)
             self._runtime_of(replica).forget(replica.name)
             log.info("event=replica_gone app=%s replica=%s", replica.app, replica.name)

@@ -101,8 +101,7 @@ class Lives:
             return
         if images:
             made = replace(revision, images=dict(images))
-            revisions = {**view.revisions, revision.name: made}
-            self.record(replica.app, view, AppView(view.app, revisions, view.replicas))
+            self.record(replica.app, view, view.with_revision(made))
 
     def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
         """Record a replica's new state, if it may go there; a late event may not."""
@@ -116,9 +115,7 @@ class Lives:
         view = self._store.view(app)
         if not may_move(view.replicas[name].state, state):
             return False
-        moved = replace(replica, state=state)
-        after = AppView(view.app, view.revisions, {**view.replicas, name: moved})
-        if not self.record(app, view, after):
+        if not self.record(app, view, view.with_replica(replace(replica, state=state))):
             return False
         log.info("event=replica_%s app=%s replica=%s", state.lower(), app, name)
         return True
@@ -163,9 +160,7 @@ class Lives:
         if replica is None or replica.state not in _ON_ITS_WAY or replica.message == message:
             return
         view = self._store.view(replica.app)
-        noted = replace(replica, message=message)
-        after = AppView(view.app, view.revisions, {**view.replicas, name: noted})
-        self.record(replica.app, view, after)
+        self.record(replica.app, view, view.with_replica(replace(replica, message=message)))
 
     def on_probe_failure(self, name: str, kind: str) -> None:
         """For the metric."""
@@ -232,11 +227,10 @@ class Lives:
         An engine that leaves ends what runs, and spoils any attempt to start it again.
         """
         for app, view in list(self._store.every()):
-            waiting = {
-                r.name: replace(r, state=_S.PENDING, restarts=0)
+            waiting = [
+                replace(r, state=_S.PENDING, restarts=0)
                 for r in view.replicas.values()
                 if r.runtime == kind and r.state in (_S.BACKOFF, _S.PENDING)
-            }
+            ]
             if waiting:
-                after = AppView(view.app, view.revisions, {**view.replicas, **waiting})
-                self.record(app, view, after)
+                self.record(app, view, view.with_replica(*waiting))

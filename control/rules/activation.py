@@ -9,7 +9,7 @@ from control.model import labels, secret_values, traffic
 from control.model.errors import Conflict
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.template import Template
-from control.rules import steps, target_ports
+from control.rules import target_ports
 
 
 def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
@@ -27,11 +27,11 @@ def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
 
 def activate(view: AppView, name: str, now: float) -> AppView:
     """Bring a revision back, or try a failed one again; in single mode it takes over once ready."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     labels.refuse_by_hand(app, "put a label on the revision")
     if app.is_single and name != app.serving:
         app = replace(app, candidate=name, kept=name, updated_at=now)
-    return wake(steps.replace_app(view, app), name, now)
+    return wake(view.with_app(app), name, now)
 
 
 def attempt(view: AppView, now: float, target_label: str = "") -> AppView:
@@ -39,7 +39,7 @@ def attempt(view: AppView, now: float, target_label: str = "") -> AppView:
 
     It stays the same revision: its template is what was asked for, and its name is taken.
     """
-    app = steps.app_of(view)
+    app = view.existing_app()
     latest = view.revisions[app.latest]
     if latest.is_active and latest.provisioning is not Provisioning.FAILED:
         return view
@@ -52,10 +52,10 @@ def attempt(view: AppView, now: float, target_label: str = "") -> AppView:
 
 def wake(view: AppView, name: str, now: float) -> AppView:
     """Start a revision that rests or has failed; who gets traffic is not changed."""
-    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    app, revision = view.existing_app(), view.existing_revision(name)
     if revision.is_active and revision.provisioning is not Provisioning.FAILED:
         return view
-    return steps.with_revision(view, app, woken(revision, view, app, now))
+    return view.with_app(app).with_revision(woken(revision, view, app, now))
 
 
 def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
@@ -82,7 +82,7 @@ def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
 
 def deactivate(view: AppView, name: str, now: float) -> AppView:
     """Send a revision to rest. Raises Conflict when that would take traffic to nowhere."""
-    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    app, revision = view.existing_app(), view.existing_revision(name)
     labels.refuse_by_hand(app, "take the revision's label away")
     if not revision.is_active:
         return view
@@ -96,15 +96,15 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     rules = traffic.without_revision(traffic.rules_of(app), name)
     if not any(rule.weight for rule in rules):
         rules = ()  # it was the only one; the default rule follows whichever is activated next
-    view = steps.with_revision(view, app, rested(revision, now))
+    view = view.with_app(app).with_revision(rested(revision, now))
     if app.configuration.ingress is not None:
-        view = steps.with_rules(view, rules, now)
-    app = steps.app_of(view)
+        view = traffic.with_rules(view, rules, now)
+    app = view.existing_app()
     serving = "" if app.serving == name else app.serving
     candidate = "" if app.candidate == name else app.candidate
     kept = "" if app.kept == name else app.kept
     app = replace(app, serving=serving, candidate=candidate, kept=kept)
-    view = purge(steps.replace_app(view, app))
+    view = purge(view.with_app(app))
     return view if revision.has_been_ready else target_ports.taken_back(view)
 
 
@@ -113,7 +113,7 @@ def under_way(view: AppView) -> Revision | None:
 
     Of several it is the newest.
     """
-    app = steps.app_of(view)
+    app = view.existing_app()
     active = [r for r in view.revisions.values() if r.is_active]
     coming = [r for r in active if r.provisioning is Provisioning.PROVISIONING]
     awaited = [r for r in coming if _is_awaited(app, r)]
@@ -133,14 +133,14 @@ def _is_awaited(app: App, revision: Revision) -> bool:
 
 def cancel(view: AppView, now: float) -> AppView:
     """Give up what is under way; who serves goes on. Raises Conflict when there is nothing."""
-    app, revision = steps.app_of(view), under_way(view)
+    app, revision = view.existing_app(), under_way(view)
     if revision is None:
         raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
     if app.restoring:
         return _serving_on(without_rollback(view, now), now)
     if revision.leaving_port:
         revisions = {name: target_ports.staying(r) for name, r in view.revisions.items()}
-        return target_ports.taken_back(AppView(app, revisions, view.replicas))
+        return target_ports.taken_back(replace(view, app=app, revisions=revisions))
     if labels.is_on(app):
         if labels.holds_one(app, revision.name):  # the first: there is none to leave the label to
             raise Conflict(
@@ -149,19 +149,19 @@ def cancel(view: AppView, now: float) -> AppView:
             )
         pending = {label: name for label, name in app.pending.items() if name != revision.name}
         app = replace(app, pending=pending)
-        return target_ports.taken_back(steps.with_revision(view, app, rested(revision, now)))
+        return target_ports.taken_back(view.with_app(app).with_revision(rested(revision, now)))
     return target_ports.taken_back(_serving_on(deactivate(view, revision.name, now), now))
 
 
 def _serving_on(view: AppView, now: float) -> AppView:
     """Who serves is awake: with `recreate` it rests, to make room for the one that was dropped."""
-    serving = steps.app_of(view).serving
+    serving = view.existing_app().serving
     return wake(view, serving, now) if serving in view.revisions else view
 
 
 def without_rollback(view: AppView, now: float) -> AppView:
     """The view without a rollback that waits; what only it has woken rests again."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     if not app.restoring:
         return view
     shares = traffic.shares(view)
@@ -178,7 +178,7 @@ def without_rollback(view: AppView, now: float) -> AppView:
     revisions = {n: rested(r, now) if goes(r) else r for n, r in view.revisions.items()}
     candidate = "" if app.candidate in app.restored else app.candidate
     app = replace(app, restoring={}, candidate=candidate, updated_at=now)
-    return target_ports.taken_back(purge(AppView(app, revisions, view.replicas)))
+    return target_ports.taken_back(purge(replace(view, app=app, revisions=revisions)))
 
 
 def rested(revision: Revision, now: float) -> Revision:
@@ -191,31 +191,31 @@ def restart(view: AppView, name: str, now: float) -> AppView:
 
     Raises Conflict for an inactive one.
     """
-    app, revision = steps.app_of(view), steps.revision_of(view, name)
+    app, revision = view.existing_app(), view.existing_revision(name)
     if not revision.is_active:
         raise Conflict(f"revision {name} is inactive; activate it instead of restarting it")
     if revision.provisioning is Provisioning.FAILED and not labels.is_on(app):
         return activate(view, name, now)
     revision = target_ports.restarted(revision)
-    return steps.with_revision(view, replace(app, updated_at=now), revision)
+    return view.with_app(replace(app, updated_at=now)).with_revision(revision)
 
 
 def set_stopped(view: AppView, now: float, *, is_stopped: bool) -> AppView:
     """Take all replicas of an app down, or bring them back."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     if app.is_stopped == is_stopped:
         return view
     if is_stopped:  # else a rollback would wait for what does not run
         view = without_rollback(view, now)
-        app = steps.app_of(view)
-    view = steps.replace_app(view, replace(app, is_stopped=is_stopped, updated_at=now))
+        app = view.existing_app()
+    view = view.with_app(replace(app, is_stopped=is_stopped, updated_at=now))
     if not is_stopped:
         for revision in list(view.revisions.values()):
             if revision.is_active:  # ready once its replicas answer; the time for it starts anew
                 started = replace(revision, activated_at=now)
                 if revision.provisioning is Provisioning.PROVISIONED:
                     started = replace(started, provisioning=Provisioning.PROVISIONING)
-                view = steps.with_revision(view, steps.app_of(view), started)
+                view = view.with_revision(started)
     return view
 
 
@@ -243,10 +243,9 @@ def purge(view: AppView) -> AppView:
     for name in gone:
         rules = traffic.without_revision(rules, name)
     revisions = {name: r for name, r in view.revisions.items() if name not in gone}
-    ingress = app.configuration.ingress
-    if ingress is not None and ingress.traffic:
-        app = steps.with_ingress(app, ingress.model_copy(update={"traffic": rules}))
-    return AppView(app, revisions, view.replicas)
+    if app.configuration.ingress is not None and app.configuration.ingress.traffic:
+        app = app.with_ingress(traffic=rules)
+    return replace(view, app=app, revisions=revisions)
 
 
 def _way_back(inactive: list[Revision]) -> set[str]:

@@ -25,10 +25,9 @@ from control.rules.deploy import (
     check_app_name,
     deploy,
 )
-from control.rules.faults import clear_fault, expire, set_fault
+from control.rules.faults import clear_fault, set_fault
 from control.rules.resting import rest
 from control.rules.split import add_label, forget_label, remove_label, set_traffic, swap_labels
-from control.rules.steps import is_same, replace_app
 
 __all__ = [
     "SUFFIX_ALPHABET",
@@ -43,15 +42,12 @@ __all__ = [
     "deactivate",
     "clear_fault",
     "deploy",
-    "expire",
     "set_fault",
     "forget_label",
-    "is_same",
     "purge",
     "remove_secret",
     "set_secrets",
     "remove_label",
-    "replace_app",
     "restart",
     "rest",
     "rested",

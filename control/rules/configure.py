@@ -10,7 +10,7 @@ from control.model import labels, secret_values, traffic
 from control.model.errors import Invalid, NotFound
 from control.model.resources import App, AppView
 from control.model.schema import Configuration, Ingress, Secret, TrafficRule
-from control.rules import steps, target_ports
+from control.rules import target_ports
 from control.rules.activation import purge, wake
 
 
@@ -42,7 +42,7 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     )
     if was_single and is_labels:
         app = replace(app, serving="", candidate="", pending=labels.awaited(app, target))
-    view = steps.replace_app(view, app)
+    view = view.with_app(app)
     if was_single and not is_single and not is_labels:
         view = _leave_single(view)
     elif is_single and not was_single and app.revisions_made > 0:
@@ -52,7 +52,7 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
 
 def _checked(view: AppView, configuration: Configuration) -> Ingress | None:
     """The ingress with the traffic rules that its mode has. Raises Invalid."""
-    app, ingress = steps.app_of(view), configuration.ingress
+    app, ingress = view.existing_app(), configuration.ingress
     old, mode = app.configuration.ingress, configuration.active_revisions_mode
     if ingress is None:
         if mode == "labels":
@@ -79,7 +79,7 @@ def _checked(view: AppView, configuration: Configuration) -> Ingress | None:
 
 def set_secrets(view: AppView, values: Mapping[str, str], now: float) -> AppView:
     """Add secrets or replace their values; what runs sees them after a restart."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     merged = {**app.configuration.secret_values, **values}
     secrets = tuple(Secret(name=name, value=value) for name, value in merged.items())
     return _with_secrets(view, secrets, now)
@@ -87,7 +87,7 @@ def set_secrets(view: AppView, values: Mapping[str, str], now: float) -> AppView
 
 def remove_secret(view: AppView, name: str, now: float) -> AppView:
     """Take a secret away. Raises NotFound; Invalid while something needs it."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     kept = tuple(secret for secret in app.configuration.secrets if secret.name != name)
     if len(kept) == len(app.configuration.secrets):
         raise NotFound(f"app {app.name} has no secret {name}")
@@ -95,10 +95,10 @@ def remove_secret(view: AppView, name: str, now: float) -> AppView:
 
 
 def _with_secrets(view: AppView, secrets: tuple[Secret, ...], now: float) -> AppView:
-    app = steps.app_of(view)
+    app = view.existing_app()
     configuration = app.configuration.model_copy(update={"secrets": secrets})
     secret_values.check(configuration, view.revisions.values())
-    return steps.replace_app(view, replace(app, configuration=configuration, updated_at=now))
+    return view.with_app(replace(app, configuration=configuration, updated_at=now))
 
 
 def _keeps_split(new: Ingress | None, old: Ingress | None) -> bool:
@@ -110,18 +110,18 @@ def _keeps_split(new: Ingress | None, old: Ingress | None) -> bool:
 
 def _leave_single(view: AppView) -> AppView:
     """What serves goes on serving; who was activated by hand still takes over."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     ingress = app.configuration.ingress
     follows_latest = ingress is None or not ingress.traffic or ingress.traffic[0].latest_revision
     serves = app.serving in view.revisions and view.revisions[app.serving].is_active
     latest = {traffic.latest_ready(view), app.latest_ready}  # who gets all, or would once active
     if follows_latest and serves and latest != {app.serving}:
         pinned = (TrafficRule(revision_name=app.serving, weight=100),)
-        view = steps.with_rules(view, pinned, app.updated_at) if ingress is not None else view
-    app = steps.app_of(view)
+        view = traffic.with_rules(view, pinned, app.updated_at) if ingress is not None else view
+    app = view.existing_app()
     is_chosen = app.candidate and app.candidate in {app.kept, *app.restored}
     restoring = _all_to(app, app.candidate) if is_chosen else {}
-    return steps.replace_app(view, replace(app, serving="", candidate="", restoring=restoring))
+    return view.with_app(replace(app, serving="", candidate="", restoring=restoring))
 
 
 def _all_to(app: App, revision: str) -> dict[str, Any]:
@@ -142,12 +142,12 @@ def _enter_single(view: AppView, now: float) -> AppView:
     assert app is not None
     keep = app.kept if app.kept in view.revisions else app.latest_ready or app.latest
     app = replace(app, serving="", candidate=keep)
-    return wake(steps.replace_app(view, app), keep, now)
+    return wake(view.with_app(app), keep, now)
 
 
 def set_mode(view: AppView, mode: str, now: float, target_label: str = "") -> AppView:
     """Switch the mode alone; `target_label` for the revision that serves, into labels mode."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     body = app.configuration.model_dump()
     body["active_revisions_mode"] = mode
     body["target_label"] = target_label

@@ -10,10 +10,11 @@ from control.model import labels
 from control.model.errors import Detail, Invalid, all_of
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import AppBody, Configuration
-from control.rules import steps, target_ports
+from control.rules import target_ports
 from control.rules.activation import attempt, needed, purge, without_rollback
 from control.rules.base_revision import base_of
 from control.rules.configure import configure
+from control.rules.sameness import is_same
 from router.contract.hosts import APP_NAME, LABEL, NAME_RULE
 
 # "must not be more than a combined 54 characters"; one constant, so it can be relaxed
@@ -53,7 +54,7 @@ def deploy(
     when the caller insists (`is_forced`).
     """
     deployed = _deployed(view, name, body, now, new_suffix, Again(is_asked, is_forced))
-    is_about_it = is_asked or steps.is_same(view, deployed)
+    is_about_it = is_asked or is_same(view, deployed)
     if is_forced or not rebuilt or not is_about_it:
         return deployed
     return _deployed(view, name, body, now, new_suffix, Again(is_asked, rebuilt=rebuilt))
@@ -99,22 +100,22 @@ def _deployed(
     )
     made = _new_revision(view, app, body, now, new_suffix, again)
     if made is not None:
-        view = without_rollback(steps.replace_app(view, app), now)  # it would undo this deploy
+        view = without_rollback(view.with_app(app), now)  # it would undo this deploy
         app = replace(
-            steps.app_of(view),
+            view.existing_app(),
             template=made.template,
             latest=made.name,
             candidate=made.name,
             kept="",
             revisions_made=made.number,
         )
-        view = steps.with_revision(view, app, made)
+        view = view.with_app(app).with_revision(made)
     else:
-        view = steps.replace_app(view, app)
+        view = view.with_app(app)
     view = configure(view, body.configuration, now)
-    _check_port(steps.app_of(view), body)
+    _check_port(view.existing_app(), body)
     label = body.configuration.target_label
-    if made is not None and labels.is_on(steps.app_of(view)):
+    if made is not None and labels.is_on(view.existing_app()):
         view = labels.aim(view, made.name, label)
     elif made is None:
         view = _repeated(old, view, body, now, again)
@@ -123,14 +124,14 @@ def _deployed(
 
 def _repeated(old: AppView, view: AppView, body: AppBody, now: float, again: Again) -> AppView:
     """After a write of a template that there is a revision of: other settings, or once more."""
-    app, label = steps.app_of(view), body.configuration.target_label
+    app, label = view.existing_app(), body.configuration.target_label
     base = base_of(old)
     is_about_base = base is not None and _repeats_base(old, body, again)
     about = base.name if base is not None and is_about_base else app.latest
-    was = target_ports.of_app(steps.app_of(old)) if old.app is not None else 0
-    is_same, is_port_new = steps.is_same(old, view), target_ports.of_app(app) != was
+    was = target_ports.of_app(old.existing_app()) if old.app is not None else 0
+    is_void, is_port_new = is_same(old, view), target_ports.of_app(app) != was
     has_failed = view.revisions[about].provisioning is Provisioning.FAILED
-    is_about_it = is_same or (is_port_new and has_failed)
+    is_about_it = is_void or (is_port_new and has_failed)
     is_tried = again.is_asked or (is_about_it and _can_aim(view, label))
     if is_port_new or (is_tried and has_failed):
         view = target_ports.follow(view, about, was, now)
@@ -156,7 +157,7 @@ def _check_port(app: App, body: AppBody) -> None:
 
 def _can_aim(view: AppView, label: str) -> bool:
     """Whether a body that only repeats what GET shows says enough for a new attempt."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     return not labels.is_on(app) or bool(label) or labels.holds_one(app, app.latest)
 
 
@@ -196,7 +197,7 @@ def _new_revision(
 def _repeats_base(view: AppView, body: AppBody, again: Again) -> bool:
     """Whether a body has the template that GET shows, which may not be that of the latest."""
     base = base_of(view)
-    if base is None or base.name == steps.app_of(view).latest or body.configuration.target_label:
+    if base is None or base.name == view.existing_app().latest or body.configuration.target_label:
         return False
     if again.is_renewed(base):
         return False

@@ -12,26 +12,25 @@ from typing import Any
 from control.model.clock import Moment
 from control.model.errors import Conflict, NotFound
 from control.model.resources import AppView
-from control.rules import steps
 from router.contract.snapshot import Fault
 
 
 def set_fault(view: AppView, revision: str, fault: Fault, ends_at: float, now: float) -> AppView:
     """Let a fault act on an active revision until its time is over."""
-    app, found = steps.app_of(view), steps.revision_of(view, revision)
+    app, found = view.existing_app(), view.existing_revision(revision)
     if not found.is_active:
         raise Conflict(f"revision {revision} is inactive; a fault would act on nothing")
     faults = {**app.faults, revision: asdict(fault) | {"ends_at": ends_at}}
-    return steps.replace_app(view, replace(app, faults=faults, updated_at=now))
+    return view.with_app(replace(app, faults=faults, updated_at=now))
 
 
 def clear_fault(view: AppView, revision: str, now: float) -> AppView:
     """End a fault at once. Raises NotFound."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     if revision not in app.faults:
         raise NotFound(f"no fault acts on revision {revision}")
     faults = {name: fault for name, fault in app.faults.items() if name != revision}
-    return steps.replace_app(view, replace(app, faults=faults, updated_at=now))
+    return view.with_app(replace(app, faults=faults, updated_at=now))
 
 
 def sent(kept: dict[str, Any]) -> Fault:
@@ -39,23 +38,17 @@ def sent(kept: dict[str, Any]) -> Fault:
     return Fault(**{key: value for key, value in kept.items() if key != "ends_at"})
 
 
-def expire(view: AppView, now: float) -> tuple[AppView, float]:
-    """Without faults whose time is over or whose revision rests; and when the next one ends.
-
-    Both are steady moments.
-    """
+def without_ended(view: AppView, now: float) -> AppView:
+    """The view without faults whose time is over (`now` is steady) or whose revision rests."""
     app = view.app
     if app is None or not app.faults:
-        return view, float("inf")
+        return view
     left = {
         name: fault
         for name, fault in app.faults.items()
         if fault["ends_at"] > now and name in view.revisions and view.revisions[name].is_active
     }
-    ends_at = min((fault["ends_at"] for fault in left.values()), default=float("inf"))
-    if len(left) == len(app.faults):
-        return view, ends_at
-    return steps.replace_app(view, replace(app, faults=left)), ends_at
+    return view if len(left) == len(app.faults) else view.with_app(replace(app, faults=left))
 
 
 def after_start(view: AppView, now: Moment, *, is_same_boot: bool) -> AppView:
@@ -64,7 +57,7 @@ def after_start(view: AppView, now: Moment, *, is_same_boot: bool) -> AppView:
     if app is None or not app.faults or not isinstance(app.faults, dict):
         return view
     faults = {name: _counted(fault, now, is_same_boot) for name, fault in app.faults.items()}
-    return AppView(replace(app, faults=faults), view.revisions, view.replicas)
+    return view.with_app(replace(app, faults=faults))
 
 
 def _counted(fault: Any, now: Moment, is_same_boot: bool) -> Any:

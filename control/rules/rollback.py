@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from control.history import journal
+from control.history.caller import Caller
 from control.history.journal import Record
 from control.model import labels, secret_values, traffic
 from control.model.errors import Conflict, Invalid, PreconditionFailed
@@ -61,12 +62,14 @@ def awaited(view: AppView) -> int:
     return int(view.app.restoring.get("record", 0)) if view.app is not None else 0
 
 
-def check_is_first(newest_first: Iterable[Record], known: int, further: Record) -> None:
+def check_is_first(
+    newest_first: Iterable[Record], caller: Caller, known: int, further: Record
+) -> None:
     """Two who undo the same change must not go two steps. Raises PreconditionFailed, Conflict.
 
     `known` is the newest record that the caller has seen, or 0.
     """
-    has_led, who = False, (journal.CALLER.get() or journal.Caller()).who
+    has_led = False
     for record in newest_first:
         has_led |= bool(record.restores) and not record.is_waiting
         if record.is_own:
@@ -76,7 +79,7 @@ def check_is_first(newest_first: Iterable[Record], known: int, further: Record) 
             raise PreconditionFailed(
                 f"app {record.app} was changed meanwhile, by {by}; see turnout journal {record.app}"
             )
-        if has_led and record.restores and record.who != who:
+        if has_led and record.restores and record.who != caller.who:
             raise Conflict(
                 f"app {record.app} was rolled back already, by {by}; to go further back: "
                 f"turnout rollback {record.app} --to {further.number}"
@@ -124,7 +127,7 @@ def _begun(view: AppView, state: dict[str, Any], record: int, now: float) -> App
     if app.is_single:  # a revision that was about to take over does not
         is_switch = _is_single(restoring) and state["serving"] != app.serving
         app = replace(app, candidate=state["serving"] if is_switch else "")
-    return commands.replace_app(view, app)
+    return view.with_app(app)
 
 
 def _check_there(view: AppView, state: dict[str, Any], wanted: set[str]) -> None:
@@ -166,7 +169,7 @@ def _at_port(view: AppView, wanted: set[str], port: int, now: float) -> AppView:
         for name, revision in back.items()
         if port and (revision.target_port or old) == old
     }
-    return AppView(view.app, {**view.revisions, **back, **moved}, view.replicas)
+    return view.with_revision(*(back | moved).values())
 
 
 def _dropped(view: AppView, wanted: set[str], now: float) -> AppView:
@@ -186,7 +189,7 @@ def _dropped(view: AppView, wanted: set[str], now: float) -> AppView:
         name: commands.rested(revision, now) if goes(revision) else revision
         for name, revision in view.revisions.items()
     }
-    return commands.purge(AppView(view.app, revisions, view.replicas))
+    return commands.purge(replace(view, revisions=revisions))
 
 
 def _recorded(configuration: dict[str, Any], app: App) -> Configuration:
@@ -245,14 +248,12 @@ def _completed(view: AppView, now: float) -> AppView:
     if _is_single(app.restoring):
         kept = next(iter(app.restoring["needs"]), app.kept)
         app = replace(app, restoring={}, kept=kept)
-        return commands.configure(
-            commands.replace_app(view, app), _without_split(configuration), now
-        )
+        return commands.configure(view.with_app(app), _without_split(configuration), now)
     app = replace(app, restoring={}, candidate="", pending={})  # nothing else is under way any more
-    restored = commands.configure(commands.replace_app(view, app), configuration, now)
+    restored = commands.configure(view.with_app(app), configuration, now)
     assert restored.app is not None
     kept = _newest_with_weight(restored)
-    return labels.settle(commands.replace_app(restored, replace(restored.app, kept=kept)), now)
+    return labels.settle(restored.with_app(replace(restored.app, kept=kept)), now)
 
 
 def _without_split(configuration: Configuration) -> Configuration:
@@ -271,6 +272,4 @@ def _newest_with_weight(view: AppView) -> str:
 def _given_up(view: AppView, app: App, why: str) -> AppView:
     problem = f"the rollback was given up, and nothing was changed: {why}"
     app = replace(app, restoring={}, problem=problem)
-    return target_ports.taken_back(
-        commands.replace_app(view, app)
-    )  # of a deploy that it dropped, too
+    return target_ports.taken_back(view.with_app(app))  # of a deploy that it dropped, too

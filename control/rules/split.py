@@ -8,62 +8,61 @@ from control.history import label_history
 from control.model import labels, traffic
 from control.model.errors import Conflict, NotFound
 from control.model.resources import AppView
-from control.rules import steps
 from control.rules.activation import woken
 
 
 def set_traffic(view: AppView, rules: traffic.Rules, now: float) -> AppView:
     """Replace the whole rule list."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     if app.is_single:
         traffic.check_single(rules, app.name)
     else:
         traffic.check(rules, app.name, view.revisions)
         if labels.is_on(app):
             labels.check(rules)
-    view = steps.with_rules(view, rules, now)
-    return steps.replace_app(view, replace(steps.app_of(view), kept=""))
+    view = traffic.with_rules(view, rules, now)
+    return view.with_app(replace(view.existing_app(), kept=""))
 
 
 def add_label(view: AppView, label: str, revision: str, now: float) -> AppView:
     """Put a label on a revision, taking it from whoever holds it; weights stay."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     traffic.check_label(label, app.name)
     if app.is_single:
         raise Conflict(
             "labels need multiple revisions; switch first: "
             f"turnout revision set-mode {app.name} --mode multiple"
         )
-    found = steps.revision_of(view, revision)
+    found = view.existing_revision(revision)
     if labels.is_on(app):
         view = labels.aim(view, revision, label.lower())
         if found.is_active:
             return view
-        return steps.with_revision(view, steps.app_of(view), woken(found, view, app, now))
+        return view.with_revision(woken(found, view, app, now))
     rules = traffic.with_label(traffic.rules_of(app), label.lower(), found)
-    return steps.with_rules(view, rules, now)
+    return traffic.with_rules(view, rules, now)
 
 
 def remove_label(view: AppView, label: str, now: float) -> AppView:
     """Take a label away. Raises NotFound when nobody holds it."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     rules = traffic.rules_of(app)
     if traffic.holder(rules, label) is None:
         raise NotFound(f"no revision of {app.name} holds the label {label}")
     if labels.is_on(app):
-        return steps.with_rules(view, labels.without_label(app, label), now)
-    return steps.with_rules(view, traffic.without_label(rules, label), now)
+        return traffic.with_rules(view, labels.without_label(app, label), now)
+    return traffic.with_rules(view, traffic.without_label(rules, label), now)
 
 
 def swap_labels(view: AppView, first: str, second: str, now: float) -> AppView:
     """Exchange two labels in one write."""
-    app = steps.app_of(view)
-    return steps.with_rules(view, traffic.with_swapped(traffic.rules_of(app), first, second), now)
+    app = view.existing_app()
+    return traffic.with_rules(view, traffic.with_swapped(traffic.rules_of(app), first, second), now)
 
 
 def forget_label(view: AppView, label: str) -> AppView:
     """Drop a label's past; what it names now stays on record."""
-    app = steps.app_of(view)
+    app = view.existing_app()
     if label not in app.label_history:
         raise NotFound(f"app {app.name} has no history of a label {label}")
-    return steps.replace_app(view, label_history.without(app, label))
+    return view.with_app(label_history.without(app, label))

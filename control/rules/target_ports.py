@@ -22,11 +22,7 @@ def of_app(app: App) -> int:
 
 def with_port(app: App, port: int) -> App:
     """The app with another target port; unchanged without an ingress, or for no port."""
-    ingress = app.configuration.ingress
-    if ingress is None or port in (0, ingress.target_port):
-        return app
-    ingress = ingress.model_copy(update={"target_port": port})
-    return replace(app, configuration=app.configuration.model_copy(update={"ingress": ingress}))
+    return app if port in (0, of_app(app)) else app.with_ingress(target_port=port)
 
 
 def kept(view: AppView) -> AppView:
@@ -42,7 +38,7 @@ def kept(view: AppView) -> AppView:
     replicas = {
         n: r if r.target_port else replace(r, target_port=port) for n, r in view.replicas.items()
     }
-    return AppView(view.app, revisions, replicas)
+    return replace(view, revisions=revisions, replicas=replicas)
 
 
 def follow(view: AppView, about: str, old: int, now: float) -> AppView:
@@ -60,8 +56,7 @@ def follow(view: AppView, about: str, old: int, now: float) -> AppView:
         others = [r for r in view.revisions.values() if _is_ready(r) and r is not one]
         at = {old, one.target_port or old}  # they differ after the ingress was away
         chosen += [r for r in others if (r.target_port or old) in at]
-    moved = {r.name: moving(r, old, new, now) for r in chosen}
-    return AppView(view.app, {**view.revisions, **moved}, view.replicas)
+    return view.with_revision(*(moving(r, old, new, now) for r in chosen))
 
 
 def _is_ready(revision: Revision) -> bool:
@@ -119,4 +114,4 @@ def taken_back(view: AppView) -> AppView:
     base = base_of(view)
     if view.app is None or base is None:
         return view
-    return AppView(with_port(view.app, base.target_port), view.revisions, view.replicas)
+    return view.with_app(with_port(view.app, base.target_port))

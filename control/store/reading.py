@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ class Unreadable:
     """An app with a record that cannot be read: which and why, and the replicas that can."""
 
     why: str
-    replicas: dict[str, Replica] = field(default_factory=dict)
+    replicas: Mapping[str, Replica] = field(default_factory=dict)
     resource_group: str | None = None  # the app's own, if any record still tells
     environment: str | None = None
 
@@ -104,18 +104,26 @@ def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, st
     as_template = _Templates().of
     make_app = partial(app_from, as_template=as_template)
     make_revision = partial(revision_from, as_template=as_template)
+    revisions: dict[str, dict[str, Revision]] = {}
+    replicas: dict[str, dict[str, Replica]] = {}
+
+    def of(name: str, app: App | None) -> AppView:
+        """The app's view, to which the records below add."""
+        return AppView(app, revisions.setdefault(name, {}), replicas.setdefault(name, {}))
+
     for name, doc in db.execute("SELECT name, doc FROM apps"):
-        views[name] = AppView(_decoded(make_app, doc, name, f"app {name}", name, wrong))
+        views[name] = of(name, _decoded(make_app, doc, name, f"app {name}", name, wrong))
     for name, owner, doc in db.execute("SELECT name, app, doc FROM revisions"):
         revision = _decoded(make_revision, doc, name, f"revision {name}", owner, wrong)
         if owner not in views:
             wrong.setdefault(owner, f"revision {name} has no app")
         elif revision is not None:
-            views[owner].revisions[name] = revision
+            revisions[owner][name] = revision
     for name, owner, doc in db.execute("SELECT name, app, doc FROM replicas"):
         replica = _decoded(replica_from, doc, name, f"replica {name}", owner, wrong)
         if replica is not None:
-            views.setdefault(owner, AppView(None)).replicas[name] = replica
+            views.setdefault(owner, of(owner, None))
+            replicas[owner][name] = replica
 
 
 class _Templates:

@@ -15,6 +15,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ class Store:
         path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
         self._db = open_database(path)
         self._file = StateFile(path)
-        self._views, self.unreadable, self._damage = read_views(self._db)
+        views, self.unreadable, self._damage = read_views(self._db)
+        self._views = {n: replace(v, serial=s) for s, (n, v) in enumerate(views.items(), 1)}
+        self._shown = len(self._views)  # the serial of the view that was shown last
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
         self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Row] = deque(maxlen=_MOST_RECORDS)
@@ -151,7 +154,7 @@ class Store:
             return
         with self._transaction() as db:
             for write in changed:
-                write_view(db, self._unwritten.get(write.name, write.old), write)
+                write_view(db, write, self._unwritten.get(write.name))
         for write in changed:
             self._unwritten.pop(write.name, None)
             self._show(write.name, write.new)
@@ -241,7 +244,7 @@ class Store:
         """The writes that change something. Raises Conflict if one was made from an older view."""
         for write in writes:
             self.check_readable(write.name)
-            if self.view(write.name) is not write.old:
+            if self.view(write.name).serial != write.old.serial:
                 raise Conflict(f"app {write.name} was changed meanwhile; read it again and repeat")
         return [write for write in writes if not write.is_void]
 
@@ -303,7 +306,8 @@ class Store:
         if view.app is None and not view.replicas:
             self._views.pop(name, None)
         else:
-            self._views[name] = view
+            self._shown += 1
+            self._views[name] = replace(view, serial=self._shown)
 
     def journal(self, app: str, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,12 @@ class Write:
         return same and old.replicas == new.replicas
 
 
-def write_view(db: sqlite3.Connection, old: AppView, write: Write) -> None:
-    """Write what differs from `old`, which is what is on disk."""
-    is_made = write.rows is not None and old is write.old
-    for statement, values in (write.rows or ()) if is_made else rows_of(old, write):
+def write_view(db: sqlite3.Connection, write: Write, on_disk: AppView | None) -> None:
+    """Write what differs from what is on disk, where that is not what the write replaces."""
+    is_made = write.rows is not None and on_disk is None
+    for statement, values in (
+        (write.rows or ()) if is_made else rows_of(on_disk or write.old, write)
+    ):
         db.execute(statement, values)
 
 
@@ -74,7 +76,7 @@ def _app(name: str, old: App | None, new: App | None) -> Iterator[Row]:
         yield put, (name, orjson.dumps(to_doc(new)))
 
 
-def _many(table: str, app: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Row]:
+def _many(table: str, app: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Row]:
     for name in old:
         if name not in new:
             yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names

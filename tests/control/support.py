@@ -7,16 +7,19 @@ from typing import Any
 
 from control.changes.changes import Service
 from control.changes.places import Places
+from control.history.caller import Caller
 from control.model.clock import Moment
 from control.model.resources import AppView, ReplicaState, replace
 from control.model.schema import AppBody, TrafficRule
 from control.model.targets import Targets
-from control.reconcile.planner import Limits, Plan, plan
+from control.reconcile.limits import Limits
+from control.reconcile.planner import Plan, plan
 from control.rules import commands
 from control.runtime.endpoint import EndpointRuntime
 from control.store import Store
 from tests.support.builders import a_body
 
+ALICE, BOB = Caller("alice (turnout/1)"), Caller("bob (turnout/1)")
 LIMITS = Limits(progress_deadline_s=600, crash_loop_exits=3, drain_timeout_s=30)
 
 
@@ -80,15 +83,14 @@ class World:
                     state = ReplicaState.READY
                 self.set(replica.name, state=state, address=f"127.0.0.1:{next(self._numbers) + 1}")
             for replica in result.stops:
-                del self.view.replicas[replica.name]
+                self.view = self.view.without_replica(replica.name)
             if before == self.view:
                 return
         raise AssertionError("the plan never settles")
 
     def set(self, replica: str, **changes: Any) -> None:
         """Something happened to a replica."""
-        known = self.view.replicas[replica]
-        self.view.replicas[replica] = replace(known, **changes)
+        self.view = self.view.with_replica(replace(self.view.replicas[replica], **changes))
 
     def active(self) -> list[str]:
         """The suffixes of the active revisions."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from control.api.wire.caller import as_text
 from control.api.wire.depth import MAX_DEPTH, is_deep
-from control.api.wire.problems import MAX_DETAILS, as_text, decode, decoded
+from control.api.wire.problems import MAX_DETAILS, decode, decoded
 from control.model.errors import Invalid
 from control.model.schema import AppBody
 from control.model.template import Template

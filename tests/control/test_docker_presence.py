@@ -9,6 +9,7 @@ import pytest
 from control.model.resources import ReplicaState
 from control.runtime.docker import presence, runtime
 from tests.control.engine import Engine, a_loop
+from tests.control.support import ALICE
 from tests.control.test_reconciler import Loop, until
 from tests.support.builders import a_body
 
@@ -24,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until_it_waits(loop: Loop) -> None:
     """Until its one replica has failed to start so often that it waits for an hour."""
-    loop.service.put("shop", a_body("v1", image="web:1"))
+    loop.service.put(ALICE, "shop", a_body("v1", image="web:1"))
     await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
 
 
@@ -43,13 +44,13 @@ async def test_a_start_waits_for_an_engine_that_has_gone(tmp_path: Path) -> None
     """It is no failure of the replica: a deploy under way goes on when the engine is back."""
     engine = Engine()
     async with engine.serving(), a_loop(tmp_path, engine, **WAITING) as loop:
-        loop.service.put("other", a_body("v1", image="web:1"))
+        loop.service.put(ALICE, "other", a_body("v1", image="web:1"))
         await engine.until_asked(CREATE)
-        loop.service.delete("other")
+        loop.service.delete(ALICE, "other")
         await until(lambda: not loop.replicas("other"))
         engine.leave()
         asked = engine.asked["GET /containers/json"]
-        loop.service.put("shop", a_body("v1", image="web:1"))
+        loop.service.put(ALICE, "shop", a_body("v1", image="web:1"))
         await engine.until_asked("GET /containers/json", asked + 5)
         (replica,) = loop.replicas("shop")
         assert (replica.state, replica.restarts) == (ReplicaState.PENDING, 0)

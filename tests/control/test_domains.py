@@ -17,7 +17,7 @@ from control.store import Store
 from router.contract.admission import Admission
 from router.contract.domains import Owners
 from router.contract.snapshot import App
-from tests.control.support import World, a_service
+from tests.control.support import ALICE, World, a_service
 from tests.support.builders import a_body, an_app
 
 ENDPOINT = "endpoint:127.0.0.1:9"
@@ -31,7 +31,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 def put(service: Service, name: str, *hosts: str) -> None:
-    service.transact([a_change(name, *hosts)])
+    service.transact(ALICE, [a_change(name, *hosts)])
 
 
 def a_change(name: str, *hosts: str) -> Change:
@@ -75,7 +75,7 @@ def test_two_apps_exchange_a_domain_in_one_transaction(service: Service) -> None
     put(service, "blog", "a.example.com")
     put(service, "shop", "b.example.com")
 
-    service.transact([a_change("blog", "b.example.com"), a_change("shop", "a.example.com")])
+    service.transact(ALICE, [a_change("blog", "b.example.com"), a_change("shop", "a.example.com")])
     with pytest.raises(Invalid, match="app blog"):
         put(service, "able", "b.example.com")
 
@@ -83,7 +83,7 @@ def test_two_apps_exchange_a_domain_in_one_transaction(service: Service) -> None
 def test_a_transaction_gives_a_domain_to_one_app_only(service: Service) -> None:
     changes = [a_change("blog", "a.example.com"), a_change("shop", "a.example.com")]
     with pytest.raises(Invalid, match="app blog"):
-        service.transact(changes)
+        service.transact(ALICE, changes)
     put(service, "able", "a.example.com")  # nothing of it was kept
 
 
@@ -95,7 +95,7 @@ def test_a_transaction_does_not_take_a_domain_from_an_app_that_keeps_it(service:
     changes = [a_change("blog", "shop.example.com"), Change("shop", lambda _: keeping)]
     for order in (changes, changes[::-1]):
         with pytest.raises(Invalid, match="belongs to app shop"):
-            service.transact(order)
+            service.transact(ALICE, order)
     put(service, "shop")
     put(service, "blog", "shop.example.com")
 
@@ -157,8 +157,8 @@ def test_a_rollback_does_not_take_a_domain_that_another_app_has_by_now(service: 
     put(service, "blog", "a.example.com")
 
     with pytest.raises(Invalid, match="app blog"):
-        service.roll_back("shop")
-    service.delete("blog")
-    service.roll_back("shop")
+        service.roll_back(ALICE, "shop")
+    service.delete(ALICE, "blog")
+    service.roll_back(ALICE, "shop")
     with pytest.raises(Invalid, match="app shop"):
         put(service, "blog", "a.example.com")

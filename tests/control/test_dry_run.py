@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from control.changes.dry_run import Preview, preview
+import pytest
+
+from control.changes.changes import Service
+from control.changes.dry_run import Preview, Previews, preview
+from control.model.schema import TrafficRule
 from control.rules import commands
-from tests.control.support import World
+from control.store import Store
+from router.contract.snapshot import Fault
+from tests.control.support import ALICE, World, a_service
 from tests.support.builders import a_body
+
+TRYING = replace(ALICE, is_dry_run=True)
+V2 = a_body("v2", image="endpoint:127.0.0.1:2")
 
 
 def would(world: World, **given: Any) -> Preview:
@@ -62,3 +74,45 @@ def test_the_same_again_changes_nothing() -> None:
     world.settle()
     found = preview(world.view, world.view, "localhost", world.now)
     assert (found.changes, found.revision, found.activates) == ([], None, [])
+
+
+CHANGES: dict[str, Callable[[Service], Any]] = {
+    "put": lambda c: c.put(TRYING, "shop", V2),
+    "put of a new one": lambda c: c.put(TRYING, "new", V2),
+    "patch": lambda c: c.patch(TRYING, "shop", lambda _: V2, is_asked=True),
+    "copy": lambda c: c.copy(TRYING, "shop", "shop--v1", lambda _: V2.template, ""),
+    "delete": lambda c: c.delete(TRYING, "shop"),
+    "delete of its group": lambda c: c.delete_group(TRYING, "mine"),
+    "mode": lambda c: c.set_mode(TRYING, "shop", "single"),
+    "traffic": lambda c: c.set_traffic(
+        TRYING, "shop", (TrafficRule(revision_name="shop--v1", weight=100),)
+    ),
+    "label": lambda c: c.add_label(TRYING, "shop", "blue", "shop--v1"),
+    "no label": lambda c: c.remove_label(TRYING, "shop", "green"),
+    "restart": lambda c: c.restart(TRYING, "shop", "shop--v1"),
+    "stop": lambda c: c.set_stopped(TRYING, "shop", is_stopped=True),
+    "secret": lambda c: c.set_secrets(TRYING, "shop", {"key": "value"}),
+    "fault": lambda c: c.set_fault(TRYING, "shop", "shop--v1", Fault(9e9, delay_ms=9), 9e9),
+    "rollback": lambda c: c.roll_back(TRYING, "shop"),
+    "cancel": lambda c: c.cancel(TRYING, "shop"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_is_tried_nothing_is_changed(tmp_path: Path, change: str) -> None:
+    store = Store(tmp_path / "control.db")
+    service = a_service(store)
+    service.places.put_group(ALICE, "mine", None, None)
+    body = a_body("v1", image="endpoint:127.0.0.1:1")
+    service.put(ALICE, "shop", body.model_copy(update={"resource_group": "mine"}))
+    service.add_label(ALICE, "shop", "green", "shop--v1")
+    before, journal = store.view("shop"), service.read.journal()
+
+    done = CHANGES[change](service)
+
+    assert isinstance(done, Previews)
+    assert [preview for preview in done.apps.values() if preview.changes]
+    assert (store.view("shop"), store.names()) == (before, ["shop"])
+    assert service.read.journal() == journal
+    assert len(service.places.groups()) == 2
+    store.close()

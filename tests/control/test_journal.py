@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from control.history import journal
-from control.history.journal import Caller, Record
+from control.history.caller import Caller
+from control.history.journal import Record
 from control.model import traffic
 from control.model.errors import Conflict, NotFound
 from control.model.resources import AppView
 from control.rules import commands
 from control.rules.rollback import roll_back
 from control.store import Store
-from tests.control.support import World, a_service
+from tests.control.support import ALICE, World, a_service
 from tests.support.builders import a_body
 
 
@@ -166,12 +167,12 @@ def test_what_was_purged_cannot_come_back_and_nothing_changes() -> None:
 
 
 def test_a_record_is_written_with_its_change_and_survives(tmp_path: Path) -> None:
-    journal.CALLER.set(Caller("alice (turnout/1)", "because"))
+    alice = Caller("alice (turnout/1)", "because")
     store = Store(tmp_path / "control.db")
     world = World()
     world.deploy(suffix="v1")
     old = store.view("shop")
-    store.write("shop", old, world.view, journal.record("shop", old, world.view, 1000.0))
+    store.write("shop", old, world.view, journal.record("shop", old, world.view, alice, 1000.0))
     store.close()
     store = Store(tmp_path / "control.db")
     (found,) = store.journal("shop", 1 << 62, 10)
@@ -249,16 +250,16 @@ def test_records_that_cannot_be_read_cost_only_themselves(tmp_path: Path, doc: s
     store = Store(tmp_path / "control.db")
     service = a_service(store)
     for n in range(6):
-        service.put("shop", a_body(f"v{n}", image=f"endpoint:127.0.0.1:{n + 1}"))
+        service.put(ALICE, "shop", a_body(f"v{n}", image=f"endpoint:127.0.0.1:{n + 1}"))
     with sqlite3.connect(tmp_path / "control.db") as db:
         db.execute("UPDATE journal SET doc = ? WHERE number IN (2, 3)", (doc,))
         db.execute("UPDATE journal SET at = 1e300 WHERE number = 5")  # no calendar shows that
     db.close()
 
-    assert [r.number for r in service.journal("shop")] == [6, 4, 1]
-    assert [r.number for r in service.journal("shop", limit=2)] == [6, 4]
-    assert [r.number for r in service.journal("shop", before=4)] == [1]
-    app = service.roll_back("shop")[0].app
+    assert [r.number for r in service.read.journal("shop")] == [6, 4, 1]
+    assert [r.number for r in service.read.journal("shop", limit=2)] == [6, 4]
+    assert [r.number for r in service.read.journal("shop", before=4)] == [1]
+    app = service.roll_back(ALICE, "shop")[0].app
     assert app is not None
     assert app.restored == {"shop--v3"}  # of the change 4
     store.close()
@@ -271,6 +272,6 @@ def test_a_number_beyond_all_records_is_none_of_the_apps(tmp_path: Path) -> None
         store.write("shop", store.view("shop"), world.view)
         for number in ((1 << 63) - 1, 1 << 70):
             with pytest.raises(NotFound, match=f"no record {number}; its numbers: turnout journal"):
-                a_service(store).roll_back("shop", number)
+                a_service(store).roll_back(ALICE, "shop", number)
     finally:
         store.close()

@@ -231,7 +231,7 @@ def test_a_restart_of_endpoints_ends_with_new_replicas_at_the_same_addresses() -
                 started = asyncio.run(endpoints.start(launch))
                 world.set(replica.name, state=S.READY, address=started.address)
             for replica in world.plan().stops:
-                world.view.replicas.pop(replica.name, None)
+                world.view = world.view.without_replica(replica.name)
 
     settle()
     old = set(world.view.replicas)

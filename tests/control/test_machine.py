@@ -29,7 +29,7 @@ from control.rules import commands, rollback
 from control.store import Store
 from router.contract.check import check
 from router.contract.snapshot import Snapshot
-from tests.control.support import LIMITS
+from tests.control.support import ALICE, LIMITS
 from tests.support.builders import a_body
 
 APP = "shop"
@@ -73,7 +73,7 @@ class Machine(RuleBasedStateMachine):
         except ControlError:
             assert self.view is before
             return
-        record = journal.record(APP, before, after, self.now)
+        record = journal.record(APP, before, after, ALICE, self.now)
         self.store.write(APP, before, after, record)
 
     # --- callers

@@ -21,7 +21,7 @@ from control.reconcile.reconciler import Reconciler
 from control.runtime.endpoint import EndpointRuntime
 from control.settings import ControlSettings
 from control.store import Store
-from tests.control.support import World, a_service
+from tests.control.support import ALICE, World, a_service
 from tests.support.builders import a_body
 from tests.support.origin import Origin
 
@@ -67,7 +67,7 @@ def deploy_many(store: Store, address: str) -> None:
     """Apps without ingress, so that no probe is waited for."""
     body = a_body("v1", image=f"endpoint:{address}")
     body = body.model_copy(update={"configuration": Configuration()})
-    a_service(store).transact([Change(f"app{n}", lambda _: body) for n in range(MANY)])
+    a_service(store).transact(ALICE, [Change(f"app{n}", lambda _: body) for n in range(MANY)])
 
 
 def are_ready(store: Store) -> bool:

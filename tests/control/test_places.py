@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from control.changes.dry_run import Previewed
+from control.changes.dry_run import NO_APP_CHANGES
 from control.changes.places import Places
-from control.history.journal import CALLER, Caller
 from control.model.errors import Conflict, ControlError, Invalid, NotFound, StoreUnavailable
 from control.model.resources import AppView
 from control.store import Store
-from tests.control.support import World
+from tests.control.support import ALICE, World, a_service
 from tests.support.builders import a_body
 
 
@@ -34,7 +33,9 @@ def places(store: Store) -> Places:
 def an_app(store: Store, name: str, *, group: str = "", environment: str = "") -> AppView:
     world = World(name)
     world.deploy()
-    world.view.app = replace(world.app, resource_group=group, environment=environment)
+    world.view = world.view.with_app(
+        replace(world.app, resource_group=group, environment=environment)
+    )
     store.write(name, store.view(name), world.view)
     return store.view(name)
 
@@ -44,8 +45,8 @@ def test_a_record_that_cannot_be_read_costs_neither_its_apps_nor_other_groups(
 ) -> None:
     first = places(store)
     for name in ("one", "two"):
-        first.put_group(name, None, {"kept": name})
-        first.put_environment(name, "env", None, None)
+        first.put_group(ALICE, name, None, {"kept": name})
+        first.put_environment(ALICE, name, "env", None, None)
     view = an_app(store, "shop", group="one", environment="one/env")
     with closing(sqlite3.connect(tmp_path / "control.db", isolation_level=None)) as db:
         db.execute("UPDATE documents SET doc = '{' WHERE key LIKE 'one%'")
@@ -68,7 +69,7 @@ def test_groups_of_apps_are_there_while_nothing_can_be_written(
         assert found.group_of(view.app).name == "old"
         assert found.group(found.environment_of(view.app).group).name == "other"
         with pytest.raises(StoreUnavailable):
-            found.put_group("new", None, None)
+            found.put_group(ALICE, "new", None, None)
         db.execute("ROLLBACK")
 
 
@@ -82,8 +83,8 @@ def test_the_group_of_an_app_of_an_earlier_version_is_made_for_it(store: Store) 
 
 def test_names_are_found_in_any_case_and_shown_as_they_were_made(store: Store) -> None:
     one = places(store)
-    one.put_group("Music", "West Europe", {"a": "b"})
-    one.put_environment("MUSIC", "My-Env", None, {})
+    one.put_group(ALICE, "Music", "West Europe", {"a": "b"})
+    one.put_environment(ALICE, "MUSIC", "My-Env", None, {})
     again = places(store)
     assert again.group("music").name == "Music"
     found = again.environment("mUsic", "my-env")
@@ -92,46 +93,42 @@ def test_names_are_found_in_any_case_and_shown_as_they_were_made(store: Store) -
 
 def test_the_environment_of_the_settings_is_found_through_every_group(store: Store) -> None:
     here = places(store)
-    here.put_group("rg", None, None)
+    here.put_group(ALICE, "rg", None, None)
     assert here.environment("rg", "BASE").group == "home"
     assert here.environments("rg") == []
     assert here.placed(a_body().model_copy(update={"environment": "rg/base"}), AppView(None))
     with pytest.raises(NotFound, match="nowhere"):
         here.environment("nowhere", "base")
 
-    own = here.put_environment("rg", "base", None, None)
+    own = here.put_environment(ALICE, "rg", "base", None, None)
     assert here.environment("rg", "base") == own
-    assert not here.remove_environment("rg", "other")
-    assert here.remove_environment("rg", "base")
+    assert not here.remove_environment(ALICE, "rg", "other")
+    assert here.remove_environment(ALICE, "rg", "base")
     assert here.environment("rg", "base").group == "home"
 
 
 @pytest.mark.parametrize("name", ["", "a.", "a/b", "a b", "é", "x" * 91])
 def test_what_is_not_a_group_name_is_refused(store: Store, name: str) -> None:
     with pytest.raises(Invalid, match="not a resource group name"):
-        places(store).put_group(name, None, None)
+        places(store).put_group(ALICE, name, None, None)
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "a--b", "1a", "a_b", "x" * 61])
 def test_what_is_not_an_environment_name_is_refused(store: Store, name: str) -> None:
     with pytest.raises(Invalid, match="not an environment name"):
-        places(store).put_environment("home", name, None, None)
+        places(store).put_environment(ALICE, "home", name, None, None)
 
 
 def test_a_dry_run_writes_nothing(store: Store) -> None:
     here = places(store)
-    here.put_group("rg", None, None)
-    token = CALLER.set(Caller(is_dry_run=True))
-    try:
-        for attempt in (
-            lambda: here.put_group("other", None, None),
-            lambda: here.put_environment("rg", "env", None, None),
-            lambda: here.remove_group("rg"),
-        ):
-            with pytest.raises(Previewed):
-                attempt()
-    finally:
-        CALLER.reset(token)
+    here.put_group(ALICE, "rg", None, None)
+    trying = replace(ALICE, is_dry_run=True)
+    for done in (
+        here.put_group(trying, "other", None, None),
+        here.put_environment(trying, "rg", "env", None, None),
+        a_service(store).delete_group(trying, "rg"),
+    ):
+        assert done == NO_APP_CHANGES
     assert [group.name for group in here.groups()] == ["home", "rg"]
     assert [group.name for group in places(store).groups()] == ["home", "rg"]
 
@@ -139,8 +136,8 @@ def test_a_dry_run_writes_nothing(store: Store) -> None:
 def test_an_app_does_not_move(store: Store) -> None:
     here = places(store)
     for group in ("one", "two"):
-        here.put_group(group, None, None)
-    here.put_environment("one", "env", None, None)
+        here.put_group(ALICE, group, None, None)
+    here.put_environment(ALICE, "one", "env", None, None)
     view = an_app(store, "shop", group="one", environment="one/env")
     body = a_body()
     for change, error in (
@@ -160,8 +157,8 @@ def test_an_app_does_not_move(store: Store) -> None:
 def test_a_group_stays_while_apps_of_others_run_in_its_environment(store: Store) -> None:
     here = places(store)
     for group in ("one", "two"):
-        here.put_group(group, None, None)
-    here.put_environment("one", "env", None, None)
+        here.put_group(ALICE, group, None, None)
+    here.put_environment(ALICE, "one", "env", None, None)
     an_app(store, "own", group="one", environment="one/env")
     here.check_removal("one")
     an_app(store, "guest", group="two", environment="one/env")

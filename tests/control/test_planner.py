@@ -257,7 +257,7 @@ def test_a_restart_brings_the_new_replica_up_before_the_old_one_goes() -> None:
         for replica in plan.starts:
             world.set(replica.name, state=ReplicaState.READY)
         for replica in plan.stops:
-            del world.view.replicas[replica.name]
+            world.view = world.view.without_replica(replica.name)
         assert len(world.view.ready("shop--v1")) >= 3
         assert len(world.view.replicas) <= 5
 

@@ -28,7 +28,7 @@ def settle(world: World) -> None:
             state = ReplicaState.STARTING if is_wrong else ReplicaState.READY
             world.set(replica.name, state=state, address="127.0.0.1:1")
         for replica in result.stops:
-            del world.view.replicas[replica.name]
+            world.view = world.view.without_replica(replica.name)
         if before == world.view:
             return
     raise AssertionError("the plan never settles")

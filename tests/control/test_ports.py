@@ -140,8 +140,9 @@ def test_a_rollback_brings_the_port_back(mode: str) -> None:
 def as_of_an_earlier_version(world: World) -> None:
     """Its records have no ports: all follow the app's."""
     view = world.view
-    view.revisions = {name: replace(r, target_port=0) for name, r in view.revisions.items()}
-    view.replicas = {name: replace(r, target_port=0) for name, r in view.replicas.items()}
+    revisions = [replace(r, target_port=0) for r in view.revisions.values()]
+    replicas = [replace(r, target_port=0) for r in view.replicas.values()]
+    world.view = view.with_revision(*revisions).with_replica(*replicas)
 
 
 @pytest.mark.parametrize("mode", MODES)

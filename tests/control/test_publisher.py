@@ -134,7 +134,7 @@ def test_an_app_that_routers_would_refuse_keeps_its_last_good_version(
 
 def test_an_app_that_cannot_be_compiled_costs_nobody_else(publisher: Publisher) -> None:
     shop = a_world()
-    shop.view.app = replace(shop.app, faults={"shop--v1": {"unheard": "of"}})
+    shop.view = shop.view.with_app(replace(shop.app, faults={"shop--v1": {"unheard": "of"}}))
 
     assert publisher.publish([("shop", shop.view), ("blog", a_world("blog").view)])
     assert table(publisher) == {"blog": ["blog--v1"]}

@@ -16,7 +16,7 @@ from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
 from control.store import Store
 from router.process.config import BadSettings
-from tests.control.support import World, a_service
+from tests.control.support import ALICE, World, a_service
 
 STORES: list[Store] = []
 
@@ -116,13 +116,13 @@ def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> N
     store = an_open_store(file)
     service = a_service(store)
 
-    for use in (service.app, lambda app: service.set_stopped(app, is_stopped=True)):
+    for use in (service.read.app, lambda app: service.set_stopped(ALICE, app, is_stopped=True)):
         with pytest.raises(Conflict, match="quarantined") as raised:
             use("shop")
         assert raised.value.code == "AppQuarantined"
-    service.set_stopped("blog", is_stopped=True)
+    service.set_stopped(ALICE, "blog", is_stopped=True)
 
-    service.delete("shop")
+    service.delete(ALICE, "shop")
     assert store.unreadable == {}
     assert len(store.view("shop").replicas) == 1  # it drains as that of any deleted app
     store.write("shop", store.view("shop"), AppView(None))
@@ -187,7 +187,7 @@ def test_an_app_that_was_deleted_before_that_was_kept_is_not_served(file: Path) 
     for name in ("shop", "blog"):
         store.write(name, store.view(name), AppView(None))
     bad = a_world("able")
-    bad.view.app = replace(bad.app, faults={"able--v1": {"unheard": "of"}})
+    bad.view = bad.view.with_app(replace(bad.app, faults={"able--v1": {"unheard": "of"}}))
     store.write("able", store.view("able"), bad.view)
 
     publisher = a_publisher(store)

@@ -25,7 +25,7 @@ from control.runtime import Launch, Started, Survivor
 from control.runtime.endpoint import EndpointRuntime
 from control.settings import ControlSettings
 from control.store import Store
-from tests.control.support import a_service
+from tests.control.support import ALICE, a_service
 from tests.support.builders import a_body
 
 
@@ -78,7 +78,7 @@ class Loop:
     async def turns(self) -> None:
         """Until the loop has started one more app."""
         name = f"other{len(self.store.names())}"
-        self.service.put(name, BODY)
+        self.service.put(ALICE, name, BODY)
         await until(lambda: any(r.state is ReplicaState.STARTING for r in self.replicas(name)))
 
 
@@ -108,7 +108,7 @@ async def test_a_start_that_fails_unexpectedly_is_a_failure_that_waits(tmp_path:
     loop = Loop(tmp_path, restart_backoff_s=3600.0, max_backoff_s=3600.0)
     loop.runtime.failing.add(("start", "shop"))
     async with running(loop):
-        loop.service.put("shop", BODY)
+        loop.service.put(ALICE, "shop", BODY)
         await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
         for _ in range(5):
             await loop.turns()
@@ -126,13 +126,13 @@ async def test_an_end_that_fails_unexpectedly_is_not_tried_at_once_for_ever(
     loop = Loop(tmp_path)
     loop.runtime.failing.add(("stop", "shop"))
     async with running(loop):
-        loop.service.put("shop", BODY)
+        loop.service.put(ALICE, "shop", BODY)
         await until(lambda: any(r.state is ReplicaState.STARTING for r in loop.replicas("shop")))
         (replica,) = loop.replicas("shop")
         if is_restart:
             loop.reconciler.lives.move(replica.name, "shop", ReplicaState.RESTARTING)
         else:
-            loop.service.delete("shop")
+            loop.service.delete(ALICE, "shop")
         for _ in range(5):
             await loop.turns()
 
@@ -144,7 +144,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
     loop = Loop(tmp_path, restart_backoff_s=600)
     loop.runtime.failing = {("start", "shop")}
     async with running(loop):
-        loop.service.put("shop", BODY)
+        loop.service.put(ALICE, "shop", BODY)
         await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
         loop.runtime.failing = set()
         await loop.turns()
@@ -157,7 +157,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
 async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     async with running(loop):
-        loop.service.put("shop", BODY.model_copy(update={"configuration": Configuration()}))
+        loop.service.put(ALICE, "shop", BODY.model_copy(update={"configuration": Configuration()}))
         await until(lambda: any(r.is_ready for r in loop.replicas("shop")))
         (ready,) = loop.replicas("shop")
         for is_paused in (True, False):
@@ -170,7 +170,7 @@ async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_pa
 async def test_what_a_survivor_is_made_of_is_noted_when_nobody_has(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     async with running(loop):
-        loop.service.put("shop", BODY.model_copy(update={"configuration": Configuration()}))
+        loop.service.put(ALICE, "shop", BODY.model_copy(update={"configuration": Configuration()}))
         await until(lambda: any(r.is_ready for r in loop.replicas("shop")))
         (ready,) = loop.replicas("shop")
         for image in ("a", "b"):  # whichever was seen first
@@ -215,7 +215,7 @@ async def test_a_replica_is_started_under_the_name_of_a_stray_once_that_has_ende
 ) -> None:
     before = Loop(tmp_path)
     async with running(before):
-        before.service.put("shop", BODY)
+        before.service.put(ALICE, "shop", BODY)
         await until(lambda: bool(before.runtime.calls["start", "shop"]))
         (replica,) = before.replicas("shop")
 
@@ -261,10 +261,10 @@ async def test_a_plan_that_never_settles_leaves_turns_to_others(
         return asked > 1000
 
     async with running(loop):
-        loop.service.put("shop", BODY)
+        loop.service.put(ALICE, "shop", BODY)
         await until(lambda: bool(loop.runtime.calls["start", "shop"]))
         monkeypatch.setattr(loop.publisher, "can_stop", may_stop)
-        loop.service.delete("shop")
+        loop.service.delete(ALICE, "shop")
         seen = set()
         while loop.replicas("shop"):
             await asyncio.sleep(0)

@@ -76,6 +76,6 @@ def test_records_of_a_time_before_uids_still_belong_together() -> None:
     del old_revision["uid"], old_replica["revision_uid"]
 
     view = AppView(world.app, {"shop--v1": revision_from(orjson.dumps(old_revision))})
-    view.replicas[replica.name] = replica_from(orjson.dumps(old_replica))
+    view = view.with_replica(replica_from(orjson.dumps(old_replica)))
 
     assert [r.name for r in view.ready("shop--v1")] == [replica.name]

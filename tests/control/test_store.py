@@ -69,6 +69,18 @@ def test_a_change_made_from_an_older_view_is_refused(store: Store) -> None:
     assert now.is_stopped
 
 
+def test_what_was_changed_and_changed_back_was_changed(store: Store) -> None:
+    store.write("shop", store.view("shop"), a_world().view)
+    first = store.view("shop")
+    store.write("shop", first, first.with_app(replace(first.existing_app(), is_stopped=True)))
+    store.write("shop", store.view("shop"), first)
+    assert store.view("shop") == first
+    with pytest.raises(Conflict):
+        store.write("shop", first, AppView(first.app))
+    copy = replace(store.view("shop"))
+    store.write("shop", copy, AppView(first.app))  # it says which view it was made from
+
+
 def test_revisions_and_replicas_that_are_gone_are_gone(store: Store, file: Path) -> None:
     view = a_world().view
     store.write("shop", store.view("shop"), view)
@@ -99,7 +111,9 @@ def test_watchers_hear_of_changes_and_not_of_none(store: Store) -> None:
     store.watch(heard.append)
     view = a_world().view
     store.write("shop", store.view("shop"), view)
-    store.write("shop", view, AppView(view.app, dict(view.revisions), dict(view.replicas)))
+    store.write(
+        "shop", store.view("shop"), AppView(view.app, dict(view.revisions), dict(view.replicas))
+    )
 
     assert heard == ["shop"]
 
@@ -172,7 +186,7 @@ def test_what_is_seen_holds_at_once_and_is_written_when_it_can_be(store: Store, 
         assert heard == ["shop"]
         assert "locked" in store.trouble
         with pytest.raises(StoreUnavailable):
-            store.write("shop", seen, AppView(before.app))
+            store.write("shop", store.view("shop"), AppView(before.app))
         store.settle()
         assert store.trouble
     store.settle()

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from control.changes.changes import Service
-from control.history.journal import CALLER, Caller
+from control.history.caller import Caller
 from control.model.errors import PreconditionFailed
 from control.model.resources import AppView, ReplicaState
 from control.model.schema import TrafficRule
 from control.rules import commands
 from control.store import Store
 from router.contract.snapshot import Fault
-from tests.control.support import LIMITS, World, a_service
+from tests.control.support import ALICE, LIMITS, World, a_service
 from tests.support.builders import a_body
 
 
@@ -35,7 +35,7 @@ def acted(world: World) -> list[str]:
                 state = ReplicaState.READY
             world.set(replica.name, state=state, address="127.0.0.1:1")
         for replica in result.stops:
-            del world.view.replicas[replica.name]
+            world.view = world.view.without_replica(replica.name)
         if before == world.view:
             return lines
     raise AssertionError("the plan never settles")
@@ -98,7 +98,6 @@ def test_replicas_that_come_and_go_are_not_changes_of_the_app() -> None:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Any:
-    CALLER.set(Caller("alice (turnout/1)"))
     store = Store(tmp_path / "control.db")
     yield a_service(store)
     store.close()
@@ -135,25 +134,25 @@ def body(suffix: str, port: int) -> Any:
 
 def test_a_rollback_without_a_number_undoes_the_last_change_of_a_caller(service: Service) -> None:
     world = World()
-    service.put("shop", body("v1", 1))
+    service.put(ALICE, "shop", body("v1", 1))
     reconcile(service, world)
-    service.put("shop", body("v2", 2))
+    service.put(ALICE, "shop", body("v2", 2))
     reconcile(service, world)
-    assert service.app("shop").app.serving == "shop--v2"  # type: ignore[union-attr]
-    whos = [record.who for record in service.journal("shop")]
+    assert service.read.app("shop").app.serving == "shop--v2"  # type: ignore[union-attr]
+    whos = [record.who for record in service.read.journal("shop")]
     assert whos[0] == "turnout"
     assert "alice (turnout/1)" in whos
 
-    service.roll_back("shop")
+    service.roll_back(ALICE, "shop")
     reconcile(service, world)
-    assert service.app("shop").app.serving == "shop--v1"  # type: ignore[union-attr]
+    assert service.read.app("shop").app.serving == "shop--v1"  # type: ignore[union-attr]
 
 
 def test_an_etag_of_before_a_switch_is_refused_after_it(service: Service) -> None:
-    view, _ = service.put("shop", body("v1", 1))
+    view, _ = service.put(ALICE, "shop", body("v1", 1))
     assert view.app is not None
     etag = f'"{view.app.version}"'
     reconcile(service, World())
-    CALLER.set(Caller("alice", if_match=etag))
+    alice = Caller("alice", if_match=etag)
     with pytest.raises(PreconditionFailed):
-        service.set_traffic("shop", (TrafficRule(latest_revision=True, weight=100),))
+        service.set_traffic(alice, "shop", (TrafficRule(latest_revision=True, weight=100),))

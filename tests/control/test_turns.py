@@ -15,7 +15,7 @@ from control.model.errors import Invalid, NotFound, PreconditionFailed
 from control.model.resources import AppView
 from control.model.schema import AppBody, CustomDomain, Ingress
 from control.store import Store
-from tests.control.support import a_service
+from tests.control.support import ALICE, a_service
 from tests.support.builders import a_body
 
 MANY = 200
@@ -26,7 +26,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     store = Store(tmp_path / "control.db")
     made = a_service(store)
     body = a_body("v1", image="endpoint:127.0.0.1:9")
-    made.transact([Change(f"app{n}", lambda _: body) for n in range(MANY)])
+    made.transact(ALICE, [Change(f"app{n}", lambda _: body) for n in range(MANY)])
     yield made
     store.close()
 
@@ -49,17 +49,17 @@ async def test_others_have_their_turns_and_their_changes_are_kept(
 ) -> None:
     monkeypatch.setattr(turn, "_TURN_S", 0.0)  # each change is a turn, on any machine
     changes = [with_domain(n) for n in range(MANY)]
-    transaction = asyncio.create_task(service.transact_in_turns(changes))
+    transaction = asyncio.create_task(service.transact_in_turns(ALICE, changes))
     turns = 0
     while not transaction.done():
         await asyncio.sleep(0)
         turns += 1
         if turns == 3 and not transaction.done():
-            service.set_secrets("app0", {"key": "value"})
+            service.set_secrets(ALICE, "app0", {"key": "value"})
     views = await transaction
 
     assert turns > MANY
-    app = service.app("app0").app
+    app = service.read.app("app0").app
     assert app is not None
     assert app.configuration.secret_values == {"key": "value"}
     for number, view in enumerate(views):
@@ -72,9 +72,9 @@ async def test_others_have_their_turns_and_their_changes_are_kept(
 async def test_all_or_none_of_it_is_done(service: Service) -> None:
     changes = [with_domain(n, "same.example.com" if n > MANY - 3 else "") for n in range(MANY)]
     with pytest.raises(Invalid, match=r"same\.example\.com"):
-        await service.transact_in_turns(changes)
+        await service.transact_in_turns(ALICE, changes)
 
-    for view in service.apps():
+    for view in service.read.apps():
         assert view.app is not None
         assert view.app.version == 1
 
@@ -82,7 +82,7 @@ async def test_all_or_none_of_it_is_done(service: Service) -> None:
 async def begun(service: Service, *first: Change) -> asyncio.Task[list[AppView]]:
     """A long transaction after its first turn; what it does first is drafted by then."""
     changes = [*first, *(with_domain(n) for n in range(2, MANY))]
-    transaction = asyncio.create_task(service.transact_in_turns(changes))
+    transaction = asyncio.create_task(service.transact_in_turns(ALICE, changes))
     await asyncio.sleep(0)
     assert not transaction.done()
     return transaction
@@ -92,28 +92,28 @@ async def begun(service: Service, *first: Change) -> asyncio.Task[list[AppView]]
 async def test_a_place_that_was_deleted_meanwhile_is_missed_by_its_own_transaction_only(
     service: Service, gone: str
 ) -> None:
-    service.places.put_group("away", None, None)
+    service.places.put_group(ALICE, "away", None, None)
     for group in ("away", "local"):
-        service.places.put_environment(group, "mine", None, None)
+        service.places.put_environment(ALICE, group, "mine", None, None)
     place = {"environment": "away/mine"} if gone == "environment" else {"resource_group": "away"}
     body = a_body("v1", image="endpoint:127.0.0.1:9").model_copy(update=place)
     transaction = await begun(service, Change("new", lambda _: body))
     if gone == "environment":
-        service.places.remove_environment("away", "mine")
+        service.places.remove_environment(ALICE, "away", "mine")
     else:
-        service.delete_group("away")
+        service.delete_group(ALICE, "away")
 
     with pytest.raises((Invalid, NotFound), match=r"mine|away"):
         await transaction
-    assert "new" not in [view.app.name for view in service.apps() if view.app is not None]
-    assert service.places.remove_environment("local", "mine")
+    assert "new" not in [view.app.name for view in service.read.apps() if view.app is not None]
+    assert service.places.remove_environment(ALICE, "local", "mine")
 
 
 async def test_a_change_that_changes_nothing_is_asked_about_again_too(service: Service) -> None:
     body = a_body("v1", image="endpoint:127.0.0.1:9")
     first = Change("app1", lambda _: body, conditions=Conditions('"1"'))
     transaction = await begun(service, first)
-    service.set_secrets("app1", {"key": "value"})
+    service.set_secrets(ALICE, "app1", {"key": "value"})
 
     with pytest.raises(PreconditionFailed):
         await transaction

@@ -10,6 +10,7 @@ from control.api.azure import accepted, operations, shapes
 from control.api.azure.call import Call, listed, operation_headers, resource
 from control.api.azure.operations import Operation
 from control.api.wire.bodies import has_template, merge_patch
+from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
 from control.changes.rebuilt import Compared
@@ -21,7 +22,7 @@ from control.rules import domains
 
 async def list_apps(call: Call) -> web.Response:
     """All apps, or those of a resource group."""
-    views = call.service.apps()
+    views = call.service.read.apps()
     if "group" in call.names:
         group, group_of = call.find_group(), call.service.places.group_of
         views = [view for view in views if view.app and group_of(view.app) == group]
@@ -39,8 +40,8 @@ async def put_app(call: Call) -> web.Response:
     properties = _decoded(accepted.properties_of(envelope))
     location = envelope.get("location") or None
     body = _placed(call, properties, envelope, envelope.get("tags") or {}, location)
-    view, is_new = call.service.put(call.app, body)
-    return _accepted(call, view, 201 if is_new else 200)
+    done = call.service.put(call.caller, call.app, body)
+    return answer(done, lambda made: _accepted(call, made[0], 201 if made[1] else 200))
 
 
 async def patch_app(call: Call) -> web.Response:
@@ -62,8 +63,10 @@ async def patch_app(call: Call) -> web.Response:
 
     is_asked = has_template(patch)
     images = await call.service.compared(call.app) if is_asked else Compared()
-    view = call.service.patch(call.app, patched, is_asked=is_asked, rebuilt=images.rebuilt)
-    return _accepted(call, view, 202)
+    done = call.service.patch(
+        call.caller, call.app, patched, is_asked=is_asked, rebuilt=images.rebuilt
+    )
+    return answer(done, lambda view: _accepted(call, view, 202))
 
 
 def _decoded(properties: dict[str, Any]) -> AppProperties:
@@ -102,17 +105,22 @@ async def delete_app(call: Call) -> web.Response:
             call.find_app()
         except NotFound:
             return web.Response(status=204)
-    call.service.delete(call.app)
+    done = call.service.delete(call.caller, call.app)
     headers = operation_headers(call, Operation("delete", call.app), with_result=True)
-    return web.Response(status=202, headers=headers)
+    return answer(done, lambda _: web.Response(status=202, headers=headers))
 
 
 async def stop_app(call: Call) -> web.Response:
-    return reply(resource(call, call.service.set_stopped(call.app, is_stopped=True)))
+    return _set_stopped(call, is_stopped=True)
 
 
 async def start_app(call: Call) -> web.Response:
-    return reply(resource(call, call.service.set_stopped(call.app, is_stopped=False)))
+    return _set_stopped(call, is_stopped=False)
+
+
+def _set_stopped(call: Call, *, is_stopped: bool) -> web.Response:
+    done = call.service.set_stopped(call.caller, call.app, is_stopped=is_stopped)
+    return answer(done, lambda view: reply(resource(call, view)))
 
 
 async def list_secrets(call: Call) -> web.Response:
@@ -126,20 +134,20 @@ async def analyse_host_name(call: Call) -> web.Response:
     name = call.request.query.get("customHostname", "").lower()
     if not name:
         raise Invalid("customHostname is missing; name the host to look at")
-    rival = call.service.rival(call.app, name)
-    answer: dict[str, Any] = {
+    rival = call.service.read.rival(call.app, name)
+    analysis: dict[str, Any] = {
         "hostName": name,
-        "isHostnameAlreadyVerified": name in domains.claimed(call.service.peek(call.app)),
+        "isHostnameAlreadyVerified": name in domains.claimed(call.service.read.peek(call.app)),
         "customDomainVerificationTest": "Passed",
         "hasConflictOnManagedEnvironment": bool(rival),
         "conflictWithEnvironmentCustomDomain": False,
         "cNameRecords": [], "txtRecords": [], "aRecords": [], "alternateCNameRecords": [],
         "alternateTxtRecords": [],
     }  # fmt: skip
-    owner = call.service.peek(rival).app if rival else None
+    owner = call.service.read.peek(rival).app if rival else None
     if owner is not None:
-        answer["conflictingContainerAppResourceId"] = call.place.app_id(owner)
-    return reply(answer)
+        analysis["conflictingContainerAppResourceId"] = call.place.app_id(owner)
+    return reply(analysis)
 
 
 async def list_histories(call: Call) -> web.Response:
@@ -153,8 +161,8 @@ async def get_history(call: Call) -> web.Response:
 
 
 async def delete_history(call: Call) -> web.Response:
-    call.service.forget_label(call.app, call.names["label"].lower())
-    return web.Response(status=204)
+    done = call.service.forget_label(call.caller, call.app, call.names["label"].lower())
+    return answer(done, lambda _: web.Response(status=204))
 
 
 def _history(call: Call, label: str) -> dict[str, Any]:
@@ -166,7 +174,7 @@ def _history(call: Call, label: str) -> dict[str, Any]:
 
 def _find(call: Call) -> tuple[Operation, AppView]:
     operation = operations.parse(call.names["operation"])
-    return operation, call.service.peek(operation.app)
+    return operation, call.service.read.peek(operation.app)
 
 
 async def operation_status(call: Call) -> web.Response:

@@ -13,10 +13,12 @@ from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
 from control.api.azure.shapes import Place
 from control.api.keys import SERVICE
+from control.api.wire.caller import caller_of
 from control.api.wire.paging import Window, cut, link, shown
 from control.api.wire.problems import reply
 from control.changes.changes import Service
 from control.changes.places import LOCATION, Environment, Group
+from control.history.caller import Caller
 from control.model.errors import Invalid, NotFound
 from control.model.resources import AppView
 
@@ -41,6 +43,11 @@ class Call:
         """The app's name."""
         return self.names["app"].lower()
 
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return caller_of(self.request)
+
     def find_group(self) -> Group:
         """The resource group in the path. Raises NotFound."""
         return self.service.places.group(self.names["group"])
@@ -52,8 +59,8 @@ class Call:
         """
         group = self.find_group()
         if self.holds_unreadable():
-            return self.service.app(self.app)  # raises
-        view = self.service.peek(self.app)
+            return self.service.read.app(self.app)  # raises
+        view = self.service.read.peek(self.app)
         if view.app is not None and self.service.places.group_of(view.app) == group:
             return view
         raise NotFound(

@@ -9,6 +9,7 @@ from aiohttp import web
 from control.api.azure import accepted, shapes
 from control.api.azure.call import Call, listed
 from control.api.wire.bodies import merge_patch
+from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.changes.places import Environment
 
@@ -29,11 +30,11 @@ async def put_environment(call: Call) -> web.Response:
     accepted.check_environment(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
     names = call.names
-    made = call.service.places.put_environment(
-        names["group"], names["environment"], given.location, given.tags or {},
+    done = call.service.places.put_environment(
+        call.caller, names["group"], names["environment"], given.location, given.tags or {},
         _workspace(call, body) or "",
     )  # fmt: skip
-    return reply(_resource(call, made))
+    return answer(done, lambda made: reply(_resource(call, made)))
 
 
 async def patch_environment(call: Call) -> web.Response:
@@ -42,8 +43,10 @@ async def patch_environment(call: Call) -> web.Response:
     old = call.find_environment()
     given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
     workspace = _workspace(call, body)
-    made = call.service.places.put_environment(old.group, old.name, None, given.tags, workspace)
-    return reply(_resource(call, made))
+    done = call.service.places.put_environment(
+        call.caller, old.group, old.name, None, given.tags, workspace
+    )
+    return answer(done, lambda made: reply(_resource(call, made)))
 
 
 def _workspace(call: Call, body: Any) -> str | None:
@@ -53,8 +56,8 @@ def _workspace(call: Call, body: Any) -> str | None:
 
 async def delete_environment(call: Call) -> web.Response:
     names = call.names
-    is_gone = call.service.places.remove_environment(names["group"], names["environment"])
-    return web.Response(status=200 if is_gone else 204)
+    done = call.service.places.remove_environment(call.caller, names["group"], names["environment"])
+    return answer(done, lambda is_gone: web.Response(status=200 if is_gone else 204))
 
 
 async def list_nothing(call: Call) -> web.Response:

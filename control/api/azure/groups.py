@@ -7,6 +7,7 @@ from aiohttp import web
 from control.api.azure import accepted, shapes
 from control.api.azure.call import Call, listed
 from control.api.wire.bodies import merge_patch
+from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.changes.places import Group
 
@@ -27,7 +28,11 @@ def _has_tag(group: Group, wanted: dict[str, str]) -> bool:
 
 
 async def get_group(call: Call) -> web.Response:
-    return reply(shapes.group_resource(call.find_group(), call.place))
+    return _shown(call, call.find_group())
+
+
+def _shown(call: Call, group: Group, status: int = 200) -> web.Response:
+    return reply(shapes.group_resource(group, call.place), status)
 
 
 async def has_group(call: Call) -> web.Response:
@@ -41,10 +46,10 @@ async def put_group(call: Call) -> web.Response:
     body = await body_of(call.request)
     accepted.check_group(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
-    group, is_new = call.service.places.put_group(
-        call.names["group"], given.location, given.tags or {}
+    done = call.service.places.put_group(
+        call.caller, call.names["group"], given.location, given.tags or {}
     )
-    return reply(shapes.group_resource(group, call.place), 201 if is_new else 200)
+    return answer(done, lambda made: _shown(call, made[0], 201 if made[1] else 200))
 
 
 async def patch_group(call: Call) -> web.Response:
@@ -52,11 +57,11 @@ async def patch_group(call: Call) -> web.Response:
     accepted.check_group(body)
     old = call.find_group()
     given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
-    group, _ = call.service.places.put_group(old.name, None, given.tags)
-    return reply(shapes.group_resource(group, call.place))
+    done = call.service.places.put_group(call.caller, old.name, None, given.tags)
+    return answer(done, lambda made: _shown(call, made[0]))
 
 
 async def delete_group(call: Call) -> web.Response:
     """The group with its apps and environments; their replicas drain and end afterwards."""
-    call.service.delete_group(call.names["group"])
-    return web.Response(status=200)
+    done = call.service.delete_group(call.caller, call.names["group"])
+    return answer(done, lambda _: web.Response(status=200))

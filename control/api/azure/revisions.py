@@ -6,6 +6,7 @@ from aiohttp import web
 
 from control.api.azure import shapes
 from control.api.azure.call import Call, listed
+from control.api.wire.caller import answer
 from control.api.wire.problems import reply
 from control.api.wire.representation import age_of
 
@@ -19,28 +20,29 @@ async def list_revisions(call: Call) -> web.Response:
 
 
 async def get_revision(call: Call) -> web.Response:
-    view, revision = call.service.revision(call.app, call.names["revision"])
+    view, revision = call.service.read.revision(call.app, call.names["revision"])
     return reply(shapes.revision_resource(view, revision, call.service.domain, call.place))
 
 
 async def activate(call: Call) -> web.Response:
-    call.service.activate(call.app, call.names["revision"])
-    return reply("Activate revision succeeded")  # az prints it, and dies on an empty body
+    done = call.service.activate(call.caller, call.app, call.names["revision"])
+    # az prints the sentence, and dies on an empty body
+    return answer(done, lambda _: reply("Activate revision succeeded"))
 
 
 async def deactivate(call: Call) -> web.Response:
-    call.service.deactivate(call.app, call.names["revision"])
-    return reply("Deactivate revision succeeded")
+    done = call.service.deactivate(call.caller, call.app, call.names["revision"])
+    return answer(done, lambda _: reply("Deactivate revision succeeded"))
 
 
 async def restart(call: Call) -> web.Response:
-    call.service.restart(call.app, call.names["revision"])
-    return reply("Restart revision succeeded")
+    done = call.service.restart(call.caller, call.app, call.names["revision"])
+    return answer(done, lambda _: reply("Restart revision succeeded"))
 
 
 async def list_replicas(call: Call) -> web.Response:
     """All of them: clients take it for one page, and 1000 are the most."""
-    view, revision = call.service.revision(call.app, call.names["revision"])
+    view, revision = call.service.read.revision(call.app, call.names["revision"])
     replicas = view.of(revision.name)
     return reply(
         {"value": [shapes.replica_resource(view, revision, r, call.place) for r in replicas]}
@@ -48,6 +50,6 @@ async def list_replicas(call: Call) -> web.Response:
 
 
 async def get_replica(call: Call) -> web.Response:
-    view, revision = call.service.revision(call.app, call.names["revision"])
-    replica = call.service.replica(call.app, revision.name, call.names["replica"])
+    view, revision = call.service.read.revision(call.app, call.names["revision"])
+    replica = call.service.read.replica(call.app, revision.name, call.names["replica"])
     return reply(shapes.replica_resource(view, revision, replica, call.place))

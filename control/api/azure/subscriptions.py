@@ -65,7 +65,7 @@ async def list_resources(call: Call) -> web.Response:
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
-    views = shown(call.service.apps(), lambda view: resource(call, view))
+    views = shown(call.service.read.apps(), lambda view: resource(call, view))
     places, domain = call.service.places, call.service.domain
     found = views + [
         shapes.environment_resource(environment, domain, call.place)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from control.api.azure import accepted, shapes
 from control.api.azure.call import Call, listed
+from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.changes.places import LOCATION
 from control.changes.workspaces import Workspace
@@ -26,16 +27,20 @@ async def put_workspace(call: Call) -> web.Response:
     body = await body_of(call.request)
     accepted.check_workspace(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
-    made = call.service.places.workspaces.put(
-        call.find_group().key, call.names["workspace"], given.location or LOCATION, given.tags or {}
+    done = call.service.places.workspaces.put(
+        call.caller,
+        call.find_group().key,
+        call.names["workspace"],
+        given.location or LOCATION,
+        given.tags or {},
     )
-    return reply(shapes.workspace_resource(made, call.place))
+    return answer(done, lambda made: reply(shapes.workspace_resource(made, call.place)))
 
 
 async def delete_workspace(call: Call) -> web.Response:
     names = call.names
-    is_gone = call.service.places.workspaces.remove(names["group"], names["workspace"])
-    return web.Response(status=200 if is_gone else 204)
+    done = call.service.places.workspaces.remove(call.caller, names["group"], names["workspace"])
+    return answer(done, lambda is_gone: web.Response(status=200 if is_gone else 204))
 
 
 async def get_keys(call: Call) -> web.Response:

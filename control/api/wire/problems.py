@@ -12,10 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from control.api.wire.depth import MAX_WIDTH, TOO_DEEP, is_deep
 from control.api.wire.sentences import sentence
-from control.changes.dry_run import Previewed
-from control.history.journal import CALLER, Caller
 from control.model.errors import ControlError, Detail, Invalid, all_of
-from router.process.guard import TOKEN
 
 log = logging.getLogger("turnout.control")
 
@@ -47,12 +44,9 @@ def problem(
 
 @web.middleware
 async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised into an answer; what is changed is changed in the caller's name."""
-    CALLER.set(caller_of(request))
+    """Turn what was raised into an answer."""
     try:
         return await handler(request)
-    except Previewed as previewed:
-        return reply({"apps": {name: p.wire() for name, p in previewed.apps.items()}})
     except ControlError as error:
         return problem(error.status, error.code, error.message, error.details)
     except web.HTTPRequestEntityTooLarge:
@@ -69,40 +63,6 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
     except Exception:  # the root of a request's task: logged with context, answered without
         log.exception("event=request_failed method=%s path=%s", request.method, request.path)
         return problem(500, "InternalServerError", "Something failed here; the log says what.")
-
-
-def caller_of(request: web.Request) -> Caller:
-    """Who asks, and on what conditions."""
-    agent = _agent(_text(request, "User-Agent"))
-    who = _text(request, "X-Turnout-User")[:80]
-    name = f"{who} ({agent})" if who else agent
-    token = request.get(TOKEN)
-    if token is not None and token.name:  # the rest is what the client says of itself
-        name = f"{token.name}: {name}"
-    return Caller(
-        name,
-        _text(request, "X-Turnout-Note")[:500],
-        if_match=_text(request, "If-Match"),
-        if_none_match=_text(request, "If-None-Match"),
-        is_dry_run=request.query.get("dryRun", "").lower() == "true",
-    )
-
-
-def _text(request: web.Request, name: str) -> str:
-    return as_text(", ".join(request.headers.getall(name, ())))
-
-
-def as_text(raw: str) -> str:
-    """A header's value as aiohttp read it, without what cannot be encoded or printed."""
-    text = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def _agent(header: str) -> str:
-    """The product that a person would name; az puts Python's first."""
-    words = header.split(" ")
-    found = next((word for word in words if word.startswith("AZURECLI/")), words[0])
-    return found[:80] or "unknown"
 
 
 async def body_of(request: web.Request) -> Any:
