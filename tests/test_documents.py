@@ -68,6 +68,15 @@ def test_a_file_or_folder_that_a_page_names_is_there(page: Path) -> None:
         assert any((folder / named).exists() for folder in near), named
 
 
+def test_the_commands_of_contributing_name_what_is_there() -> None:
+    commands = "".join(FENCE.findall((ROOT / "CONTRIBUTING.md").read_text()))
+    targets = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([\w-]+)", commands, re.M):
+        assert f"\n{target}:" in targets, target
+    for path in re.findall(r"\btests/\w+/?[\w.]*", commands):
+        assert (ROOT / path).exists(), path
+
+
 @pytest.mark.parametrize("package", ["router", "control"])
 def test_architecture_and_contributing_name_every_folder(package: str) -> None:
     rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
