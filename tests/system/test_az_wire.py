@@ -389,6 +389,8 @@ def test_after_a_failed_update_az_changes_what_serves(az: Az) -> None:
         )
     )
     assert ended["status"] == "Failed"
+    status, _, answer = az.send("GET", headers["Location"])  # 5xx would be asked for again
+    assert (status, answer["error"]["code"]) == (400, ended["error"]["code"])
     app = az.get(APP)
     assert app["properties"]["template"]["containers"][0]["image"] == "process:demo"
     app["properties"]["configuration"]["secrets"] = [{"name": "db", "value": "x"}]

@@ -14,7 +14,7 @@ from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
 from control.changes.rebuilt import Compared
-from control.model.errors import ControlError, Invalid, NotFound
+from control.model.errors import Invalid, NotFound
 from control.model.resources import AppView
 from control.model.schema import AppBody, AppProperties
 from control.rules import domains
@@ -197,7 +197,7 @@ async def operation_result(call: Call) -> web.Response:
         headers = operation_headers(call, operation, with_result=True)
         return web.Response(status=202, headers=headers)
     if error is not None:
-        raise ControlError(error["message"], code=error["code"])
+        raise Invalid(error["message"], code=error["code"])
     if view.app is None:
         return web.Response(status=204)
     return reply(resource(call, view))
