@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TOGETHER := -n auto --maxprocesses=4
-QUICK := $(TOGETHER) -m "not system" --ignore=tests/system --ignore=tests/docker
+QUICK := -n auto --maxprocesses=4 -m "not system" --ignore=tests/system --ignore=tests/docker
+# one more than there are cores: these tests wait a quarter of their time
+SYSTEM := -n $(shell expr $$(nproc) + 1) --maxprocesses=5 --dist loadgroup -m system
 
 # Tests start hundreds of processes, each of which would compile the same modules again.
 test unit coverage: export PYTHONDONTWRITEBYTECODE =
@@ -17,7 +18,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-test check
 	$(BIN)/python -m tests.prerequisites
 	@$(MAKE) --no-print-directory coverage
-	$(BIN)/pytest $(TOGETHER) --dist loadfile -m system
+	$(BIN)/pytest $(SYSTEM)
 
 # the quick part: no processes, no containers
 # in memory, where there is room: thousands of commits would wait for a disk
@@ -53,7 +54,7 @@ compiled:
 test-compiled: compiled
 	$(BIN)/python -m tests.prerequisites
 	@$(MAKE) --no-print-directory -C $(COMPILED) unit
-	cd $(COMPILED) && $(BIN)/pytest $(TOGETHER) --dist loadfile -m system --ignore=tests/docker
+	cd $(COMPILED) && $(BIN)/pytest $(SYSTEM) --ignore=tests/docker
 
 bench: compiled $(VENV)/.installed-test
 	cd $(COMPILED) && $(BIN)/python -m benchmarks --beside "interpreted=$(CURDIR)" $(ARGS)

@@ -32,6 +32,22 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     runs.unshare_mounts()
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a server or an engine are run by one process, and others by any."""
+    for item in items:
+        if isinstance(item, pytest.Function) and (shared := _shared_by(item)):
+            item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def _shared_by(test: pytest.Function) -> str:
+    used = [each[-1] for each in test._fixtureinfo.name2fixturedefs.values()]
+    scopes = {each.scope for each in used if each.func.__module__.startswith("tests.")}
+    if "session" in scopes:
+        return "engine"
+    return test.path.stem if "module" in scopes else ""
+
+
 def pytest_collection_finish() -> None:
     """Thousands of tests are no garbage: the collector need not look at them again and again."""
     gc.collect()

@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
-from tests.support.turnout import READY_S, Turnout, marked
+from tests.support.turnout import Turnout, marked
 
 # 6.5 points are five standard deviations of this many: one failure in a million runs
 REQUESTS = 1000
 
 
 def test_the_demo_splits_80_20_and_leaves_nothing_behind(state: Path) -> None:
-    began = time.monotonic()
     flags = ("--quiet", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
     with Turnout("demo", *flags, state=state / "s") as demo:
         seen = Counter(
             json.loads(demo.get("album-api.localhost")[2])["revision"] for _ in range(REQUESTS)
         )
-        assert time.monotonic() - began < READY_S
         assert abs(seen["album-api--v1"] / REQUESTS - 0.8) < 0.065
         assert sum(seen.values()) == REQUESTS
         for host, revision in (
