@@ -287,10 +287,9 @@ class Worker:
 
 
 def _settings_from(wire: dict[str, Any]) -> RouterSettings:
-    wire = {**wire, "state": Path(wire["state"])}
-    for name in ("trusted_proxies", "trusted_only_fields", "internal_networks"):
-        wire[name] = tuple(wire[name])
-    return RouterSettings(**wire)
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in wire.items()}
+    given["state"] = Path(wire["state"])
+    return RouterSettings(**given)
 
 
 def main() -> None:
