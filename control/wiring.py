@@ -14,6 +14,7 @@ from aiohttp import web
 
 from control.api.admin import AdminPages
 from control.api.app import build
+from control.api.live import Live
 from control.changes.changes import Service
 from control.changes.places import Places
 from control.model.clock import SystemClock
@@ -89,7 +90,9 @@ class Plane:
         service = Service(self.store, self.runtimes, settings.domain, places)
         health = Health(self.store, publisher, self.reconciler.quarantine)
         admin = AdminPages(self.store, health, counters, settings.router_admin)
-        self._parts = (settings, service, publisher, self.reconciler, admin)
+        live = Live(service, publisher, self.reconciler.quarantine)
+        self.store.watch(live.changed)
+        self._parts = (settings, service, publisher, self.reconciler, admin, live)
         self._servers: list[AdminServer] = []
 
     async def serve(self) -> str:

@@ -51,9 +51,10 @@ ARROWS = {
     "control.reconcile": "router.contract control.model control.settings control.history"
     " control.rules control.store control.runtime control.changes control.publish control.probes"
     " control.ops",
+    "control.console": "router.process",
     "control.api": "router router.process router.contract control.model control.settings"
     " control.history control.rules control.store control.changes control.publish control.ops"
-    " control.reconcile",
+    " control.reconcile control.console",
     "control.demo": "",
     "control.up": "router.process",
     "control.wiring": "router.process control.model control.settings control.store control.runtime"
@@ -68,7 +69,8 @@ RIM = {
     "router.process", "router.sources", "router.supervisor", "router.worker",
     "router.ingress.http1", "router.sockets", "router.upstream", "router.forwarding.context",
     "router.forwarding.log_file", "router.forwarding.tunnel",
-    "control.api", "control.changes.turn", "control.cli", "control.demo", "control.ops.upkeep",
+    "control.api", "control.changes.turn", "control.cli",
+    "control.console.files", "control.console.vendor", "control.demo", "control.ops.upkeep",
     "control.probes", "control.publish.publisher", "control.reconcile.actions",
     "control.reconcile.reconciler", "control.runtime", "control.store", "control.up",
     "control.wiring",

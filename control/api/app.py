@@ -5,15 +5,18 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from control.api import keys, openapi
+from control.api import keys, openapi, session
 from control.api.admin import AdminPages
 from control.api.azure import routes as azure
 from control.api.azure import signin
+from control.api.live import Live
 from control.api.routes import ENDPOINTS
 from control.api.sync import sync
 from control.api.wire.problems import render_problems
 from control.api.wire.rendered import Rendered
 from control.changes.changes import Service
+from control.console import files
+from control.console.session import Codes
 from control.publish.publisher import Publisher
 from control.reconcile.reconciler import Reconciler
 from control.settings import ControlSettings
@@ -31,6 +34,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
         web.get("/readyz", admin.readyz),
         web.get("/table", admin.table),
         *openapi.routes(),
+        *files.routes(),
         *(endpoint.route for endpoint in ENDPOINTS),
         web.route("*", _ARM, azure.dispatch),
     ]
@@ -42,6 +46,7 @@ def build(
     publisher: Publisher,
     reconciler: Reconciler,
     admin: AdminPages,
+    live: Live,
     *,
     is_local: bool = False,
     signs_in: bool = False,
@@ -55,7 +60,8 @@ def build(
     tokens = tokens_of(settings)
     if not is_local and (signs_in or not settings.admin.startswith("unix:")):
         paths, forms = (signin.PATHS, signin.FORMS) if signs_in else ((), ())
-        middlewares = [guard(settings, tokens, (*openapi.PATHS, *paths), forms)]
+        open_paths = (*openapi.PATHS, *paths)
+        middlewares = [guard(settings, tokens, open_paths, forms, _is_open, session.finds)]
     app = web.Application(
         middlewares=[*middlewares, render_problems],
         client_max_size=settings.max_body_bytes,
@@ -63,6 +69,9 @@ def build(
     app[keys.TOKENS] = tokens
     app[keys.SERVICE] = service
     app[keys.PUBLISHER] = publisher
+    app[keys.LIVE] = live
+    app[keys.CODES] = Codes()
+    app[keys.STATE] = settings.state
     app[keys.RENDERED] = Rendered()
     app[keys.RECONCILER] = reconciler
     if is_local:
@@ -70,3 +79,8 @@ def build(
     else:
         app.add_routes([*routes(admin), *(signin.routes() if signs_in else [])])
     return app
+
+
+def _is_open(method: str, path: str) -> bool:
+    """What a browser without a token needs: the console's files, and to sign in and out."""
+    return files.is_open(path) or (path == session.PATH and method in ("POST", "DELETE"))

@@ -79,7 +79,10 @@ _ANSWERS = {
     "Journal": _list("Record"), "Histories": _list("Stint", "records"), "Names": _list("Name"),
     "Secrets": _list("SecretValue"),
     "Traffic": _list("Rule", "traffic", latestServes=_TEXT),
-    "Logs": _object({"lines": _NAMES}), "Explanation": _OBJECT, "Table": _OBJECT,
+    "Session": _object({"name": _TEXT, "role": _TEXT}, proof=_TEXT),
+    "Code": _object({"code": _TEXT}),
+    "Hour": _object({"minutes": {"type": "array", "items": {"type": "array"}}}),
+    "Events": _TEXT, "Logs": _object({"lines": _NAMES}), "Explanation": _OBJECT, "Table": _OBJECT,
 }  # fmt: skip
 
 
@@ -164,6 +167,8 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 def _content(model: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": _REF.format(model=model)}}}
+    if model == "Events":
+        return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
     if model == "Logs":
         content["text/plain"] = {"schema": {"type": "string"}}
     return {"content": content}

@@ -11,11 +11,13 @@ from pydantic import BaseModel
 
 from control.api import (
     apps,
+    events,
     explain,
     faults,
     journal,
     revisions,
     secrets,
+    session,
     sync,
     traffic,
     transactions,
@@ -24,8 +26,9 @@ from control.model.schema import AppBody
 from control.model.template import Template
 
 Answer = Literal[
-    "App", "Apps", "Explanation", "Histories", "Journal", "Logs", "Names", "Replica", "Replicas",
-    "Revision", "Revisions", "Secrets", "Table", "Traffic", "",
+    "App", "Apps", "Code", "Events", "Explanation", "Histories", "Hour", "Journal", "Logs",
+    "Names", "Replica", "Replicas", "Revision", "Revisions", "Secrets", "Session", "Table",
+    "Traffic", "",
 ]  # fmt: skip
 
 
@@ -57,6 +60,8 @@ _JOURNAL = (("app", "string"), ("before", "integer"), ("limit", "integer"))
 _FORCE = (("force", "boolean"),)
 _PAGE = (("limit", "integer"), ("after", "string"))
 _LOGS = (("tail", "integer"), ("follow", "boolean"), ("container", "string"))
+_EVENTS = (("app", "string"), ("inactive", "boolean"), ("search", "string"), ("sort", "string"),
+           ("limit", "integer"), ("offset", "integer"))  # fmt: skip
 _E = Endpoint
 
 ENDPOINTS = (
@@ -92,10 +97,16 @@ ENDPOINTS = (
     _E("GET", _REVISION + "/replicas", revisions.list_replicas, "Replicas", query=_PAGE),
     _E("GET", _REPLICA, revisions.get_replica, "Replica"),
     _E("GET", _REPLICA + "/logs", revisions.get_logs, "Logs", query=_LOGS),
+    _E("GET", _REVISION + "/history", events.get_history, "Hour"),
     _E("POST", "/v1/transactions", transactions.transact, "Apps", transactions.TransactionBody),
     _E("GET", "/v1/journal", journal.get_journal, "Journal", query=_JOURNAL),
     _E("POST", _APP + "/rollback", journal.roll_back, "App", journal.RollbackBody,
        is_body_optional=True),
     _E("GET", "/v1/explain", explain.get_explanation, "Explanation", query=(("url", "string"),)),
+    _E("GET", "/v1/events", events.get_events, "Events", query=_EVENTS),
+    _E("GET", session.PATH, session.who_am_i, "Session"),
+    _E("POST", session.PATH, session.sign_in, "Session", session.SignInBody, statuses=(201,)),
+    _E("DELETE", session.PATH, session.sign_out, "", statuses=(204,)),
+    _E("POST", session.PATH + "/codes", session.make_code, "Code", statuses=(201,)),
     _E("POST", "/v1/sync", sync.sync, "Table", sync.Report, statuses=(200, 204)),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from control.model.records import Count
 from router.process.guard import TOKEN, waits
 
 _MAX_WAIT_S = 60.0
+_WATCHED_WAIT_S = 1.0  # while somebody looks at the rates, which come with the reports
 
 
 class Known(BaseModel):
@@ -21,6 +22,13 @@ class Known(BaseModel):
     epoch: str = ""
     version: int = 0
     hash: str = ""
+
+
+class Counted(BaseModel):
+    """What came since the last report: app, revision, requests, errors, requests by bucket."""
+
+    seconds: Annotated[float, Field(ge=0, le=86400)] = 0.0
+    revisions: list[tuple[str, str, Count, Count, list[Count]]] = []
 
 
 class Report(BaseModel):
@@ -34,6 +42,7 @@ class Report(BaseModel):
     orphans: bool = False  # it has workers that it cannot speak for
     known: Known = Known()
     failures: dict[str, tuple[Count, Count]] = {}  # requests and errors of the last seconds
+    counted: Counted = Counted()
     refused: dict[str, str] = {}  # apps whose newest version it does not route, and why
     wait_s: Annotated[float, Field(ge=0, le=_MAX_WAIT_S)] = 0.0
 
@@ -59,9 +68,13 @@ async def sync(request: web.Request) -> web.Response:
         report.orphans,
     )
     publisher.failures.hear(report.router, report.failures)
+    rates = publisher.rates
+    if report.counted.seconds:
+        rates.hear(report.router, report.counted.seconds, report.counted.revisions)
     request.app[RECONCILER].routers_reported()
     waits(request)
-    body = await publisher.newer_than(report.known.model_dump(), report.wait_s)
+    wait_s = min(report.wait_s, _WATCHED_WAIT_S if rates.watchers else _MAX_WAIT_S)
+    body = await publisher.newer_than(report.known.model_dump(), wait_s)
     if body is None:
         return web.Response(status=204)
     return web.Response(body=body, content_type="application/json")

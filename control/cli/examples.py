@@ -13,6 +13,7 @@ EXAMPLES = {
     "check": "turnout check config/routes.toml",
     "wait": "turnout wait --timeout 30",
     "version": "turnout version",
+    "console": "turnout console",
     "deploy": "turnout deploy album-api --image nginx:1.27 --target-port 80 --revision-suffix v1",
     "plan": "turnout plan -f album-api.yaml",
     "apply": "turnout apply -f album-api.yaml",

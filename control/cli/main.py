@@ -11,6 +11,7 @@ from control.cli.commands import (
     apply,
     azure_env,
     backups,
+    console,
     deploy,
     explain,
     faults,
@@ -74,6 +75,7 @@ for server in (
 ):  # fmt: skip
     app.command()(server)
 app.command("version")(show_version)
+app.command("console")(console.console_link)
 app.command()(deploy.deploy)
 app.command()(apply.plan)
 app.command()(apply.apply)

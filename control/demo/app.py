@@ -2,7 +2,8 @@
 
 Runs as a replica of `process:demo`; what it says of itself is what turnout put in its environment.
 A query makes it misbehave: `?delay=50ms&jitter=20ms&status=503&size=1MiB&chunked=1`; `?ws=1` is a
-WebSocket that says everything twice.
+WebSocket that says everything twice. With FAIL_PERCENT in its environment that many of a hundred
+requests fail, late: a release that should have stayed at home.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _FACTS = {
 }
 if "COLOR" in os.environ:
     _FACTS["color"] = os.environ["COLOR"]
+_FAIL_PERCENT = float(os.environ.get("FAIL_PERCENT", "0"))
+_FAIL_S = 0.4  # until it fails
 _COLORS = ("#2563eb", "#c2410c", "#047857", "#7c3aed", "#b91c1c", "#0e7490")
 _PAGE = """<!doctype html><meta charset="utf-8"><title>{app}</title>
 <style>body{{font:18px system-ui;margin:0;display:grid;place-items:center;height:100vh;
@@ -82,6 +85,9 @@ async def answer(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(wish.delay_s + random.uniform(0, wish.jitter_s))
     if wish.size:
         return await _bulk(request, wish)
+    if random.uniform(0, 100) < _FAIL_PERCENT:
+        await asyncio.sleep(random.uniform(0, _FAIL_S))
+        return web.Response(status=500, text="This revision fails now and then, on purpose.\n")
     response = _page(request)
     response.set_status(wish.status)
     if wish.is_chunked:

@@ -28,6 +28,7 @@ from control.model.resources import AppView
 from control.publish.compiler import compile_app
 from control.publish.failures import Failures
 from control.publish.published import Published
+from control.publish.rates import Rates
 from control.store import Store
 from router.contract.admission import Admission, News
 from router.contract.check import check_app
@@ -89,6 +90,7 @@ class Publisher:
         self._first = first + 1  # a replica in no table of ours may be in one of the run before
         self._changed = asyncio.Event()
         self.failures = Failures()
+        self.rates = Rates()
         self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
         self._routed: set[str] = set()  # all of them
         self._left_in: dict[str, int] = {}  # replica -> version that is the first without it

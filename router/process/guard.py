@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -85,10 +85,13 @@ def guard(
     tokens: Tokens,
     open_paths: Collection[str] = (),
     form_paths: Collection[str] = (),
+    open_to: Callable[[str, str], bool] = lambda method, path: False,
+    session: Callable[[web.Request], Token | None] = lambda request: None,
 ) -> Middleware:
     """A middleware that lets nobody through who may not.
 
-    `open_paths` need no token either, and `form_paths` take forms.
+    `open_paths` need no token either, nor what `open_to` says of a method and path; `form_paths`
+    take forms. `session` finds the token of a browser that signed in.
     """
     is_open = {*(("/healthz",) if settings.protect_metrics else _OPEN_PATHS), *open_paths}
     hosts = {door.host_in(host) for host in settings.admin_hosts}
@@ -100,10 +103,12 @@ def guard(
         if refusal is not None:
             return refusal
         path = _SLASHES.sub("/", request.path)
-        if path not in is_open:
-            token = tokens.find(request.headers.get("Authorization", ""))
+        if path not in is_open and not open_to(request.method, path):
+            is_sent = "Authorization" in request.headers
+            sent = request.headers.get("Authorization", "")
+            token = tokens.find(sent) if is_sent else session(request)
             if token is None:
-                return _without_token(is_sent="Authorization" in request.headers)
+                return _without_token(is_sent=is_sent)
             is_trial = request.query.get("dryRun", "").lower() == "true"
             if not door.may(token.role, request.method, path, is_trial=is_trial):
                 return _refusal(403, "AuthorizationFailed", _TOO_LITTLE[token.role] % token.name)

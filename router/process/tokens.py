@@ -178,6 +178,11 @@ class Tokens:
                 found = token
         return found
 
+    def known(self) -> Sequence[Token]:
+        """All of them."""
+        self._refresh()
+        return self._known
+
     def trouble(self) -> str:
         """Why the tokens in force are not those of the file; empty when they are."""
         self._refresh()

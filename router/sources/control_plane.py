@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import orjson
 
 from router.contract.snapshot import Snapshot
 from router.process.state import write_durably
+from router.sources.counted import Counted
 from router.sources.last_good import LastGood
 from router.sources.received import Received
 from router.sources.source import Reporter
@@ -42,6 +44,7 @@ class ControlSource:
         self._last_good = LastGood(state)
         self._state = state
         self._received = Received()
+        self._counted = Counted()
         self._refusals = 0  # whole answers in a row that could not be taken
         self._is_saving = True  # whether the last good table could be kept
         self._keeping: asyncio.Task[None] | None = None
@@ -101,6 +104,7 @@ class ControlSource:
             "orphans": has_orphans,
             "known": received.known if not self._refusals else {},
             "failures": reporter.failures(),
+            "counted": self._counted.news(time.monotonic(), reporter.counts()),
             "refused": dict(received.refused),
             "wait_s": wait_s,
         }
@@ -112,11 +116,12 @@ class ControlSource:
         async with session.post(
             url, data=orjson.dumps(report), headers=headers, timeout=timeout
         ) as response:
-            if response.status == 204:
-                return None
             if response.status in _NOT_LET_IN:
                 raise aiohttp.ClientError(_NOT_LET_IN[response.status])
             response.raise_for_status()
+            self._counted.arrived()
+            if response.status == 204:
+                return None
             return await _read(response)
 
     def _take(self, wire: Any) -> Snapshot | str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from router.contract.snapshot import Snapshot
+from router.sources.counted import Counts, Key
 
 
 class Reporter(Protocol):
@@ -22,6 +23,9 @@ class Reporter(Protocol):
 
     def failures(self) -> dict[str, tuple[int, int]]:
         """Requests and errors of the last seconds, by revision, of those that had an error."""
+
+    def counts(self) -> dict[Key, Counts]:
+        """Requests, errors and durations by revision, since the router began."""
 
 
 class SnapshotSource(Protocol):

@@ -20,6 +20,7 @@ from router.contract.snapshot import App, Snapshot
 from router.process import listeners
 from router.process.children import on_parent_gone
 from router.routing.stats import UNKNOWN_APP
+from router.sources.counted import Counts, Key
 from router.sources.source import SnapshotSource
 from router.supervisor import handover, sole
 from router.supervisor.admin_port import AdminPort
@@ -344,6 +345,10 @@ class Supervisor:
     def failures(self) -> dict[str, tuple[int, int]]:
         """Requests and errors of the last seconds, by revision, of those that had an error."""
         return self._recent.recent()
+
+    def counts(self) -> dict[Key, Counts]:
+        """Requests, errors and durations by revision, since the router began."""
+        return self.totals().by_revision()
 
     def connections_open(self) -> int:
         """Client connections of all workers."""

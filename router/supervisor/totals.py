@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from router.routing.stats import ACCEPT_ERRORS, BUCKETS
-
-Key = tuple[str, str]  # app, revision
+from router.sources.counted import Counts, Key
 
 
 class HistogramTotal:
@@ -117,6 +116,10 @@ class Totals:
         # An upgrade brings reports of the code before, which may not have counted this.
         for reason, n in report.get("accept_errors", {}).items():
             self.accept_errors[reason] = self.accept_errors.get(reason, 0) + n
+
+    def by_revision(self) -> dict[Key, Counts]:
+        """Requests, errors and durations of each revision."""
+        return {k: (t.requests, t.errors, t.duration.counts) for k, t in self.revisions.items()}
 
     def report(self) -> dict[str, Any]:
         """As a worker reports it, for the supervisor that comes after an upgrade."""

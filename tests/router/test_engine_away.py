@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.process.engine import advice
+from router.sources.counted import Counts, Key
 from router.sources.docker import source
 from router.sources.docker.source import DockerSource
 
@@ -25,6 +26,9 @@ class Nobody:
 
     def has_orphans(self) -> bool:
         return False
+
+    def counts(self) -> dict[Key, Counts]:
+        return {}
 
     def failures(self) -> dict[str, tuple[int, int]]:
         return {}

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from router.contract.snapshot import Snapshot
 from router.sources.control_plane import _SILENT_RETRIES, ControlSource
+from router.sources.counted import Counts, Key
 from router.sources.last_good import LastGood
 from router.sources.received import Received
 from tests.router.test_received import a_delta, a_table, an_app
@@ -35,6 +36,9 @@ class Router:
 
     def has_orphans(self) -> bool:
         return False
+
+    def counts(self) -> dict[Key, Counts]:
+        return {}
 
     def failures(self) -> dict[str, tuple[int, int]]:
         return {}

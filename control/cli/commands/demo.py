@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from control.cli.client import DEFAULT_SERVER, console, settings_here
+from control.cli.commands.console import link
 from control.up.launcher import Launcher, unless
 from router.process import tokens
 
@@ -33,7 +34,7 @@ _SEEN = f"Last {_WINDOW_S:.0f} s"
 _COLUMNS = ("Revision", "Labels", "Weight", _SEEN, "Requests", "Replicas", "State")
 
 
-def _template(suffix: str) -> dict[str, Any]:
+def _template(suffix: str, **env: str) -> dict[str, Any]:
     get = {"path": "/healthz", "port": 80}
     return {
         "revisionSuffix": suffix,
@@ -41,6 +42,7 @@ def _template(suffix: str) -> dict[str, Any]:
             {
                 "name": "main",
                 "image": "process:demo",
+                "env": [{"name": name, "value": value} for name, value in env.items()],
                 "probes": [
                     {"type": "Startup", "httpGet": get, "periodSeconds": 1, "failureThreshold": 60},
                     {"type": "Readiness", "httpGet": get, "periodSeconds": 2},
@@ -76,7 +78,7 @@ class Demo:
             return answer
 
     async def deploy(self) -> None:
-        """Two revisions, 80/20, the second one labelled staging."""
+        """Two revisions, 80/20, the second one labelled staging; the third is a bad one."""
         configuration = {"activeRevisionsMode": "multiple", "ingress": {"targetPort": 80}}
         app = {"configuration": configuration, "template": _template("v1")}
         if await self._exists():
@@ -89,7 +91,14 @@ class Demo:
         pinned = {"ingress": {"targetPort": 80, "traffic": [{**rules[0], "weight": 100}]}}
         await self.call("PATCH", f"apps/{APP}", {"configuration": pinned})
         await self.call("PATCH", f"apps/{APP}", {"template": _template("v2")})
+        bad = _template("v3", FAIL_PERCENT="25") | {"scale": {"minReplicas": 1, "maxReplicas": 1}}
+        await self.call("PATCH", f"apps/{APP}", {"template": bad})
         await self.call("PUT", f"apps/{APP}/traffic", {"traffic": rules})
+
+    async def link(self) -> str:
+        """The console, signed in."""
+        code = (await self.call("POST", "session/codes"))["code"]
+        return link(f"http://{_reachable(self._launcher.admin)}", code)
 
     async def _exists(self) -> bool:
         return any(app["name"] == APP for app in (await self.call("GET", "apps"))["value"])
@@ -198,13 +207,14 @@ def _curl(launcher: Launcher) -> str:
     return f'curl -H "Authorization: Bearer $(cat {tokens.path_in(launcher.state)})"'
 
 
-def _print_tour(launcher: Launcher) -> None:
+def _print_tour(launcher: Launcher, console_link: str) -> None:
     port = launcher.ingress.rpartition(":")[2]
     server = f"http://{launcher.admin}"
     command = f"TURNOUT_STATE={shlex.quote(str(launcher.state))} {_typed()}"
     if server != DEFAULT_SERVER:
         command = f"TURNOUT_SERVER={server} {command}"
     lines = (
+        f"console    {console_link}    signs in once; v3 is bad: shift traffic to it, roll back",
         f"app        http://{APP}.localhost:{port}/            80 % v1, 20 % v2",
         f"label      http://{APP}---staging.localhost:{port}/  the revision labelled staging",
         f"revision   http://{APP}--v1.localhost:{port}/        that revision",
@@ -225,7 +235,7 @@ async def run(launcher: Launcher, stop: asyncio.Event, *, is_quiet: bool, is_tar
         if not await unless(stop, _begin(demo)):
             return
         launcher.announce()
-        _print_tour(launcher)
+        _print_tour(launcher, await demo.link())
         if is_target:
             _print_targets(launcher)
             sys.stdout.flush()

@@ -120,6 +120,7 @@ def up(
 async def _serve(launcher: Launcher, stop: asyncio.Event, *, domain: str) -> None:
     launcher.announce()
     port, token = launcher.ingress.rpartition(":")[2], launcher.state / "token"
+    console.print(f"console    http://{launcher.admin}/", soft_wrap=True)
     console.print(f"apps       http://APP.{domain}:{port}/", soft_wrap=True)
     console.print(f"API        http://{launcher.admin}/docs", soft_wrap=True)
     if token.exists():

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from router.contract.snapshot import Snapshot
+from router.sources.counted import Counts, Key
 from router.sources.docker.rules import combine
 from router.sources.source import Reporter, SnapshotSource
 
@@ -129,3 +130,7 @@ class _Seen:
     def failures(self) -> dict[str, tuple[int, int]]:
         """Requests and errors of the last seconds, by revision, of those that had an error."""
         return self._reporter.failures()
+
+    def counts(self) -> dict[Key, Counts]:
+        """Requests, errors and durations by revision, since the router began."""
+        return self._reporter.counts()

@@ -1,0 +1,1 @@
+"""The console: files for a browser, and how it signs in."""
