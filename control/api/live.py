@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from control.api.wire.representation import summaries
+from control.api.wire import summaries
 from control.changes.changes import Service
 from control.model.errors import Invalid, NotFound
 from control.model.resources import AppView
