@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Cli
-from tests.support.turnout import Turnout, marked, none_left, until
+from tests.support.turnout import Turnout, marked, none_left, until, without_apps
 
 HERE = Path(__file__).parent
 
@@ -35,13 +35,20 @@ def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield from _marking(tmp_path_factory.mktemp("shared"), given)
 
 
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    """Both halves in their own state, without an engine."""
-    no_engine = f"unix://{state}/no-engine.sock"
-    settings = {"state": state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
+@pytest.fixture(scope="module")
+def shared_up(shared_state: Path) -> Iterator[Turnout]:
+    """Both halves, without an engine."""
+    no_engine = f"unix://{shared_state}/no-engine.sock"
+    settings = {"state": shared_state / "s", "restart_backoff_s": 0.1, "docker_host": no_engine}
     with Turnout("up", listen="127.0.0.1:0", admin="127.0.0.1:0", **settings) as up:
         yield up
+
+
+@pytest.fixture
+def up(shared_up: Turnout) -> Iterator[Turnout]:
+    """They have no app yet."""
+    yield shared_up
+    without_apps(shared_up)
 
 
 @pytest.fixture

@@ -13,15 +13,25 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.mgmt.appcontainers import ContainerAppsAPIClient
 
 from tests.support.azure import S, an_app, app_path, environment_path, group_path, sdk
-from tests.support.turnout import Turnout, until
+from tests.support.turnout import Turnout, until, without_apps
 
 FLAGS = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 
 
-@pytest.fixture
-def control(state: Path) -> Iterator[Turnout]:
-    with Turnout("control", admin="127.0.0.1:0", state=state) as server:
+@pytest.fixture(scope="module")
+def server(shared_state: Path) -> Iterator[Turnout]:
+    with Turnout("control", admin="127.0.0.1:0", state=shared_state / "s") as server:
         yield server
+
+
+@pytest.fixture
+def control(server: Turnout) -> Iterator[Turnout]:
+    """With the group that exists from the start, and nothing in it."""
+    yield server
+    without_apps(server)
+    groups = [group["name"] for group in server.must("GET", f"{S}/resourceGroups")["value"]]
+    for group in groups:
+        assert group == "local" or server.call("DELETE", group_path(group))[0] == 200
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ import yaml
 
 from tests.support.cli import Cli, piped
 from tests.support.turnout import Turnout, run, until
-
-
-@pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
-    flags = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 1}
-    with Turnout("up", state=state / "s", **flags) as up:
-        yield up
 
 
 @pytest.fixture
@@ -35,7 +27,7 @@ def color(up: Turnout, host: str = "shop.localhost") -> str:
 
 
 def test_a_secret_reaches_a_revision_after_a_restart_and_is_shown_to_nobody_else(
-    up: Turnout, cli: Cli, state: Path
+    up: Turnout, cli: Cli
 ) -> None:
     assert '"blue"' in color(up)
     assert cli.json("secret", "list", "shop") == [{"name": "tint"}]
@@ -52,7 +44,8 @@ def test_a_secret_reaches_a_revision_after_a_restart_and_is_shown_to_nobody_else
     for public in (cli("journal"), cli("app", "show", "shop", "-o", "json"), cli("app", "list")):
         assert "heliotrope" not in public
     assert "secret tint changed" in cli("journal")
-    for file in (state / "s" / "control.db", state / "s" / "control.db-wal"):
+    state = Path(str(up.settings["state"]))
+    for file in (state / "control.db", state / "control.db-wal"):
         assert file.stat().st_mode & 0o077 == 0, f"{file} may be read by others"
 
 

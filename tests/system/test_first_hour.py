@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,15 @@ FREE = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}
 
 
 @pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
+def up(up: Turnout) -> Turnout:
     """Two revisions; all requests go to the older one."""
-    with Turnout("up", state=state / "s", **FREE) as up:
-        rule = {"revisionName": "shop--v1", "weight": 100}
-        up.must("PUT", "/v1/apps/shop", SETTINGS | {"template": template("v1")})
-        up.must("PUT", "/v1/apps/shop/traffic", {"traffic": [rule]})
-        up.must("PATCH", "/v1/apps/shop", {"template": template("v2")})
-        for name in ("shop--v1", "shop--v2"):
-            provisioned(up, name)
-        yield up
+    rule = {"revisionName": "shop--v1", "weight": 100}
+    up.must("PUT", "/v1/apps/shop", SETTINGS | {"template": template("v1")})
+    up.must("PUT", "/v1/apps/shop/traffic", {"traffic": [rule]})
+    up.must("PATCH", "/v1/apps/shop", {"template": template("v2")})
+    for name in ("shop--v1", "shop--v2"):
+        provisioned(up, name)
+    return up
 
 
 def cli(up: Turnout, *args: str) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.turnout import Turnout, run, until
-from tests.system.test_how_to import FREE, HERE, block
+from tests.system.test_how_to import HERE, block
 from tests.system.test_readme import commands_in, walk
 
 
 @pytest.fixture
-def up(state: Path) -> Iterator[Turnout]:
+def up(up: Turnout) -> Turnout:
     """A server whose app `shop` serves from `v1`."""
-    with Turnout("up", state=state / "s", **FREE) as up:
-        deploy(up, "--image", "process:demo", "--revision-suffix", "v1")
-        yield up
+    assert not deploy(up, "--image", "process:demo", "--revision-suffix", "v1")
+    return up
 
 
 def deploy(up: Turnout, *flags: str) -> int:
