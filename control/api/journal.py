@@ -47,6 +47,7 @@ def _number(text: str) -> int:
 
 
 def _wire(record: Record) -> dict[str, Any]:
+    led_to = {"rolledBackTo": record.restores} if record.restores and not record.is_waiting else {}
     return {
         "number": record.number,
         "time": moment(record.at),
@@ -54,6 +55,7 @@ def _wire(record: Record) -> dict[str, Any]:
         "who": record.who,
         "note": record.note,
         "changes": record.changes,
+        **led_to,
     }
 
 
