@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.docker.conftest import IMAGE, docker
 from tests.support.cli import Cli
 from tests.support.load import Load
-from tests.support.turnout import Turnout, until
+from tests.support.turnout import TURNOUT, Turnout, environment, until
 
 NO_REGISTRY = "127.0.0.1:1"  # refuses at once
 # Far below the ten minutes that a user has to mend it.
@@ -138,6 +139,20 @@ async def test_a_right_port_takes_over_without_a_new_revision(up: Turnout, cli: 
     assert addresses(cli, "web--v1") == ["9000"]
     await under_load(up, lambda: cli("deploy", "web", "--target-port", "8080"))
     assert addresses(cli, "web--v1") == ["8080"]
+
+
+def test_a_move_to_a_port_that_somebody_cancels_does_not_say_that_it_was_made(
+    up: Turnout, cli: Cli
+) -> None:
+    cli("deploy", "web", *(word for word in FIRST if word not in ("--probe-path", "/")))
+    command = [*TURNOUT, "deploy", "web", "--target-port", "9999"]
+    given = {"env": environment(server=up.server), "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **given) as waiting:  # type: ignore[call-overload]
+        until(lambda: cli.json("app", "show", "web")["provisioningState"] == "InProgress")
+        cli("deploy", "web", "--cancel")
+        why = waiting.communicate(timeout=60)[1]
+    assert waiting.returncode == 1
+    assert "target port 9999 was given up; web stays at 8080" in " ".join(why.split())
 
 
 def test_a_typo_in_the_image_does_not_use_the_suffix_up(up: Turnout, cli: Cli) -> None:
