@@ -197,6 +197,23 @@ def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli) -> None
     assert running("web--v1") == "first"
 
 
+def test_a_rollback_never_runs_another_image_under_the_old_name(up: Turnout, cli: Cli) -> None:
+    """Its own was built anew since, and cleared away."""
+    build("mine:1", "first")
+    first = docker("inspect", "--format", "{{.Id}}", "mine:1")
+    cli("deploy", "web", *[x if x != IMAGE else "mine:1" for x in FIRST])
+    build("mine:1", "second")
+    cli("deploy", "web", "--image", "mine:1", "--revision-suffix", "v2")
+    serves(up, "web--v2")
+    until(lambda: not cli.json("replica", "list", "web", "--revision", "web--v1"))
+    docker("rmi", "-f", first)
+    said = cli.fails("rollback", "web")
+    assert "the image that web--v1 was made of is gone, and mine:1 is another one" in said
+    assert "turnout revision copy web --from-revision web--v1" in said
+    serves(up, "web--v2")
+    assert target_port(cli) == 8080
+
+
 def test_force_makes_a_revision_although_nothing_changed(up: Turnout, cli: Cli) -> None:
     mine = f"{NO_REGISTRY}/mine:1"  # it cannot be pulled, and is here
     docker("tag", IMAGE, mine)
