@@ -8,7 +8,7 @@ from pathlib import Path
 
 from control.model import targets
 from router.contract.settings import AdminSettings
-from router.process.config import check_log_level, refuse, setting, split_address, told
+from router.process.config import check_log_level, problem_of, refuse, setting, split_address
 
 _STATE = Path(".turnout")
 RUNTIMES = ("docker", "endpoint", "process")
@@ -112,8 +112,8 @@ class ControlSettings(AdminSettings):
     def problems(self) -> Iterator[str]:
         """All that makes no sense."""
         if not self.admin.startswith("unix:"):
-            yield from told(split_address, self.admin, "admin")
-        yield from told(check_log_level, self.log_level)
+            yield from problem_of(split_address, self.admin, "admin")
+        yield from problem_of(check_log_level, self.log_level)
         for name in ("journal_app_records", "journal_records", "journal_days"):
             if getattr(self, name) <= 0:
                 yield f"{name}: {getattr(self, name)} is not above 0"
@@ -122,7 +122,7 @@ class ControlSettings(AdminSettings):
         for kind in self.runtimes:
             if kind not in RUNTIMES:
                 yield f"runtimes: {kind!r} is none of {', '.join(RUNTIMES)}"
-        yield from told(targets.networks, self.endpoint_networks)
+        yield from problem_of(targets.networks, self.endpoint_networks)
         for name in ("admin_connections", "admin_silence_s"):
             if getattr(self, name) <= 0:
                 yield f"{name}: {getattr(self, name)} is not above 0"

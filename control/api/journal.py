@@ -48,6 +48,7 @@ def _number(text: str) -> int:
 
 
 def _wire(record: Record) -> dict[str, Any]:
+    led_to = {"rolledBackTo": record.restores} if record.restores and not record.is_waiting else {}
     return {
         "number": record.number,
         "time": moment(record.at),
@@ -55,6 +56,7 @@ def _wire(record: Record) -> dict[str, Any]:
         "who": record.who,
         "note": record.note,
         "changes": record.changes,
+        **led_to,
     }
 
 

@@ -67,7 +67,7 @@ _ANSWERS = {
         runningStateDetails=_TEXT, node=_TEXT, lastFailure=_OBJECT,
     ),
     "Record": _object({"number": _NUMBER, "time": _TEXT, "app": _TEXT, "who": _TEXT,
-                       "note": _TEXT, "changes": _NAMES}),
+                       "note": _TEXT, "changes": _NAMES}, rolledBackTo=_NUMBER),
     "Stint": _object({"revision": _TEXT, "start": _TEXT, "status": _TEXT}, stop=_TEXT),
     "Name": _object({"name": _TEXT}),
     "SecretValue": _object({"name": _TEXT, "value": _TEXT}),

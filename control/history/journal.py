@@ -113,7 +113,9 @@ def state_of(view: AppView) -> dict[str, Any] | None:
         followers = [at for at, rule in enumerate(rules) if not rule.revision_name]
         state |= {"latest_rule": followers[0]} if followers else {}
     named = {serving, latest, *(rule.revision_name for rule in rules)}
-    state["uids"] = {name: r.uid for name, r in view.revisions.items() if name in named}
+    there = {name: r for name, r in view.revisions.items() if name in named}
+    state["uids"] = {name: r.uid for name, r in there.items()}
+    state["ports"] = {name: r.target_port for name, r in there.items() if r.target_port}
     return state
 
 

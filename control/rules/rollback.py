@@ -104,11 +104,11 @@ def roll_back(view: AppView, state: dict[str, Any], now: float, record: int = 0)
         view = commands.wake(view, name, now)
     app = view.app
     assert app is not None
+    state = _without_a_port_of_nobody(view, state, wanted)
     configuration = _recorded(state["configuration"], app)
     secret_values.check(configuration, (view.revisions[name] for name in wanted))
-    view = _at_port(
-        view, wanted, target_ports.of_app(replace(app, configuration=configuration)), now
-    )
+    port = target_ports.of_app(replace(app, configuration=configuration))
+    view = _at_port(view, {name: _ports(state).get(name, port) for name in wanted}, now)
     view = _begun(view, state, record, now)
     completed = _completed(view, now)  # raises for the caller what it would raise later
     is_due = state["is_stopped"] or _are_ready(view)  # of a stopped app nothing becomes ready
@@ -159,15 +159,36 @@ def _following_latest(app: App, state: dict[str, Any]) -> dict[str, Any]:
     return configuration | {"ingress": ingress | {"traffic": rules}}
 
 
-def _at_port(view: AppView, wanted: set[str], port: int, now: float) -> AppView:
+def _ports(state: dict[str, Any]) -> dict[str, int]:
+    """Where the revisions were; early records do not say it."""
+    ports: dict[str, int] = state.get("ports", {})
+    return ports
+
+
+def _without_a_port_of_nobody(
+    view: AppView, state: dict[str, Any], wanted: set[str]
+) -> dict[str, Any]:
+    """The app had the port of a deploy under way, which does not come back with the others."""
+    configuration, at = state["configuration"], _ports(state)
+    ingress = configuration["ingress"]
+    if ingress is None or not wanted or not wanted <= at.keys():
+        return state
+    if ingress["target_port"] in {at[name] for name in wanted}:
+        return state
+    newest = max(wanted, key=lambda name: view.revisions[name].number)
+    ingress = {**ingress, "target_port": at[newest]}
+    return {**state, "configuration": {**configuration, "ingress": ingress}}
+
+
+def _at_port(view: AppView, wanted: dict[str, int], now: float) -> AppView:
     """What follows the app's port follows it back; a revision with a port of its own keeps it."""
     assert view.app is not None
     old = target_ports.of_app(view.app)
     back = {name: target_ports.staying(view.revisions[name]) for name in wanted}
     moved = {
-        name: target_ports.moving(revision, old, port, now)
+        name: target_ports.moving(revision, old, wanted[name], now)
         for name, revision in back.items()
-        if port and (revision.target_port or old) == old
+        if wanted[name] and (revision.target_port or old) == old
     }
     return view.with_revision(*(back | moved).values())
 

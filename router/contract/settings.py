@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.contract.peers import network
-from router.process.config import check_log_level, refuse, setting, split_address, told
+from router.process.config import check_log_level, problem_of, refuse, setting, split_address
 
 _ORPHANS_SLACK_S = 15.0  # for what idle connections bring, Close frames, a busy machine
 _STATE = Path(".turnout")
@@ -210,15 +210,15 @@ class RouterSettings(AdminSettings):
 
     def problems(self) -> Iterator[str]:
         """All that makes no sense."""
-        yield from told(split_address, self.listen, "listen")
+        yield from problem_of(split_address, self.listen, "listen")
         if not self.admin.startswith("unix:"):
-            yield from told(split_address, self.admin, "admin")
+            yield from problem_of(split_address, self.admin, "admin")
         if self.workers < 0 or self.workers > 1024:
             yield f"workers: {self.workers} is not within 0 to 1024"
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 yield f"{name}: {getattr(self, name)} is not above 0"
-        yield from told(check_log_level, self.log_level)
+        yield from problem_of(check_log_level, self.log_level)
         yield from self._trust_problems()
         if self.routes and self.control:
             yield "a router follows --routes FILE or --control URL, not both"

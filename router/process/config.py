@@ -81,7 +81,7 @@ def refuse(problems: Iterable[str]) -> None:
         raise BadSettings("\n".join(lines))
 
 
-def told(check: Callable[..., object], *args: object) -> Iterator[str]:
+def problem_of(check: Callable[..., object], *args: object) -> Iterator[str]:
     """What a check raises BadSettings with."""
     try:
         check(*args)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from control.history import journal
 from control.model import states
 from control.model.resources import Provisioning, ReplicaState
-from control.rules import commands, target_ports
+from control.rules import commands, rollback, target_ports
 from tests.control.support import LIMITS, World
 from tests.support.builders import a_body
 
@@ -98,3 +99,42 @@ def test_a_restart_meanwhile_is_not_forgotten_when_the_old_port_comes_back(mode:
     assert before.name not in world.view.replicas
     (after,) = world.view.ready("shop--v1")
     assert after.target_port == 80
+
+
+def test_a_rollback_to_a_record_has_each_revision_at_the_port_that_it_had_then() -> None:
+    """The app had the port of a deploy that never came to its end; nobody had served there."""
+    world = World()
+    deploy(world, 80, "multiple")
+    world.deploy(a_body("v2", mode="multiple", image="nginx:1", ingress={"targetPort": WRONG}))
+    settle(world)
+    during = journal.state_of(world.view)
+    assert during is not None
+    world.view = commands.cancel(world.view, world.now)
+    settle(world)
+
+    world.view = rollback.roll_back(world.view, during, world.now)
+    settle(world)
+
+    assert not world.app.restoring
+    assert {r.target_port for r in world.view.replicas.values()} == {80}
+    assert target_ports.of_app(world.app) == 80
+
+
+def test_a_rollback_takes_nobody_to_the_port_that_another_had_then() -> None:
+    world = World()
+    deploy(world, 80, "multiple")
+    world.deploy(a_body("v2", mode="multiple", image="nginx:1", ingress={"targetPort": 81}))
+    world.traffic(v1=50, v2=50)
+    settle(world)
+    split = journal.state_of(world.view)
+    assert split is not None
+    world.deploy(a_body("v3", mode="multiple", image="nginx:1", ingress={"targetPort": 80}))
+    world.traffic(v3=100)
+    settle(world)
+
+    world.view = rollback.roll_back(world.view, split, world.now)
+    settle(world)
+
+    at = {r.revision: r.target_port for r in world.view.replicas.values()}
+    assert (at["shop--v1"], at["shop--v2"]) == (80, 81)
+    assert target_ports.of_app(world.app) == 81

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.docker.conftest import IMAGE, docker
 from tests.support.cli import Cli
 from tests.support.load import Load
-from tests.support.turnout import Turnout, until
+from tests.support.turnout import TURNOUT, Turnout, environment, until
 
 NO_REGISTRY = "127.0.0.1:1"  # refuses at once
 # Far below the ten minutes that a user has to mend it.
@@ -140,6 +141,20 @@ async def test_a_right_port_takes_over_without_a_new_revision(up: Turnout, cli: 
     assert addresses(cli, "web--v1") == ["8080"]
 
 
+def test_a_move_to_a_port_that_somebody_cancels_does_not_say_that_it_was_made(
+    up: Turnout, cli: Cli
+) -> None:
+    cli("deploy", "web", *(word for word in FIRST if word not in ("--probe-path", "/")))
+    command = [*TURNOUT, "deploy", "web", "--target-port", "9999"]
+    given = {"env": environment(server=up.server), "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **given) as waiting:  # type: ignore[call-overload]
+        until(lambda: cli.json("app", "show", "web")["provisioningState"] == "InProgress")
+        cli("deploy", "web", "--cancel")
+        why = waiting.communicate(timeout=60)[1]
+    assert waiting.returncode == 1
+    assert "target port 9999 was given up; web stays at 8080" in " ".join(why.split())
+
+
 def test_a_typo_in_the_image_does_not_use_the_suffix_up(up: Turnout, cli: Cli) -> None:
     cli("deploy", "web", *FIRST)
     bad = ("deploy", "web", "--image", f"{NO_REGISTRY}/typo:1", "--revision-suffix", "v2")
@@ -180,6 +195,23 @@ def test_an_image_that_was_built_anew_is_deployed(up: Turnout, cli: Cli) -> None
     cli("rollback", "web")
     serves(up, "web--v1")
     assert running("web--v1") == "first"
+
+
+def test_a_rollback_never_runs_another_image_under_the_old_name(up: Turnout, cli: Cli) -> None:
+    """Its own was built anew since, and cleared away."""
+    build("mine:1", "first")
+    first = docker("inspect", "--format", "{{.Id}}", "mine:1")
+    cli("deploy", "web", *[x if x != IMAGE else "mine:1" for x in FIRST])
+    build("mine:1", "second")
+    cli("deploy", "web", "--image", "mine:1", "--revision-suffix", "v2")
+    serves(up, "web--v2")
+    until(lambda: not cli.json("replica", "list", "web", "--revision", "web--v1"))
+    docker("rmi", "-f", first)
+    said = cli.fails("rollback", "web")
+    assert "the image that web--v1 was made of is gone, and mine:1 is another one" in said
+    assert "turnout revision copy web --from-revision web--v1" in said
+    serves(up, "web--v2")
+    assert target_port(cli) == 8080
 
 
 def test_force_makes_a_revision_although_nothing_changed(up: Turnout, cli: Cli) -> None:

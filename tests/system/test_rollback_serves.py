@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+from subprocess import PIPE
+
+import pytest
 
 from tests.support.cli import Cli
-from tests.support.turnout import Turnout, until
+from tests.support.turnout import TURNOUT, Turnout, environment, until
 from tests.system.test_rollback import deploy, deploy_for_ever
 
 
@@ -38,6 +42,27 @@ def test_one_that_failed_says_so_and_one_that_waits_too(cli: Cli, up: Turnout, s
     assert "shop--v1 did not become ready" in said
     assert "as after record" not in said
     assert up.get("shop.localhost")[0] == 200
+
+
+@pytest.mark.parametrize("how", ["cancel", "deploy"])
+def test_one_that_somebody_gave_up_says_so(cli: Cli, up: Turnout, state: Path, how: str) -> None:
+    flag = state / "flag"
+    flag.touch()
+    deploy_while(cli, "v1", f"while ! test -e {flag}; do sleep 0.1; done; true")
+    deploy(cli, "v2")
+    flag.unlink()
+    command = [*TURNOUT, "rollback", "shop"]
+    given = {"env": environment(server=up.server), "stdout": PIPE, "stderr": PIPE, "text": True}
+    with subprocess.Popen(command, **given) as waiting:  # type: ignore[call-overload]
+        until(lambda: cli.json("app", "show", "shop")["provisioningState"] == "InProgress")
+        if how == "cancel":
+            cli("deploy", "shop", "--cancel")
+        else:
+            deploy(cli, "v3", "--env", "A=1")
+        said, why = waiting.communicate(timeout=60)
+    assert waiting.returncode == 1, said
+    assert "as after record" not in said
+    assert "the rollback to record 2 was given up" in " ".join(why.split())
 
 
 def test_the_record_that_is_named_is_what_serves(cli: Cli, up: Turnout) -> None:

@@ -124,11 +124,18 @@ def deploy(
     if not no_wait:
         wait_ready(api, app, revision, timeout)
         if target_port is not None:  # of a revision that is ready it changes all the same
-            wait_settled(api, app)
+            _check_port(wait_settled(api, app), old, revision, target_port)
     show(api.get("apps", app, "revisions", revision), REVISIONS, output)
     fqdn = (after["configuration"]["ingress"] or {}).get("fqdn")
     if fqdn and output is Format.TABLE:
         console.print(f"{after['name']} answers at {api.url_of(fqdn)}")
+
+
+def _check_port(now: Wire, old: Wire | None, revision: str, asked: int) -> None:
+    """Leaves when somebody gave up the move of a revision that there was to another port."""
+    stays_at = (now["configuration"]["ingress"] or {}).get("targetPort")
+    if old is not None and revision == revision_of(old) and stays_at != asked:
+        fail(f"target port {asked} was given up; {now['name']} stays at {stays_at}")
 
 
 def revision_of(app: Wire) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control.cli.client import Api, console, printable
+from control.cli.client import Api, console, fail, printable
 from control.cli.options import NoWait
 from control.cli.output import Format, Output, Server, show, show_apps
 from control.cli.split import told
@@ -58,11 +58,22 @@ def rollback(
     newest = records[0]["number"] if records else 0
     wire = api.call("POST", ("apps", app, "rollback"), {"to": to, "newest": newest})
     record = wire["restored"]
-    if not no_wait:
+    if not no_wait and wire["provisioningState"] == "InProgress":
         wire = wait_settled(api, app)
+        _check_it_led_there(api, app, record["number"], newest)
     show_apps(api, wire, output)
     if output is Format.TABLE:
         _tell(api, wire, record, newest)
+
+
+def _check_it_led_there(api: Api, app: str, number: int, before: int) -> None:
+    """Leaves when it was given up: who waits only sees that nothing is under way any more."""
+    since = [r for r in api.get(f"journal?app={app}")["value"] if r["number"] > before]
+    if not any(r.get("rolledBackTo") == number for r in since):
+        fail(
+            f"the rollback to record {number} was given up before it was complete; "
+            f"{told(api, app)}; see: turnout journal {app}"
+        )
 
 
 def _tell(api: Api, wire: dict[str, Any], record: dict[str, Any], before: int) -> None:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 import aiodocker
 
+from control.model.resources import Provisioning
 from control.model.schema import Registry
 from control.runtime.base import Launch, StartFailed
 from control.runtime.docker.engine import UNREACHED
@@ -63,8 +64,6 @@ async def _ensured(
     here = await id_of(docker, image)
     if known and known != here and await id_of(docker, known):
         return Found(known, known)
-    if known and known != here:
-        log.warning("event=image_gone replica=%s image=%s id=%s", launch.replica.name, image, known)
     if here is None or (launch.revision.pulls and not made_of):
         try:
             await _pull(docker, image, launch)
@@ -74,7 +73,25 @@ async def _ensured(
             log.warning("event=not_pulled replica=%s reason=%r", launch.replica.name, str(error))
             launch.progress(f"{str(error).rstrip('.')}; the one that is here is used.")
         here = await id_of(docker, image)
+    if known and known != here:
+        _check_may_be_another(launch, image, known)
     return Found(here or "", image)
+
+
+def _check_may_be_another(launch: Launch, image: str, known: str) -> None:
+    """Who serves goes on with what there is; who is to come back must be what it was.
+
+    Raises StartFailed.
+    """
+    revision = launch.revision
+    log.warning("event=image_gone replica=%s image=%s id=%s", launch.replica.name, image, known)
+    if revision.provisioning is not Provisioning.PROVISIONED:
+        raise StartFailed(
+            "ImageGone",
+            f"the image that {revision.name} was made of is gone, and {image} is another one by "
+            f"now; bring it back ({known[:19]}), or make a revision of the one that there is: "
+            f"turnout revision copy {revision.app} --from-revision {revision.name}.",
+        )
 
 
 async def ids(docker: aiodocker.Docker, names: Iterable[str]) -> dict[str, str]:
