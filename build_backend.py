@@ -43,10 +43,10 @@ _ROUTER = Path("router")
 # What a request touches, by room.
 _ROOMS = {
     "contract": "hosts memo outcomes peers settings",
-    "http": "chunked fields request_head response_head sized trail websocket",
+    "sockets": "intake outbox unsent",
+    "http": "chunked fields request_head response_head seams sized trail websocket",
     "routing": "replicas retry_budget selection stats table",
-    "forwarding": "access_log attempts connector context exchange outbox pausable shedding tunnel"
-    " unsent",
+    "forwarding": "access_log attempts clock context exchange shedding tunnel",
 }
 COMPILED = [
     *(_ROUTER / room / f"{name}.py" for room, names in _ROOMS.items() for name in names.split()),

@@ -8,16 +8,13 @@ README.md. Only these fields are logged, so no Authorization or Cookie can ever 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
+from router.contract.outcomes import Outcome
 from router.forwarding.log_file import LogWriter
-from router.http.request_head import user_agent
-
-if TYPE_CHECKING:
-    from router.contract.outcomes import Outcome
-    from router.forwarding.exchange import Exchange
+from router.http.request_head import RequestHead, user_agent
 
 _BATCH_BYTES: Final = 65536
 _LEAVE_S: Final = 2.0
@@ -37,29 +34,40 @@ class AccessLog:
         self._prefix = ""
         self._writer = LogWriter(target)
 
-    def add(self, exchange: Exchange, status: int, end: float) -> None:
-        """Log a request that is over; `end` is on the clock of `perf_counter`."""
-        seconds = end - exchange.started
-        if not self._takes(status, seconds):
-            return
-        head, revision, replica = exchange.head, exchange.revision, exchange.replica
+    def add(
+        self,
+        head: RequestHead,
+        *,
+        client: str,
+        status: int,
+        error: str,
+        app: str,
+        revision: str,
+        replica: str,
+        reason: str,
+        seconds: float,
+        upstream_seconds: float,
+        bytes_in: int,
+        bytes_out: int,
+    ) -> None:
+        """Log a request that is over."""
         self._write(
             {
                 "time": self._now(),
-                "client": exchange.client.peer,
+                "client": client,
                 "method": head.method.decode("latin-1"),
                 "host": head.host_key.decode("latin-1"),
                 "path": head.target.decode("latin-1"),
                 "status": status,
-                "error": exchange.error,
-                "app": exchange.route.app if exchange.route is not None else "",
-                "revision": revision.name if revision is not None else "",
-                "replica": replica.id if replica is not None else "",
-                "reason": exchange.reason,
+                "error": error,
+                "app": app,
+                "revision": revision,
+                "replica": replica,
+                "reason": reason,
                 "duration_ms": round(seconds * 1000, 3),
-                "upstream_ms": round((end - exchange.sent_at) * 1000, 3) if exchange.sent_at else 0,
-                "request_bytes": exchange.bytes_in,
-                "response_bytes": exchange.bytes_out,
+                "upstream_ms": round(upstream_seconds * 1000, 3) if upstream_seconds else 0,
+                "request_bytes": bytes_in,
+                "response_bytes": bytes_out,
                 "request_id": head.request_id.decode("latin-1"),
                 "user_agent": user_agent(head.block),
             }
@@ -67,7 +75,7 @@ class AccessLog:
 
     def add_unreadable(self, client: str, outcome: Outcome) -> None:
         """Log what was no request."""
-        if self._takes(outcome.status, 0.0):
+        if self.takes(outcome.status, 0.0):
             self._write(
                 {
                     "time": self._now(),
@@ -77,7 +85,8 @@ class AccessLog:
                 }
             )
 
-    def _takes(self, status: int, seconds: float) -> bool:
+    def takes(self, status: int, seconds: float) -> bool:
+        """Whether a request with this outcome is one of those that are logged."""
         if self._takes_all:
             return True
         if self._min_status and status >= self._min_status:

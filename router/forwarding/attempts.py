@@ -7,7 +7,7 @@ replica may have died of is sent once more in all: it must not take the others a
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from random import random
 from time import monotonic, perf_counter
@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
+from router.forwarding.context import Edge
 from router.http.request_head import RequestHead
 from router.http.response_head import ResponseHead
-from router.routing.replicas import Replica
+from router.http.seams import ClientSide, ExchangeSide, UpstreamSide
+from router.routing.replicas import Queued, Replica
 from router.routing.selection import less_loaded, with_room
 from router.routing.table import FaultRoute, RevisionRoute, Route
 
 if TYPE_CHECKING:
     import asyncio
 
-    from router.forwarding.context import Edge
-    from router.routing.seams import ClientSide, Queued
-    from router.upstream.http1 import UpstreamConnection
 
 # A pooled connection idle for longer than this is not used for a request that cannot be sent
 # twice: the replica may be closing it this very moment, and the loss would be the client's.
@@ -34,7 +33,7 @@ _FRESH_ENOUGH_S: Final = 1.0
 _DELAY_GRACE_S: Final = 5.0  # an injected delay is the timer's to end, never the sweeper's
 
 
-class Attempts(ABC):
+class Attempts(ExchangeSide):
     """The way of one request to a replica; `Exchange` goes on from there."""
 
     __slots__ = (
@@ -69,7 +68,7 @@ class Attempts(ABC):
         self.route: Route | None = None
         self.revision: RevisionRoute | None = None
         self.replica: Replica | None = None
-        self.upstream: UpstreamConnection | None = None
+        self.upstream: UpstreamSide | None = None
         self.reason = ""
         self.is_over = False
         self.response: ResponseHead | None = None
@@ -122,7 +121,7 @@ class Attempts(ABC):
             self._refuse(fault.outcome)
         elif random() * 100 < fault.delay_percent:
             self.client.arm(fault.delay_s + _DELAY_GRACE_S)
-            self.edge.loop.call_later(fault.delay_s, self._delayed)
+            self.edge.clock.later(fault.delay_s, self._delayed)
         else:
             self._attempt(outcomes.NO_READY_REPLICA)
 
@@ -193,7 +192,7 @@ class Attempts(ABC):
     def _next_replica(self) -> Replica | None:
         assert self.revision is not None
         assert self.route is not None
-        now = self.edge.now
+        now = self.edge.clock.now
         replica = less_loaded(self.revision.replicas, now, self._tried)
         if replica is not None or not self._tried or not self.edge.settings.retry_other_revisions:
             return replica
@@ -216,7 +215,7 @@ class Attempts(ABC):
         replicas, limit = self.revision.replicas, self.edge.tunnel_limit
         full = [r for r in replicas if r.tunnels >= limit and r not in self._tried]
         self._tried = (*self._tried, *full)
-        return less_loaded(replicas, self.edge.now, self._tried) if drawn in full else drawn
+        return less_loaded(replicas, self.edge.clock.now, self._tried) if drawn in full else drawn
 
     # --- waiting for room
 
@@ -224,19 +223,19 @@ class Attempts(ABC):
         """Another replica of the revision that has room, else a place in the queue."""
         assert self.revision is not None
         edge = self.edge
-        roomy = with_room(self.revision.replicas, edge.now, self._tried)
+        roomy = with_room(self.revision.replicas, edge.clock.now, self._tried)
         if roomy is not None:
             self._use(roomy)
         elif len(full.queue) >= edge.queue_limit:
             self._refuse(outcomes.REPLICA_OVERLOADED)
         else:
-            self._waits_until = self._waits_until or edge.now + edge.settings.queue_timeout_s
+            self._waits_until = self._waits_until or edge.clock.now + edge.settings.queue_timeout_s
             self._wait(full.queue)
 
     def _wait(self, queue: deque[Queued]) -> None:
         self._queue = queue
         queue.append(self)
-        self.client.arm(self._waits_until - self.edge.now)
+        self.client.arm(self._waits_until - self.edge.clock.now)
 
     def admitted(self, replica: Replica) -> None:
         """The first of the queue is called: a replica has room, or left the table."""
@@ -246,7 +245,7 @@ class Attempts(ABC):
             self._start_again()
         elif replica in self._tried:  # room for others; this one waits for another replica
             self._wait(replica.queue)
-        elif replica.ejected_until > self.edge.now or (
+        elif replica.ejected_until > self.edge.clock.now or (
             self.head.upgrade and replica.tunnels >= self.edge.tunnel_limit
         ):
             self._attempt(outcomes.NO_READY_REPLICA)
@@ -272,30 +271,30 @@ class Attempts(ABC):
         replica.in_flight += 1
         connection = None
         if not self._resent:  # one that may be closing is no place for a last attempt
-            is_safe = self.head.is_idempotent
-            connection = replica.take_idle(0.0 if is_safe else self.edge.now - _FRESH_ENOUGH_S)
+            fresh = self.edge.clock.now - _FRESH_ENOUGH_S
+            connection = replica.take_idle(0.0 if self.head.is_idempotent else fresh)
         if connection is not None:
             self._send(connection)
         else:
             self.client.arm(self.edge.settings.connect_timeout_s + 1.0)
             self._connecting = self.edge.connector.connect(replica, self)
 
-    def connected(self, connection: UpstreamConnection) -> None:
+    def connected(self, connection: UpstreamSide) -> None:
         """The connection that was asked for is open."""
         self._connecting = None
         if self.is_over:
-            connection.release()
+            connection.release(self.edge.clock.now)
             return
         self._send(connection)
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def _send(self, connection: UpstreamSide) -> None:
         """Send the head and what has arrived of the body."""
         self.upstream = connection
         self.sent_at = perf_counter()
         held = self._held or ()
         wire = self.head.wire if not held else b"".join((self.head.wire, *held))
         is_head = self.head.method == b"HEAD"
-        connection.begin(self, wire, is_head=is_head)  # type: ignore[arg-type] # an Exchange
+        connection.begin(self, wire, is_head=is_head)
         if self.client.is_blocked:  # by the answer before, while this request waited
             connection.hold()
         settings = self.edge.settings
@@ -306,7 +305,7 @@ class Attempts(ABC):
             if not connection.is_blocked:  # by the first bytes, which left at once if they are many
                 self.client.resume_body()
 
-    def _forget_unreplayable(self, connection: UpstreamConnection) -> None:
+    def _forget_unreplayable(self, connection: UpstreamSide) -> None:
         """Let go of a body that will not be sent twice, once the replica may have seen it."""
         is_long = self._held_bytes > self.edge.settings.replay_bytes
         if is_long or (not self.head.is_idempotent and connection.has_sent):
@@ -373,7 +372,7 @@ class Attempts(ABC):
 
     def _eject(self, replica: Replica) -> None:
         assert self.revision is not None
-        replica.eject(self.edge.now, self.edge.settings.slow_start_s)
+        replica.eject(self.edge.clock.now, self.edge.settings.slow_start_s)
         self.revision.stats.ejections += 1
 
     def _note_fault(self, replica: Replica) -> None:
@@ -382,7 +381,7 @@ class Attempts(ABC):
         limit, revision = self.edge.settings.eject_after_faults, self.revision
         if not limit or replica.faults < limit or revision is None:
             return
-        if revision.can_spare(replica, self.edge.now):
+        if revision.can_spare(replica, self.edge.clock.now):
             self._eject(replica)
 
     # --- how it ends; `Exchange` knows

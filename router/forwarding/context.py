@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable
-from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
@@ -17,20 +15,18 @@ from router.contract.peers import is_in, network, plain_address
 from router.contract.settings import RouterSettings
 from router.forwarding import descriptors
 from router.forwarding.access_log import AccessLog
-from router.forwarding.connector import Connector
-from router.forwarding.outbox import Outbox
+from router.forwarding.clock import Clock
 from router.forwarding.shedding import Shedding
+from router.forwarding.tunnel import Tunnels
 from router.http.request_head import Ingress
+from router.http.seams import ClientSide
 from router.http.trail import HOPS_LINE, VIA_LINE
 from router.routing import table
 from router.routing.replicas import Replica, ReplicaRegistry
-from router.routing.seams import ClientSide, Deadlined
 from router.routing.stats import WorkerStats
 from router.routing.table import Route, RoutingTable
-from router.upstream.http1 import UpstreamConnection
-
-if TYPE_CHECKING:
-    from router.forwarding.tunnel import Tunnel
+from router.sockets.outbox import Outbox
+from router.upstream.connector import Connector
 
 log: Final = logging.getLogger("turnout.router")
 
@@ -38,46 +34,44 @@ _IDS_AT_ONCE: Final = 256
 _MAX_PEERS: Final = 4096  # remembered; internal apps have few and steady ones
 
 
+class Deadlined(Protocol):
+    """Something the sweeper looks at: late once `deadline` lies behind the clock."""
+
+    deadline: float
+
+    def on_deadline(self) -> None:
+        """Called once when it is late; sets a new deadline or ends itself."""
+
+
 class Edge:
     """One worker's shared state. `table` is replaced whole; its routes are never changed."""
 
     def __init__(self, settings: RouterSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
-        self.loop = loop
+        self.clock = Clock(loop)
         self.table: RoutingTable = table.EMPTY
         self.stats = WorkerStats()
         self.registry = ReplicaRegistry(settings.share(settings.max_in_flight_per_replica))
         self.outbox = Outbox(loop)
-        self.connector = Connector(
-            loop, settings.connect_timeout_s, partial(UpstreamConnection, self)
-        )
+        self.connector = Connector(loop, self.outbox, settings)
         self.clients: set[Deadlined] = set()
-        self.tunnels: set[Tunnel] = set()
-        self.stalled = 0  # clients that read slower than they are sent to
+        self.tunnels = Tunnels(self.clock, self.outbox, settings, self.stats)
         self.is_draining = False  # every answer from now on ends its connection
         self.is_leaving = False  # and so does the end of one that has begun
         self.queue_limit = settings.share(settings.max_queue_per_revision)
         self.tunnel_limit = settings.share(settings.max_tunnels_per_replica)
         self.shedding: dict[str, float] = {}  # by app, of its requests, while the loop is late
         self.access_log: AccessLog | None = None
-        self.now = time.monotonic()  # as of the last tick; good to `tick_s`
         self._shedding = Shedding(settings.overload_lag_s)
         self._connection_limit = settings.share(settings.max_connections)
         self._last_descriptor = descriptors.last_for_clients()
         self._turned_away: set[Deadlined] = set()
         self._per_client: dict[str, int] = {}
-        self.date_line = b""
         self._trusted = [network(n) for n in settings.trusted_proxies]
         self._inside = [network(n) for n in settings.internal_networks]
         self._is_inside: dict[str, bool] = {}  # what was found out of a peer
         self._ids = b""
         self._id_at = 0
-        self.tick()
-
-    def tick(self) -> None:
-        """Move the coarse clock on; everything that needs no better one reads `now`."""
-        self.now = time.monotonic()
-        self.date_line = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
 
     def note_lag(self, late_s: float) -> None:
         """How late the last tick came: what every request waits for a busy loop."""
@@ -88,11 +82,11 @@ class Edge:
 
     def sweep(self) -> None:
         """End what is late. One pass over plain floats costs less than a timer per request."""
-        now = self.now
+        now = self.clock.now
         for group in (self.clients, self._turned_away):
             for client in [c for c in group if c.deadline < now]:
                 _guarded(client.on_deadline)
-        for tunnel in list(self.tunnels):
+        for tunnel in self.tunnels:
             _guarded(partial(tunnel.look, now))
         oldest = now - self.settings.upstream_idle_s
         for replica in self.registry:
@@ -104,7 +98,7 @@ class Edge:
             self.access_log.flush()
 
     def _has_room(self, replica: Replica) -> bool:
-        is_usable = not replica.departed and replica.ejected_until <= self.now
+        is_usable = not replica.departed and replica.ejected_until <= self.clock.now
         return is_usable and replica.in_flight < replica.limit
 
     # --- clients

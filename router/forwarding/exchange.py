@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from router.contract import outcomes
 from router.contract.outcomes import CLIENT_CLOSED, Outcome
+from router.forwarding.access_log import AccessLog
 from router.forwarding.attempts import Attempts
+from router.forwarding.context import Edge
 from router.http.chunked import chunk, last_chunk
 from router.http.request_head import RequestHead
-from router.http.response_head import CHUNKED, Fields, ResponseHead, compose
+from router.http.response_head import CHUNKED, ResponseHead, compose
+from router.http.seams import ClientSide
 from router.routing.stats import UNKNOWN_APP
-
-if TYPE_CHECKING:
-    from router.forwarding.context import Edge
-    from router.routing.seams import ClientSide
 
 
 class Exchange(Attempts):
@@ -117,7 +115,7 @@ class Exchange(Attempts):
             is_http11=request.is_http11,
             keeps_alive=self._keeps_alive,
             request_id=request.request_id,
-            date=self.edge.date_line,
+            date=self.edge.clock.date_line,
             extra=self.revision.exposed(replica, self.reason) if exposes else b"",
         )
 
@@ -149,6 +147,14 @@ class Exchange(Attempts):
             self.client.write(out)
         self.client.arm(self.edge.settings.response_idle_s)
 
+    def hold_body(self) -> None:
+        """The replica takes no more: the client must not send more."""
+        self.client.hold_body()
+
+    def resume_body(self) -> None:
+        """The replica takes more again."""
+        self.client.resume_body()
+
     def hold_response(self) -> None:
         """The client takes no more: the replica must not send more."""
         if self.upstream is not None:
@@ -160,7 +166,7 @@ class Exchange(Attempts):
         if self.upstream is not None:
             self.upstream.resume()
         if self._queue is not None:
-            self.client.arm(self._waits_until - self.edge.now)
+            self.client.arm(self._waits_until - self.edge.clock.now)
         elif self.upstream is None:
             self.client.arm(settings.connect_timeout_s + 1.0)
         elif self.response is not None:
@@ -170,7 +176,7 @@ class Exchange(Attempts):
         else:
             self.client.arm(settings.body_idle_timeout_s)
 
-    def response_ended(self, trailers: Fields, *, is_reusable: bool) -> None:
+    def response_ended(self, trailers: Sequence[tuple[bytes, bytes]], *, is_reusable: bool) -> None:
         """The response is complete, and whether its connection may carry another."""
         if self._rechunks:
             self._out.append(last_chunk(trailers))
@@ -179,7 +185,7 @@ class Exchange(Attempts):
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             if is_reusable and self.request_ended:
-                upstream.release()
+                upstream.release(self.edge.clock.now)
             else:
                 upstream.close()
         assert self.response is not None
@@ -188,17 +194,42 @@ class Exchange(Attempts):
 
     def switching(self, head: ResponseHead, rest: bytes) -> None:
         """101: from here on both connections carry opaque bytes, if that was asked for."""
+        upstream, replica, revision = self.upstream, self.replica, self.revision
+        assert upstream is not None
+        assert replica is not None
+        assert revision is not None
         if not self.head.upgrade or not head.upgrade:
             self._fail(outcomes.UPSTREAM_PROTOCOL)
             return
-        assert self.replica is not None
-        if self.replica.tunnels >= self.edge.tunnel_limit:  # others were agreed upon meanwhile
+        if replica.tunnels >= self.edge.tunnel_limit:  # others were agreed upon meanwhile
             self._fail(outcomes.REPLICA_OVERLOADED)
             return
         self.response = head
         connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade
         wire = b"".join((head.status_line, *head.lines, connection))
-        self.client.tunnel(self, wire, rest)
+        revision.stats.tunnels += 1
+        replica.tunnel_began()
+        self.client.tunnel(self, upstream, wire, rest)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether the tunnel that was agreed upon carries frames."""
+        return self.response is not None and self.response.upgrade.lower() == b"websocket"
+
+    @property
+    def replica_has_left(self) -> bool:
+        """Whether the replica of the tunnel left the table."""
+        return self.replica is not None and self.replica.departed
+
+    def tunnel_ended(self, *, is_stalled: bool) -> None:
+        """The tunnel is over."""
+        if is_stalled and self.route is not None:
+            self.edge.stats.errors[self.route.app, "TunnelStalled"] += 1
+        if self.revision is not None:
+            self.revision.stats.tunnels -= 1
+        if self.replica is not None:
+            self.replica.tunnel_ended()
+        self.account(101)
 
     # --- endings
 
@@ -264,7 +295,7 @@ class Exchange(Attempts):
         self.error = outcome.code
         self.edge.stats.errors[app, outcome.code] += 1
         self.account(outcome.status)
-        self.client.answer(outcome, self)
+        self.client.answer(outcome, self.head, keeps_alive=self.keeps_alive)
 
     @property
     def keeps_alive(self) -> bool:
@@ -284,7 +315,7 @@ class Exchange(Attempts):
         revision = self.revision
         now = perf_counter()
         if self.edge.access_log is not None:
-            self.edge.access_log.add(self, status, now)
+            self._log(self.edge.access_log, status, now)
         if revision is None:
             app = self.route.app if self.route is not None else UNKNOWN_APP
             self.edge.stats.of(app, "").codes[status] += 1
@@ -298,3 +329,22 @@ class Exchange(Attempts):
         )
         if self.sent_at:
             self.edge.stats.overhead.observe(self.sent_at - self.started)
+
+    def _log(self, log: AccessLog, status: int, now: float) -> None:
+        seconds = now - self.started
+        if not log.takes(status, seconds):
+            return
+        log.add(
+            self.head,
+            client=self.client.peer,
+            status=status,
+            error=self.error,
+            app=self.route.app if self.route is not None else "",
+            revision=self.revision.name if self.revision is not None else "",
+            replica=self.replica.id if self.replica is not None else "",
+            reason=self.reason,
+            seconds=seconds,
+            upstream_seconds=now - self.sent_at if self.sent_at else 0.0,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+        )

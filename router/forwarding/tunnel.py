@@ -9,33 +9,72 @@ side that takes nothing for `write_timeout_s` is given up, whatever the other si
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from random import random
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
-from router.forwarding.unsent import reset, unsent_bytes
+from router.contract.settings import RouterSettings
+from router.forwarding.clock import Clock
+from router.http.seams import Agreed
 from router.http.websocket import GOING_AWAY, SERVICE_RESTART, FrameBoundary, close_frame, is_close
-
-if TYPE_CHECKING:
-    from router.forwarding.context import Edge
-    from router.forwarding.exchange import Exchange
+from router.routing.stats import WorkerStats
+from router.sockets.outbox import Outbox
+from router.sockets.unsent import reset, unsent_bytes
 
 _FAREWELL_S = 2.0  # for the frame that is being sent to end, and for the client's own Close
 _NEVER: Final = float("inf")
+
+
+class Tunnels:
+    """All tunnels of a worker, and what they share."""
+
+    __slots__ = ("_open", "clock", "outbox", "settings", "stats")
+
+    def __init__(
+        self, clock: Clock, outbox: Outbox, settings: RouterSettings, stats: WorkerStats
+    ) -> None:
+        self.clock = clock
+        self.outbox = outbox
+        self.settings = settings
+        self.stats = stats
+        self._open: set[Tunnel] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Tunnel]:
+        return iter(list(self._open))
+
+    def new(
+        self,
+        agreed: Agreed,
+        client: asyncio.Transport,
+        replica: asyncio.Transport,
+        gone: Callable[[], None],
+    ) -> Tunnel:
+        """A new one; `gone` is called once both its ends are."""
+        tunnel = Tunnel(self, agreed, client, replica, gone)
+        self._open.add(tunnel)
+        return tunnel
+
+    def forget(self, tunnel: Tunnel) -> None:
+        """Both ends of it are gone."""
+        self._open.discard(tunnel)
 
 
 class Tunnel:
     """Both directions of one upgraded connection."""
 
     __slots__ = (
+        "_agreed",
+        "_all",
         "_client",
         "_close_code",
-        "_edge",
-        "_exchange",
         "_frames",
+        "_gone",
         "_idle_s",
         "_is_closed",
         "_leaves_at",
-        "_peer",
         "_replica",
         "deadline",
         "has_said_goodbye",
@@ -44,33 +83,26 @@ class Tunnel:
 
     def __init__(
         self,
-        edge: Edge,
-        exchange: Exchange,
+        tunnels: Tunnels,
+        agreed: Agreed,
         client: asyncio.Transport,
-        upstream: asyncio.Transport,
+        replica: asyncio.Transport,
+        gone: Callable[[], None],
     ) -> None:
-        self._edge = edge
-        self._exchange = exchange
-        self._peer = exchange.client.peer
+        self._all = tunnels
+        self._agreed = agreed
+        self._gone = gone
         self._is_closed = False
         self._leaves_at = _NEVER
         self._close_code = GOING_AWAY
         self.is_leaving = False
         self.has_said_goodbye = False  # the client was sent a Close: nothing may follow it
-        protocol = exchange.response.upgrade if exchange.response is not None else b""
-        self._frames = FrameBoundary() if protocol.lower() == b"websocket" else None
-        self._idle_s = edge.settings.tunnel_idle_s
-        self.deadline = edge.now + self._idle_s
-        self._client = _End(self, edge, client, None)
-        self._replica = _End(self, edge, upstream, self._frames)
+        self._frames = FrameBoundary() if agreed.is_websocket else None
+        self._idle_s = tunnels.settings.tunnel_idle_s
+        self.deadline = tunnels.clock.now + self._idle_s
+        self._client = _End(self, tunnels, client, None)
+        self._replica = _End(self, tunnels, replica, self._frames)
         self._client.opposite, self._replica.opposite = self._replica, self._client
-        edge.tunnels.add(self)
-        if exchange.revision is not None:
-            exchange.revision.stats.tunnels += 1
-        if exchange.replica is not None:
-            exchange.replica.tunnel_began()
-        if edge.is_draining:  # agreed upon while the worker leaves
-            self.leave(edge.now)
 
     def begin(
         self,
@@ -91,11 +123,11 @@ class Tunnel:
     def moved(self) -> None:
         """Bytes moved: the idle limit starts again."""
         if not self.is_leaving and not self._is_closed:
-            self.deadline = self._edge.now + self._idle_s
+            self.deadline = self._all.clock.now + self._idle_s
 
     def half_closed(self) -> None:
         """One side has ended: the other may finish, but not keep its place by saying nothing."""
-        self._idle_s = min(self._idle_s, self._edge.settings.body_idle_timeout_s)
+        self._idle_s = min(self._idle_s, self._all.settings.body_idle_timeout_s)
         self.moved()
 
     # --- leaving
@@ -103,7 +135,7 @@ class Tunnel:
     def look(self, now: float) -> None:
         """Called by the sweeper: end what is idle or stalled, and what has to leave."""
         if self._is_closed or self._client.is_blocked or self._replica.is_blocked:
-            since = now - self._edge.settings.write_timeout_s
+            since = now - self._all.settings.write_timeout_s
             if self._client.has_stalled(now, since) or self._replica.has_stalled(now, since):
                 self._give_up()
         if self._is_closed:
@@ -114,15 +146,13 @@ class Tunnel:
             pass
         elif self._leaves_at < now:
             self._begin_leaving(now)
-        elif self._leaves_at == _NEVER:
-            replica = self._exchange.replica
-            if replica is not None and replica.departed:
-                settings = self._edge.settings
-                spread = random() * settings.tunnel_spread_s
-                self._leaves_at = now + settings.tunnel_drain_s + spread
+        elif self._leaves_at == _NEVER and self._agreed.replica_has_left:
+            settings = self._all.settings
+            spread = random() * settings.tunnel_spread_s  # or all would come back at once
+            self._leaves_at = now + settings.tunnel_drain_s + spread
 
     def leave(self, at: float) -> None:
-        """The worker leaves: the tunnel has to end at that time of the edge's clock."""
+        """The worker leaves: the tunnel has to end at that time of the worker's clock."""
         self._leaves_at = min(self._leaves_at, at)
         self._close_code = SERVICE_RESTART
 
@@ -143,26 +173,18 @@ class Tunnel:
 
     # --- the end
 
-    def close(self) -> None:
+    def close(self, *, is_stalled: bool = False) -> None:
         """End both directions, sending first what is already buffered."""
         if self._is_closed:
             return
         self._is_closed = True
         self._client.close()
         self._replica.close()
-        if self._exchange.revision is not None:
-            self._exchange.revision.stats.tunnels -= 1
-        if self._exchange.replica is not None:
-            self._exchange.replica.tunnel_ended()
-        self._exchange.account(101)
+        self._agreed.tunnel_ended(is_stalled=is_stalled)
 
     def _give_up(self) -> None:
         """One side takes nothing: both ends are reset, as neither got all it was sent."""
-        if not self._is_closed:
-            route = self._exchange.route
-            if route is not None:
-                self._edge.stats.errors[route.app, "TunnelStalled"] += 1
-            self.close()
+        self.close(is_stalled=True)
         for end in (self._client, self._replica):
             if not end.is_lost:
                 reset(end.transport)
@@ -170,9 +192,9 @@ class Tunnel:
     def lost(self) -> None:
         """One end is gone; the tunnel is, once both are."""
         self.close()
-        if self._client.is_lost and self._replica.is_lost and self in self._edge.tunnels:
-            self._edge.tunnels.discard(self)
-            self._edge.forget_peer(self._peer)
+        if self._client.is_lost and self._replica.is_lost:
+            self._all.forget(self)
+            self._gone()
             self._client.opposite = self._replica.opposite = None  # no cycle for the collector
 
 
@@ -180,7 +202,7 @@ class _End:
     """One side: what it sends goes to the opposite one."""
 
     __slots__ = (
-        "_edge",
+        "_all",
         "_frames",
         "_moved_at",
         "_tunnel",
@@ -194,10 +216,14 @@ class _End:
     )
 
     def __init__(
-        self, tunnel: Tunnel, edge: Edge, transport: asyncio.Transport, frames: FrameBoundary | None
+        self,
+        tunnel: Tunnel,
+        tunnels: Tunnels,
+        transport: asyncio.Transport,
+        frames: FrameBoundary | None,
     ) -> None:
         self._tunnel: Tunnel | None = tunnel
-        self._edge = edge
+        self._all = tunnels
         self.transport = transport
         self.opposite: _End | None = None
         self._frames = frames
@@ -205,7 +231,7 @@ class _End:
         self.has_ended = False
         self.is_blocked = False
         self._unsent = 0
-        self._moved_at = edge.now
+        self._moved_at = tunnels.clock.now
         self.is_lost = False
 
     def begin(self, *, is_blocked: bool) -> None:
@@ -223,7 +249,7 @@ class _End:
 
     def close(self) -> None:
         """Send what is owed, then close."""
-        self._moved_at = self._edge.now
+        self._moved_at = self._all.clock.now
         self.transport.close()
 
     def has_stalled(self, now: float, since: float) -> bool:
@@ -260,7 +286,7 @@ class _End:
         if at < len(data):
             self.rest = data[at:]
             self.transport.pause_reading()
-            self._edge.loop.call_soon(self._go_on)
+            self._all.outbox.next_turn(self._go_on)
 
     def _go_on(self) -> None:
         data, self.rest = self.rest, b""
@@ -295,8 +321,8 @@ class _End:
     def pause_writing(self) -> None:
         if not self.is_blocked:
             self.is_blocked = True
-            self._edge.stalled += 1
-            self._unsent, self._moved_at = -1, self._edge.now
+            self._all.stats.stalled += 1
+            self._unsent, self._moved_at = -1, self._all.clock.now
         if self.opposite is not None:
             self.opposite.transport.pause_reading()
 
@@ -309,4 +335,4 @@ class _End:
     def _unblock(self) -> None:
         if self.is_blocked:
             self.is_blocked = False
-            self._edge.stalled -= 1
+            self._all.stats.stalled -= 1

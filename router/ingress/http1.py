@@ -8,23 +8,23 @@ the loop does for a connection is bounded; nothing is written after the connecti
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import Final, cast
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome, bad_request
+from router.forwarding.context import Edge
 from router.forwarding.exchange import Exchange
-from router.forwarding.tunnel import Tunnel
-from router.forwarding.unsent import reset
 from router.http.chunked import ChunkedDecoder, FramingError
 from router.http.request_head import RequestHead, prefers_json
+from router.http.seams import Agreed, UpstreamSide
 from router.http.sized import SizedDecoder
 from router.ingress.heads import HeadReader
 from router.ingress.partial import PartialHead, behind_empty_lines
 from router.ingress.transport import ClientTransport
 from router.routing.stats import UNKNOWN_APP
-
-if TYPE_CHECKING:
-    from router.forwarding.context import Edge
+from router.sockets.intake import Intake
+from router.sockets.unsent import reset
 
 # Why the client's socket is not read: bits, because several reasons can hold at once.
 _PIPELINED: Final = 1
@@ -78,6 +78,7 @@ class ClientConnection(ClientTransport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._intake = Intake(self.transport)
         edge = self.edge
         self._heads = HeadReader(edge.ingress_for(transport), edge.settings)
         sock = transport.get_extra_info("socket")  # which nothing but a real network has
@@ -174,19 +175,19 @@ class ClientConnection(ClientTransport):
             data, at = data[at:], 0
         self._buffer, self._at = data, at
         if len(data) - at > _MOST_HELD:
-            self._pause(_PIPELINED)
+            self._intake.pause(_PIPELINED)
 
     def _go_on_later(self) -> None:
         """Take the rest up in the next turn, when everybody else has had theirs."""
-        self._pause(_TURN)
-        self.edge.loop.call_soon(self._go_on)
+        self._intake.pause(_TURN)
+        self.edge.outbox.next_turn(self._go_on)
 
     def _go_on(self) -> None:
         if self._is_closing:
             return
         data, at = self._buffer, self._at
         self._buffer, self._at = b"", 0
-        self._resume(_PIPELINED | _TURN)
+        self._intake.resume(_PIPELINED | _TURN)
         self._consume(data, at)
         if self._has_ended and self._exchange is None and not self._buffer:
             self._close()
@@ -275,18 +276,17 @@ class ClientConnection(ClientTransport):
         """The client's address."""
         return self._heads.ingress.peer.decode()
 
-    def answer(self, outcome: Outcome, exchange: Exchange) -> None:
+    def answer(self, outcome: Outcome, head: RequestHead, *, keeps_alive: bool) -> None:
         """Send an answer of the edge."""
-        head = exchange.head
-        keeps_alive = exchange.keeps_alive and not self._is_closing
+        keeps_alive = keeps_alive and not self._is_closing
         self._answer(outcome, head, head.block, keeps_alive=keeps_alive)
         self.finished(keeps_alive=keeps_alive)
 
     def finished(self, *, keeps_alive: bool) -> None:
         """The answer is complete: on to the next request, or the end."""
         self._exchange = None
-        if self._pauses & _BODY:
-            self._resume(_BODY)
+        if self._intake.pauses & _BODY:
+            self._intake.resume(_BODY)
         is_last = self._has_ended or self.edge.is_leaving
         if not keeps_alive or (is_last and not self._buffer):
             self._close()
@@ -306,33 +306,33 @@ class ClientConnection(ClientTransport):
 
     def hold_body(self) -> None:
         """Stop reading the request's body."""
-        self._pause(_BODY)
+        self._intake.pause(_BODY)
 
     def resume_body(self) -> None:
         """Read on."""
-        if self._pauses & _BODY:
-            self._resume(_BODY)
+        if self._intake.pauses & _BODY:
+            self._intake.resume(_BODY)
 
-    def tunnel(self, exchange: Exchange, head: bytes, rest: bytes) -> None:
+    def tunnel(self, agreed: Agreed, upstream: UpstreamSide, wire: bytes, rest: bytes) -> None:
         """From here on the connection carries opaque bytes."""
-        upstream = exchange.upstream
-        assert upstream is not None
         self._exchange = None
         edge = self.edge
         edge.clients.discard(self)
-        edge.outbox.write(self.transport, head)
+        edge.outbox.write(self.transport, wire)
         if self._buffer:
-            edge.outbox.write(upstream.transport, self._buffer[self._at :])
+            upstream.write(self._buffer[self._at :])
         edge.outbox.flush()  # what tunnels carry is written directly, and must come behind
-        is_blocked = self.is_blocked
+        client_is_blocked, replica_is_blocked = self.is_blocked, upstream.is_blocked
         self._unblock()
-        tunnel = Tunnel(edge, exchange, self.transport, upstream.transport)
-        upstream.detach()
+        gone = partial(edge.forget_peer, self.peer)
+        tunnel = edge.tunnels.new(agreed, self.transport, upstream.detach(), gone)
+        if edge.is_draining:  # agreed upon while the worker leaves
+            tunnel.leave(edge.clock.now)
         tunnel.begin(
             rest,
-            client_is_blocked=is_blocked,
+            client_is_blocked=client_is_blocked,
             client_has_ended=self._has_ended,
-            replica_is_blocked=upstream.is_blocked,
+            replica_is_blocked=replica_is_blocked,
         )
 
     # --- deadlines and ends
@@ -359,7 +359,7 @@ class ClientConnection(ClientTransport):
     def _look_at_stall(self) -> None:
         """The client is owed bytes and has been blocked for `write_timeout_s`: is it reading?"""
         if self._has_moved():
-            self.deadline = self.edge.now + self.edge.settings.write_timeout_s
+            self.deadline = self.edge.clock.now + self.edge.settings.write_timeout_s
             return
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -370,7 +370,7 @@ class ClientConnection(ClientTransport):
     def drain(self) -> None:
         """The worker is leaving: an idle connection closes, a busy one after its answer."""
         if self._partial is not None:
-            self.deadline = min(self.deadline, self.edge.now + self.edge.settings.linger_s)
+            self.deadline = min(self.deadline, self.edge.clock.now + self.edge.settings.linger_s)
         elif self._exchange is None and not self._buffer and not self._is_closing:
             self._close()
 
@@ -379,7 +379,7 @@ class ClientConnection(ClientTransport):
     ) -> None:
         reply = outcome.reply(
             head.request_id if head is not None else self.edge.new_id(),
-            date=self.edge.date_line,
+            date=self.edge.clock.date_line,
             as_json=prefers_json(block),
             is_head=head is not None and head.method == b"HEAD",
             closes=not keeps_alive,

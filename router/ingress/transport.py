@@ -8,33 +8,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.forwarding.pausable import Pausable
-from router.forwarding.unsent import reset, unsent_bytes
+from router.forwarding.context import Edge
+from router.http.seams import ClientSide
+from router.sockets.intake import Intake
+from router.sockets.unsent import reset, unsent_bytes
 
 if TYPE_CHECKING:
-    from router.forwarding.context import Edge
+    import asyncio
 
 
-class ClientTransport(Pausable):
+class ClientTransport(ClientSide):
     """What the protocols of the ingress have in common."""
 
     __slots__ = (
         # per process
         "edge",
         # per connection
+        "transport",
+        "_intake",
         "deadline",
-        "is_blocked",
         "_has_ended",
         "_is_closing",
         "_unsent",
         "_moved_at",
     )
 
+    transport: asyncio.Transport  # from `connection_made` on
+    _intake: Intake
+
     def __init__(self, edge: Edge) -> None:
         super().__init__()
         self.edge = edge
-        self.deadline = edge.now + edge.settings.head_timeout_s
-        self.is_blocked = False  # the client reads slower than we write
+        self.deadline = edge.clock.now + edge.settings.head_timeout_s
         self._has_ended = False  # the client has closed its direction
         self._is_closing = False
         self._unsent = 0  # bytes that the client had not taken when that was last looked at
@@ -51,20 +56,20 @@ class ClientTransport(Pausable):
             return
         if self._has_ended:
             seconds = min(seconds, self.edge.settings.half_close_s)
-        self.deadline = self.edge.now + seconds
+        self.deadline = self.edge.clock.now + seconds
 
     # --- a client that does not read
 
     def _block(self) -> None:
         self.is_blocked = True
-        self.edge.stalled += 1
+        self.edge.stats.stalled += 1
         self._unsent = -1  # counted at the first look: it costs a system call
-        self.deadline = self.edge.now + self.edge.settings.write_timeout_s
+        self.deadline = self.edge.clock.now + self.edge.settings.write_timeout_s
 
     def _unblock(self) -> None:
         if self.is_blocked:
             self.is_blocked = False
-            self.edge.stalled -= 1
+            self.edge.stats.stalled -= 1
 
     def _has_moved(self) -> bool:
         """Whether the client took some of what it is owed since the last look."""
@@ -96,7 +101,7 @@ class ClientTransport(Pausable):
         # RFC 9112 §9.6: closing at once while the client still sends makes the kernel reset the
         # connection, and the answer may be lost with it. Say "no more", read on for a moment.
         self.transport.write_eof()
-        self._pauses = 0
+        self._intake.pauses = 0
         self.transport.resume_reading()
 
     def _begin_end(self) -> None:
@@ -104,8 +109,8 @@ class ClientTransport(Pausable):
         self._is_closing = True
         self.edge.outbox.flush()
         self._unsent = 0
-        self._moved_at = self.edge.now
-        self.deadline = self.edge.now + self.edge.settings.linger_s
+        self._moved_at = self.edge.clock.now
+        self.deadline = self.edge.clock.now + self.edge.settings.linger_s
 
     def _look_at_end(self) -> None:
         """Called every `linger_s` until the connection is gone.
@@ -115,9 +120,9 @@ class ClientTransport(Pausable):
         """
         edge = self.edge
         if self._has_moved():
-            self._moved_at = edge.now
+            self._moved_at = edge.clock.now
         elif not self._unsent:
             self.transport.abort()
-        elif edge.now - self._moved_at >= edge.settings.write_timeout_s:
+        elif edge.clock.now - self._moved_at >= edge.settings.write_timeout_s:
             reset(self.transport)
-        self.deadline = edge.now + edge.settings.linger_s
+        self.deadline = edge.clock.now + edge.settings.linger_s

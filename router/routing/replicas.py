@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from random import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from router.contract.outcomes import Outcome
+from router.http.seams import UpstreamSide
 
 if TYPE_CHECKING:
     import asyncio
-
-    from router.routing.seams import Queued, Waiting
-    from router.upstream.http1 import UpstreamConnection
 
 # A failing replica is passed over for this long, doubling to the cap: short enough that one that
 # restarts is back within a second, long enough not to hammer one that does not.
@@ -23,6 +23,26 @@ _FIRST_EJECTION_S: Final = 0.25
 _LONGEST_EJECTION_S: Final = 30.0
 _MOST_DOUBLINGS: Final = 7
 _FIRST_SHARE: Final = 0.1  # of its turns, when it comes back
+
+
+class Waiting(Protocol):
+    """The asker for a connection to a replica."""
+
+    def connected(self, connection: UpstreamSide) -> None:
+        """The connection is open; the asker may be done already."""
+
+    def connect_failed(self, outcome: Outcome) -> None:
+        """The connection could not be opened; `outcome` is the answer if no retry is left."""
+
+    def replica_left(self) -> None:
+        """The replica left the table; whoever accepts now may be somebody else."""
+
+
+class Queued(Protocol):
+    """A request that waits for room at a replica."""
+
+    def admitted(self, replica: Replica) -> None:
+        """The replica has room for this one now, or left the table."""
 
 
 class Replica:
@@ -63,7 +83,7 @@ class Replica:
         self.tunnels = 0
         self.connecting: dict[asyncio.Task[None], Waiting] = {}  # connections on their way
         self.connections = 0  # open ones, idle or not
-        self.idle: list[UpstreamConnection] = []  # newest last: it is reused first
+        self.idle: list[UpstreamSide] = []  # newest last: it is reused first
         self.ejected_until = 0.0
         self.settled_at = 0.0
         self.failures = 0  # ejections without an answer between
@@ -127,7 +147,7 @@ class Replica:
         self.tunnels -= 1
         self.limit -= 1
 
-    def take_idle(self, since: float) -> UpstreamConnection | None:
+    def take_idle(self, since: float) -> UpstreamSide | None:
         """The newest idle connection, which is the least likely to be closed by the replica.
 
         None when it was last used before `since`; the ones behind it are older still.

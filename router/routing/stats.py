@@ -108,7 +108,15 @@ class RevisionStats:
 class WorkerStats:
     """The counters of one worker process."""
 
-    __slots__ = ("_left", "accept_errors", "errors", "log_dropped", "overhead", "revisions")
+    __slots__ = (
+        "_left",
+        "accept_errors",
+        "errors",
+        "log_dropped",
+        "overhead",
+        "revisions",
+        "stalled",
+    )
 
     def __init__(self) -> None:
         # Clients turned away for want of descriptors, and clients that were not told why.
@@ -117,6 +125,7 @@ class WorkerStats:
         self.errors: defaultdict[tuple[str, str], int] = defaultdict(int)  # (app, reason)
         self._left: dict[str, float] = {}  # when an app with errors was first missed
         self.overhead = Histogram()
+        self.stalled = 0  # ends of connections that read slower than they are sent to, now
         self.log_dropped = 0  # lines of the access log that could not be written
 
     def report(self) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from router.contract.settings import RouterSettings
 from router.contract.snapshot import App, Snapshot
 from router.process import listeners
 from router.process.children import on_parent_gone
-from router.routing.seams import AdminPort
 from router.routing.stats import UNKNOWN_APP
 from router.sources.source import SnapshotSource
 from router.supervisor import handover, sole
+from router.supervisor.admin_port import AdminPort
 from router.supervisor.code_upgrade import Upgrades
 from router.supervisor.handover import Handover
 from router.supervisor.keeper import Keeper

@@ -8,11 +8,11 @@ with the bytes of one replica is bounded.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from router.forwarding.pausable import Pausable
+from router.contract.settings import RouterSettings
 from router.http.chunked import ChunkedDecoder, FramingError
 from router.http.response_head import (
     CHUNKED,
@@ -23,11 +23,10 @@ from router.http.response_head import (
     read_response,
     read_status_line,
 )
-
-if TYPE_CHECKING:
-    from router.forwarding.context import Edge
-    from router.forwarding.exchange import Exchange
-    from router.routing.replicas import Replica
+from router.http.seams import ExchangeSide, UpstreamSide
+from router.routing.replicas import Replica
+from router.sockets.intake import Intake
+from router.sockets.outbox import Outbox
 
 _LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep
 _INTERIM_PER_TURN: Final = 32  # 1xx answers passed on at once
@@ -37,19 +36,19 @@ _CLIENT: Final = 1  # the client takes no more
 _TURN: Final = 2  # this turn's work is done, and more has been received
 
 
-class UpstreamConnection(Pausable):
+class UpstreamConnection(UpstreamSide):
     """Carries one exchange at a time."""
 
     __slots__ = (
         # per connection
-        "edge",
         "replica",
-        "used",
-        "idle_since",
-        "is_blocked",
+        "transport",
+        "_outbox",
+        "_settings",
+        "_intake",
         "_is_counted",
         # per exchange
-        "exchange",
+        "_exchange",
         "_turn",
         "_is_head",
         "_known",
@@ -62,15 +61,16 @@ class UpstreamConnection(Pausable):
         "_decoder",
     )
 
-    def __init__(self, edge: Edge, replica: Replica) -> None:
+    transport: asyncio.Transport  # from `connection_made` on
+    _intake: Intake
+
+    def __init__(self, replica: Replica, outbox: Outbox, settings: RouterSettings) -> None:
         super().__init__()
-        self.edge = edge
         self.replica = replica
-        self.used = 0  # requests sent on it
-        self.idle_since = 0.0
-        self.is_blocked = False  # the replica reads slower than it is sent to
+        self._outbox = outbox
+        self._settings = settings
         self._is_counted = False
-        self.exchange: Exchange | None = None
+        self._exchange: ExchangeSide | None = None
         self._turn = 0  # of the outbox, in which the request's head was written
         self._is_head = False
         self._known: ResponseHead | None = None  # the last head that was read, and its bytes
@@ -83,71 +83,73 @@ class UpstreamConnection(Pausable):
         self._decoder: ChunkedDecoder | None = None
 
     def __repr__(self) -> str:
-        state = "idle" if self.exchange is None else "busy"
+        state = "idle" if self._exchange is None else "busy"
         return f"<UpstreamConnection {self.replica.id} {state} used={self.used}>"
 
     # --- what an exchange does with it
 
-    def begin(self, exchange: Exchange, wire: bytes, *, is_head: bool) -> None:
+    def begin(self, exchange: ExchangeSide, wire: bytes, *, is_head: bool) -> None:
         """Send a request's head, with what is already there of its body."""
-        self.exchange = exchange
+        self._exchange = exchange
         self.used += 1
         if is_head:
             self._known = None  # an answer to HEAD has no body, whatever its head says
         self._is_head = is_head
         self._head = None
-        outbox = self.edge.outbox
+        outbox = self._outbox
         self._turn = outbox.turn
         outbox.write(self.transport, wire)
 
     @property
     def has_sent(self) -> bool:
         """Whether the replica may have seen anything of the request; writes leave in turns."""
-        outbox = self.edge.outbox
+        outbox = self._outbox
         return self._turn != outbox.turn and self.transport not in outbox.unsent
 
     def write(self, data: bytes) -> None:
         """Send more of the request's body."""
-        self.edge.outbox.write_more(self.transport, data)
+        self._outbox.write_more(self.transport, data)
 
     def hold(self) -> None:
         """Stop reading the response: the client takes no more."""
-        self._pause(_CLIENT)
+        self._intake.pause(_CLIENT)
 
     def resume(self) -> None:
         """Read on."""
-        self._resume(_CLIENT)
+        self._intake.resume(_CLIENT)
 
-    def release(self) -> None:
+    def release(self, now: float) -> None:
         """The exchange is over and the connection good: keep it for the next."""
-        self.exchange = None
+        self._exchange = None
         replica = self.replica
         # One that is blocked or paused would begin the next exchange without back-pressure.
         if (
             self.is_blocked
-            or self._pauses
+            or self._intake.pauses
             or replica.departed
-            or len(replica.idle) >= self.edge.settings.upstream_idle_connections
+            or len(replica.idle) >= self._settings.upstream_idle_connections
         ):
             self.close()
             return
-        self.idle_since = self.edge.now
+        self.idle_since = now
         replica.idle.append(self)
 
     def close(self) -> None:
         """Close it; the exchange hears no more of it."""
-        self.exchange = None
+        self._exchange = None
         self.transport.abort()
 
-    def detach(self) -> None:
+    def detach(self) -> asyncio.Transport:
         """Its transport goes on without it, as one half of a tunnel."""
-        self.exchange = None
+        self._exchange = None
         self.uncount()
+        return self.transport
 
     # --- what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._intake = Intake(self.transport)
         self.replica.connections += 1
         self._is_counted = True
 
@@ -160,11 +162,11 @@ class UpstreamConnection(Pausable):
     def connection_lost(self, exc: Exception | None) -> None:
         self.uncount()
         self._leave_pool()
-        while self._pauses & _TURN and self.exchange is not None and self._buffer:
-            self._pauses = 0  # what was received is an answer, though the connection is gone
+        while self._intake.pauses & _TURN and self._exchange is not None and self._buffer:
+            self._intake.pauses = 0  # what was received is an answer, though the connection is gone
             data, self._buffer = self._buffer, b""
             self._read(data)
-        exchange, self.exchange = self.exchange, None
+        exchange, self._exchange = self._exchange, None
         if exchange is not None:
             head = self._head
             if head is not None and head.framing == UNTIL_CLOSE and exc is None:
@@ -177,18 +179,18 @@ class UpstreamConnection(Pausable):
         return False
 
     def _leave_pool(self) -> None:
-        if self.exchange is None and self in self.replica.idle:
+        if self._exchange is None and self in self.replica.idle:
             self.replica.idle.remove(self)
 
     def pause_writing(self) -> None:
         self.is_blocked = True
-        if self.exchange is not None:
-            self.exchange.client.hold_body()
+        if self._exchange is not None:
+            self._exchange.hold_body()
 
     def resume_writing(self) -> None:
         self.is_blocked = False
-        if self.exchange is not None:
-            self.exchange.client.resume_body()
+        if self._exchange is not None:
+            self._exchange.resume_body()
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:
@@ -201,19 +203,19 @@ class UpstreamConnection(Pausable):
     def _go_on_later(self, rest: bytes) -> None:
         """Take the rest up in the next turn, when everybody else has had theirs."""
         self._buffer = rest
-        self._pause(_TURN)
-        self.edge.loop.call_soon(self._go_on)
+        self._intake.pause(_TURN)
+        self._outbox.next_turn(self._go_on)
 
     def _go_on(self) -> None:
         data, self._buffer = self._buffer, b""
-        if self.exchange is not None:
-            self._resume(_TURN)
+        if self._exchange is not None:
+            self._intake.resume(_TURN)
             self._read(data)
 
     # --- reading a response
 
     def _read(self, data: bytes) -> None:
-        exchange = self.exchange
+        exchange = self._exchange
         if exchange is None:  # a byte nobody asked for: what else would it answer wrongly?
             self._leave_pool()
             self.close()
@@ -233,7 +235,7 @@ class UpstreamConnection(Pausable):
         """Called by llhttp for each field."""
         self._fields.append((name, value))
 
-    def _read_head(self, exchange: Exchange, data: bytes) -> None:
+    def _read_head(self, exchange: ExchangeSide, data: bytes) -> None:
         known = self._known
         # A busy replica repeats itself, down to the second of its Date: what was read from the
         # same bytes need not be read again.
@@ -244,7 +246,7 @@ class UpstreamConnection(Pausable):
         at, searched, self._searched = 0, self._searched, 0
         for _ in range(_INTERIM_PER_TURN):
             end = data.find(b"\r\n\r\n", max(at, searched - 3)) + 4
-            if end < 4 or end - at > self.edge.settings.max_head_bytes:
+            if end < 4 or end - at > self._settings.max_head_bytes:
                 self._await_head(data[at:], searched)
                 return
             head = self._parse(data[at:end])
@@ -258,7 +260,7 @@ class UpstreamConnection(Pausable):
             else:
                 exchange.interim(head)
                 at, searched = end, 0
-                if self.exchange is exchange and at < len(data):
+                if self._exchange is exchange and at < len(data):
                     continue
             return
         self._go_on_later(data[at:])
@@ -267,7 +269,7 @@ class UpstreamConnection(Pausable):
         """Keep an unfinished head, unless it cannot become one."""
         is_head = data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data[:7])
         is_sane = data.find(b"\n\n", max(0, searched - 1)) < 0
-        if is_head and is_sane and len(data) <= self.edge.settings.max_head_bytes:
+        if is_head and is_sane and len(data) <= self._settings.max_head_bytes:
             self._buffer = data
             self._searched = len(data)
         else:
@@ -278,7 +280,7 @@ class UpstreamConnection(Pausable):
         self._known, self._known_wire = (head, wire) if is_kept else (None, b"")
 
     def _respond(self, head: ResponseHead, rest: bytes) -> None:
-        exchange = self.exchange
+        exchange = self._exchange
         assert exchange is not None
         self._head = head
         exchange.response_head(head)
@@ -309,7 +311,7 @@ class UpstreamConnection(Pausable):
             return None
         return read_response(status_line, self._fields, is_head=self._is_head)
 
-    def _read_length(self, exchange: Exchange, data: bytes) -> None:
+    def _read_length(self, exchange: ExchangeSide, data: bytes) -> None:
         extra = len(data) - self._left
         if extra > 0:
             data = data[: self._left]
@@ -325,7 +327,7 @@ class UpstreamConnection(Pausable):
             [], is_reusable=extra <= 0 and head is not None and head.keeps_alive
         )
 
-    def _read_chunks(self, exchange: Exchange, data: bytes) -> None:
+    def _read_chunks(self, exchange: ExchangeSide, data: bytes) -> None:
         decoder, head = self._decoder, self._head
         assert decoder is not None
         assert head is not None
@@ -347,7 +349,7 @@ class UpstreamConnection(Pausable):
 
     def _broken(self) -> None:
         """The answer cannot be read: nothing more of this connection is believed."""
-        exchange, self.exchange = self.exchange, None
+        exchange, self._exchange = self._exchange, None
         self.transport.abort()
         if exchange is not None:
             exchange.upstream_broken()

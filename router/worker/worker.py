@@ -149,14 +149,15 @@ class Worker:
         while True:
             due = time.monotonic() + edge.settings.tick_s
             await asyncio.sleep(edge.settings.tick_s)
-            edge.tick()
-            edge.note_lag(edge.now - due)
+            edge.clock.tick()
+            edge.note_lag(edge.clock.now - due)
             edge.sweep()
 
     async def _heartbeat(self, edge: Edge) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            edge.stats.second_passed(edge.now, edge.settings.metric_lifetime_s, edge.table.apps)
+            lifetime_s = edge.settings.metric_lifetime_s
+            edge.stats.second_passed(edge.clock.now, lifetime_s, edge.table.apps)
             edge.registry.forget_departed()
             self._report(None)
 
@@ -217,7 +218,7 @@ class Worker:
                 "upstream": edge.registry.connections(),
                 "departed": edge.registry.departed(),
                 "queued": edge.registry.queued(),
-                "stalled": edge.stalled,
+                "stalled": edge.stats.stalled,
             }
         )
 

@@ -102,9 +102,9 @@ class Rig:
         )
         (replica,) = self.edge.registry
         self.replica_end = Transport()
-        self.upstream = UpstreamConnection(self.edge, replica)
+        self.upstream = UpstreamConnection(replica, self.edge.outbox, self.edge.settings)
         self.upstream.connection_made(cast(asyncio.Transport, self.replica_end))
-        self.upstream.idle_since = self.edge.now
+        self.upstream.idle_since = self.edge.clock.now
         replica.idle.append(self.upstream)
         self.client_end = Transport()
         self.client = ClientConnection(self.edge)

@@ -107,7 +107,7 @@ async def test_a_client_that_reads_nothing_holds_its_replica_back() -> None:
         client = await never_reads(edge)
         await client.send(GET + GET)
         assert await quiet(lambda: script.sent) < 24 << 20
-        assert edge.edge.stalled == 1
+        assert edge.edge.stats.stalled == 1
 
 
 async def test_a_client_that_reads_nothing_is_given_up_and_counted() -> None:
@@ -117,7 +117,7 @@ async def test_a_client_that_reads_nothing_is_given_up_and_counted() -> None:
         await client.send(GET)
         await eventually(lambda: edge.edge.stats.errors["shop", "ClientStalled"] == 1)
         await eventually(lambda: not edge.edge.clients)
-        assert edge.edge.stalled == 0
+        assert edge.edge.stats.stalled == 0
         assert all(r.in_flight == 0 for r in edge.edge.registry)
         with pytest.raises(ConnectionResetError):
             await client.rest()
@@ -134,11 +134,11 @@ async def test_a_slow_reader_gets_all_of_an_answer_that_ends_its_connection(fram
         client = await never_reads(edge)
         await client.send(GET.replace(b"1.1", b"1.0"))
         await eventually(lambda: edge.edge.clients)
-        began = edge.edge.now
+        began = edge.edge.clock.now
         size = 0
         while data := await client.reader.read(1 << 20):
             size += len(data)
-            if edge.edge.now - began < 0.2:  # ten times the time that an idle end gets
+            if edge.edge.clock.now - began < 0.2:  # ten times the time that an idle end gets
                 await asyncio.sleep(0.01)
         assert size > 8388608
         assert size - 8388608 < 400
@@ -154,7 +154,7 @@ async def test_an_answer_that_cannot_be_sent_ends_with_a_reset_not_as_if_complet
     async with Origin(script) as origin, in_front_of(origin, **QUICK) as edge:
         client = await never_reads(edge)
         await client.send(GET.replace(b"1.1", b"1.0"))
-        await eventually(lambda: edge.edge.stalled)
+        await eventually(lambda: edge.edge.stats.stalled)
         await eventually(lambda: not edge.edge.clients)
         with pytest.raises(ConnectionResetError):
             await client.rest()

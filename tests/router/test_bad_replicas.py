@@ -12,9 +12,9 @@ from time import time
 import pytest
 
 from router.contract.snapshot import Fault
-from router.forwarding.outbox import Outbox
 from router.http.websocket import FrameBoundary
 from router.ingress.http1 import ClientConnection
+from router.sockets.outbox import Outbox
 from tests.router.test_bad_clients import GET, MANY, QUICK, never_reads, quiet
 from tests.router.test_tunnel import SWITCHING, UPGRADE, Replica, frame, open_socket
 from tests.support.builders import a_revision, an_app, take
@@ -325,11 +325,11 @@ async def test_a_stalled_tunnel_is_given_up_though_its_client_goes_on_sending(
     async with Origin(flood) as origin, in_front_of(origin, **QUICK) as edge:
         client = await never_reads(edge)
         await client.send(UPGRADE.replace(b"websocket", protocol))
-        await eventually(lambda: edge.edge.stalled)
+        await eventually(lambda: edge.edge.stats.stalled)
         sending = asyncio.create_task(_chatter(edge))
         await eventually(lambda: not edge.edge.tunnels)
         sending.cancel()
-        assert edge.edge.stalled == 0
+        assert edge.edge.stats.stalled == 0
         assert edge.edge.stats.errors["shop", "TunnelStalled"] == 1
         assert all(r.in_flight == r.tunnels == 0 for r in edge.edge.registry)
 
@@ -378,7 +378,7 @@ async def test_a_close_still_fits_between_frames_after_a_flood() -> None:
         got = await client.reader.readexactly(4 * 20_000)
         assert got == frame(b"ab") * 20_000
         (tunnel,) = edge.edge.tunnels
-        tunnel.leave(edge.edge.now)
+        tunnel.leave(edge.edge.clock.now)
         assert await client.reader.readexactly(4) == b"\x88\x02\x03\xf4"
         assert await quiet(lambda: len(replica.got)) == 0
 
@@ -414,8 +414,8 @@ async def test_a_request_that_may_not_go_back_waits_for_another_replica_and_spin
     ):
         asking = [asyncio.create_task((await edge.client()).get()) for _ in range(5)]
         await eventually(lambda: gate.kept and edge.edge.registry.queued())
-        before = edge.edge.now
-        await eventually(lambda: edge.edge.now > before + 0.4)  # the clock of the worker goes on
+        before = edge.edge.clock.now  # which goes on meanwhile
+        await eventually(lambda: edge.edge.clock.now > before + 0.4)
         gate.is_open.set()
         heads = [head for head, _ in await asyncio.gather(*asking)]
         assert sum(head.startswith(b"HTTP/1.1 200 ") for head in heads) >= 1

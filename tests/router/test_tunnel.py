@@ -100,7 +100,7 @@ async def test_a_leaving_worker_says_that_the_service_restarts() -> None:
     async with Origin(Replica()) as origin, in_front_of(origin, **QUICK) as edge:
         client = await open_socket(edge)
         for tunnel in edge.edge.tunnels:
-            tunnel.leave(edge.edge.now)
+            tunnel.leave(edge.edge.clock.now)
         assert await read(client, 4) == close_frame(1012)
 
 

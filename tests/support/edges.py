@@ -123,7 +123,7 @@ async def running(*apps: App, **settings: Any) -> AsyncIterator[RunningEdge]:
 async def _tick(edge: Edge) -> None:
     while True:
         await asyncio.sleep(edge.settings.tick_s)
-        edge.tick()
+        edge.clock.tick()
         edge.sweep()
 
 

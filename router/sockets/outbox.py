@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
@@ -51,6 +52,10 @@ class Outbox:
             self._gathered -= len(self._writes[-1][1])
             data = self._writes.pop()[1] + data
         self.write(transport, data)
+
+    def next_turn(self, act: Callable[[], None]) -> None:
+        """Do something in the next turn of the loop, when everybody else has had theirs."""
+        self._loop.call_soon(act)
 
     def flush(self) -> None:
         """Send what was written in this turn."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable
 from typing import Final, cast
 
 from router.contract import outcomes
+from router.contract.settings import RouterSettings
 from router.process.addresses import is_misled, is_name
 from router.process.names import Names
-from router.routing.replicas import Replica
-from router.routing.seams import Waiting
+from router.routing.replicas import Replica, Waiting
+from router.sockets.outbox import Outbox
 from router.upstream.http1 import UpstreamConnection
 
 # The router has run out of something: the replica was not even asked.
@@ -27,12 +27,12 @@ class Connector:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        timeout_s: float,
-        make: Callable[[Replica], UpstreamConnection],
+        outbox: Outbox,
+        settings: RouterSettings,
     ) -> None:
         self._loop = loop
-        self._timeout_s = timeout_s
-        self._make = make
+        self._outbox = outbox
+        self._settings = settings
         self._names = Names()
 
     def connect(self, replica: Replica, waiting: Waiting) -> asyncio.Task[None]:
@@ -43,9 +43,9 @@ class Connector:
         return task
 
     async def _connect(self, replica: Replica, waiting: Waiting) -> None:
-        connection = self._make(replica)
+        connection = UpstreamConnection(replica, self._outbox, self._settings)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._settings.connect_timeout_s):
                 transport = await self._open(connection, replica)
         except asyncio.CancelledError:
             connection.uncount()  # it may have been open already, and is closed in silence
@@ -76,6 +76,6 @@ class Connector:
     async def _open_at(
         self, connection: UpstreamConnection, host: str, port: int
     ) -> asyncio.Transport:
-        protocol = cast(asyncio.Protocol, connection)  # by its methods: see pausable.py
+        protocol = cast(asyncio.Protocol, connection)  # by its methods: see intake.py
         transport, _ = await self._loop.create_connection(lambda: protocol, host, port)
         return transport
