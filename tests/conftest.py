@@ -20,12 +20,16 @@ settings.load_profile("turnout")
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """End what an earlier run left because it was killed; no other process is touched."""
+    # Tests ask no engine but those that they start: the usual one has strangers' containers.
+    os.environ["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
+    if hasattr(session.config, "workerinput"):
+        return  # it is a part of the run that has started it
     if left := runs.end_dead_runs():
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         reporter.write_line(f"ended {len(left)} processes of a test run that was killed")
+    runs.guard()
     runs.begin()
-    # Tests ask no engine but those that they start: the usual one has strangers' containers.
-    os.environ["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
+    runs.unshare_mounts()
 
 
 def pytest_collection_finish() -> None:

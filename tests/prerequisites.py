@@ -26,6 +26,8 @@ PROGRAMS = {
     "h2load": ("nghttp2-client", "the recipe for h2load"),
     "gcc": ("gcc", "the compiled build"),
     "python3-config": ("python3-dev", "the compiled build"),
+    "hey": ("hey", "the recipe for hey, and a canary that goes bad"),
+    "wrk": ("wrk", "the recipe for wrk"),
 }
 
 

@@ -40,14 +40,14 @@ def was_in_force(view: AppView, state: dict[str, Any]) -> bool:
     """Whether a rollback without a number may lead to it.
 
     It may not where nobody answers, nor to a deploy that never came to its end. Of an app that
-    nothing was ever ready of, every state is as good as another.
+    nothing was ever ready of, its settings may come back, but no deploy that was given up.
     """
     needed = _needed(state)
     if state["is_stopped"] or any(_is_another(view, state, name) for name in needed):
         return False
     found = [view.revisions[name] for name in needed if name in view.revisions]
     is_young = not any(revision.has_been_ready for revision in view.revisions.values())
-    return is_young or all(revision.has_been_ready for revision in found)
+    return all(r.has_been_ready or (is_young and r.is_active) for r in found)
 
 
 def _is_another(view: AppView, state: dict[str, Any], name: str) -> bool:

@@ -18,7 +18,8 @@ from control.model.resources import Replica, Revision
 from control.model.schema import Registry
 from control.model.template import EnvironmentVariable, Template
 
-_KILLED = 137
+_BY_FORCE = 137
+_SIGNALS: dict[int | None, int] = {143: 15, _BY_FORCE: 9}  # sent by somebody, by exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +30,28 @@ class Exit:
     tail: tuple[str, ...] = ()  # its last lines of output
     container: str = ""  # which of its containers ended; empty for the main one
     is_out_of_memory: bool = False
+    is_removed: bool = False
     limit: str = ""  # of its memory, as the template says
 
     @property
     def is_killed(self) -> bool:
         """Whether something outside it ended it at once, and not its memory's limit."""
-        return self.code == _KILLED and not self.is_out_of_memory
+        return self.is_removed or (self.code in _SIGNALS and not self.is_out_of_memory)
 
     def sentence(self, container: str, at: str = "") -> str:
         """For a person; `at` is when."""
+        when = f" at {at}" if at else ""
+        if self.is_removed:
+            return f"Container '{container}' was removed by somebody{when}."
         what = f"exit code '{self.code}'" if self.code is not None else "an unknown exit code"
         text = f"Container '{container}' was terminated with {what}"
         if self.is_out_of_memory:
             limit = f" of {self.limit}" if self.limit else ""
             text += f": it needed more memory than its limit{limit}"
         elif self.is_killed:
-            when = f" at {at}" if at else ""
-            text += f": killed (signal 9){when}, by somebody or by a host out of memory"
+            text += f": killed (signal {_SIGNALS[self.code]}){when}, by somebody"
+            if self.code == _BY_FORCE:
+                text += " or by a host out of memory"
         text += "."
         said = " | ".join(line for line, _ in groupby(self.tail)).rstrip(".")
         return f"{text} Last output: {said}." if said else text

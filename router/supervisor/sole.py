@@ -1,5 +1,6 @@
 """One router on a state directory: two would take each other's workers for orphans, speak to a
-control plane in one name, and keep their last tables in one file.
+control plane in one name, and keep their last tables in one file. A router on a routes file alone
+keeps nothing there that another could harm.
 """
 
 from __future__ import annotations

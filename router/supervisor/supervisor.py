@@ -84,7 +84,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade.set)
         on_parent_gone(self._stop.set)
         before = handover.received()
-        self._lock = sole.claim(self.settings.state, before.lock if before is not None else -1)
+        if self.settings.control or self.settings.docker:
+            self._lock = sole.claim(self.settings.state, before.lock if before is not None else -1)
         await admin.start(listeners.taken(before.admin) if before is not None else None)
         try:
             await self._start_workers(before)

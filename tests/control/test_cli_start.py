@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.turnout import environment
 
+pytestmark = pytest.mark.system  # a process each
+
 # None of these is needed to print help or to ask a control plane for something.
 HEAVY = (
     "aiohttp", "aiodocker", "asyncio", "cryptography", "orjson", "prometheus_client", "sqlite3",

@@ -43,6 +43,7 @@ def test_every_variable_has_a_default_or_a_command_that_sets_it(file: Path) -> N
         assert default == ":-" or f"export {name}=" in head, name
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
 def test_compose_understands_it(file: Path, tmp_path: Path) -> None:
     if shutil.which("docker-compose") is None:
@@ -54,6 +55,7 @@ def test_compose_understands_it(file: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.system
 def test_without_its_variables_compose_says_what_they_are() -> None:
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed")

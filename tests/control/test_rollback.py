@@ -284,6 +284,17 @@ def test_the_first_deploy_of_an_app_can_be_cancelled(shop: Shop) -> None:
     assert shop.active == []
 
 
+@pytest.mark.parametrize("mode", ["single", "multiple"])
+def test_a_first_deploy_that_was_cancelled_is_not_come_back_to(shop: Shop, mode: str) -> None:
+    shop.broken.add("shop--v1")
+    shop.deploy("v1", mode=mode)
+    shop.service.cancel("shop")
+    shop.settle()
+    with pytest.raises(Invalid, match="nothing further back"):
+        shop.roll_back()
+    assert shop.active == []
+
+
 def finished(shop: Shop) -> None:
     shop.deploy("v1")
 

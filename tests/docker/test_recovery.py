@@ -132,3 +132,15 @@ def test_a_paused_container_leaves_the_rotation_until_it_goes_on(state: Path, im
         assert restarts(up) == [0, 0]
         up.must("DELETE", "/v1/apps/web")
         until(lambda: not containers())
+
+
+def test_replicas_that_are_removed_come_back_without_a_pause(state: Path, image: str) -> None:
+    """Their names are in use until the engine has removed them, which it says too early."""
+    with Turnout("up", state=state / "s", **FLAGS) as up:
+        up.must("PUT", "/v1/apps/web", body("v1", image, replicas=2))
+        provisioned(up, "web--v1")
+        for times in (1, 2, 3):
+            docker("rm", "-f", *containers())
+            until(lambda n=times: restarts(up) == [n, n])  # type: ignore[misc]
+        up.must("DELETE", "/v1/apps/web")
+        until(lambda: not containers())

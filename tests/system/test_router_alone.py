@@ -233,19 +233,34 @@ def test_bad_flags_exit_2_with_a_sentence(state: Path, args: tuple[str, ...], sa
     assert says in done.stderr
 
 
-def test_a_second_router_on_a_state_directory_is_refused(routed: Routed) -> None:
-    router, file, _, _ = routed
-    flags = ("--routes", str(file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-    for is_upgraded in (False, True):
-        if is_upgraded:
-            router.stderr = b""
-            router.process.send_signal(signal.SIGUSR2)
-            router.read_until(b"^ready .*\n")
-        done = run("router", *flags, state=file.parent / "s")
+ANYWHERE = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1")
 
-        assert done.returncode == 2, done.stderr
-        assert f"another router uses {file.parent / 's'}; stop it or give another" in done.stderr
-        assert "Traceback" not in done.stderr
+
+def test_a_second_router_that_would_keep_tables_in_the_same_place_is_refused(state: Path) -> None:
+    """A control plane would take the two for one, and each would take the other's table."""
+    file, own = state / "routes.toml", state / "s"
+    with a_replica("one") as one:
+        file.write_text(text(one, one))
+        flags = ("router", "--routes", str(file), "--docker", *ANYWHERE)
+        with Turnout(*flags, "--state", str(own), docker_host="unix:///nowhere.sock") as router:
+            for is_upgraded in (False, True):
+                if is_upgraded:
+                    router.stderr = b""
+                    router.process.send_signal(signal.SIGUSR2)
+                    router.read_until(b"^ready .*\n")
+                done = run("router", "--control", "http://127.0.0.1:1", *ANYWHERE, state=own)
+
+                assert done.returncode == 2, done.stderr
+                assert f"another router uses {own}; stop it or give another" in done.stderr
+                assert "Traceback" not in done.stderr
+            assert router.get("shop.localhost")[0] == 200
+
+
+def test_routers_on_routes_files_may_share_a_directory(routed: Routed) -> None:
+    router, file, _, _ = routed
+    flags = ("router", "--routes", str(file), *ANYWHERE, "--state", str(file.parent / "s"))
+    with Turnout(*flags) as second:
+        assert second.get("shop.localhost")[0] == 200
     assert router.get("shop.localhost")[0] == 200
 
 

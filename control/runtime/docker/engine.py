@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 import aiodocker
@@ -10,6 +11,9 @@ import aiohttp
 GONE = (404, 409)  # removed, or being removed
 UNREACHED = 900  # aiodocker's own, where no engine answered
 _CALL_S = 30.0
+_REMOVALS, _REMOVAL_S = 20, 0.05  # tries, and how much longer each waits than the one before
+
+Filters = dict[str, list[str]]
 
 
 def connected(url: str) -> aiodocker.Docker:
@@ -32,8 +36,24 @@ def cause(error: Exception) -> str:
     return getattr(inner, "strerror", None) or str(inner or error) or type(error).__name__
 
 
-async def unless_gone(call: Awaitable[object]) -> None:
-    """Wait for a call about something that may not be there any more."""
+async def remove_containers(docker: aiodocker.Docker, filters: Filters) -> None:
+    """Running or not. One that somebody else is removing keeps its name until it is gone."""
+    for n in range(_REMOVALS):
+        found = await docker.containers.list(all=True, filters=filters)
+        if not found:
+            return
+        await asyncio.sleep(_REMOVAL_S * n)
+        for container in found:
+            await _unless_gone(container.delete(force=True, v=True))
+
+
+async def remove_volumes(docker: aiodocker.Docker, filters: Filters) -> None:
+    """Those that no container uses any more."""
+    for volume in (await docker.volumes.list(filters=filters)).get("Volumes") or []:
+        await _unless_gone((await docker.volumes.get(volume["Name"])).delete())
+
+
+async def _unless_gone(call: Awaitable[object]) -> None:
     try:
         await call
     except aiodocker.DockerError as error:

@@ -30,8 +30,7 @@ from control.runtime.base import (
     Survivor,
     check_words,
 )
-from control.runtime.docker import images, listening, spec
-from control.runtime.docker.engine import GONE, UNREACHED, cause, connected, unless_gone
+from control.runtime.docker import engine, images, listening, spec
 from control.runtime.docker.makings import Makings
 from control.runtime.docker.network import Network
 from control.runtime.docker.presence import Presence
@@ -101,7 +100,7 @@ class DockerRuntime:
     @property
     def _docker(self) -> aiodocker.Docker:
         if self._client is None:
-            self._client = connected(self._url)
+            self._client = engine.connected(self._url)
             self._presence.follow(self._client)
         return self._client
 
@@ -123,7 +122,7 @@ class DockerRuntime:
                 await self._clean(launch.replica.name)
                 raise
             except aiodocker.DockerError as error:
-                if error.status != UNREACHED:
+                if error.status != engine.UNREACHED:
                     await self._clean(launch.replica.name)
                     said = error.message.rstrip(".")
                     raise StartFailed("ContainerCreateFailed", f"{said}.") from None
@@ -136,7 +135,7 @@ class DockerRuntime:
     def _missed(self, error: Exception) -> str:
         """That the engine does not answer. Raises StartFailed if it never has."""
         self._presence.missed()
-        why = f"({cause(error)}); {advice(error)}"
+        why = f"({engine.cause(error)}); {advice(error)}"
         away = f"the Docker Engine at {self._url} does not answer {why}."
         if not self._has_answered:
             raise StartFailed("EngineUnavailable", away) from None
@@ -249,8 +248,8 @@ class DockerRuntime:
                 shown = await container.show()
                 break
             except (aiodocker.DockerError, *_Unreachable) as error:
-                if getattr(error, "status", 0) in GONE:
-                    return Exit(None)  # somebody removed it
+                if getattr(error, "status", 0) in engine.GONE:
+                    return Exit(None, is_removed=True)
             await asyncio.sleep(_RETRY_S)
         state, host = shown["State"], shown["HostConfig"]
         return Exit(
@@ -313,12 +312,9 @@ class DockerRuntime:
 
     async def _remove(self, replica: str) -> None:
         """Its containers and volumes, running or not."""
-        for container in await self._list(replica):
-            await unless_gone(container.delete(force=True, v=True))
         filters = self._owner.filters(replica)
-        for volume in (await self._docker.volumes.list(filters=filters)).get("Volumes") or []:
-            found = await self._docker.volumes.get(volume["Name"])
-            await unless_gone(found.delete())
+        await engine.remove_containers(self._docker, filters)
+        await engine.remove_volumes(self._docker, filters)
 
     # --- finding
 
