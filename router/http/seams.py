@@ -13,20 +13,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from router.contract.outcomes import Outcome
+from router.http.native import mypyc_attr
 from router.http.request_head import RequestHead
 from router.http.response_head import ResponseHead
 
 if TYPE_CHECKING:
     import asyncio
 
-    from mypy_extensions import mypyc_attr
-else:
 
-    def mypyc_attr(**_):
-        """Tells the compiler that tests, which are not compiled, subclass a class."""
-        return lambda cls: cls
-
-
+# Tests, which are not compiled, have sides of their own.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ClientSide(ABC):
     """What an exchange asks of the connection its request came on."""
@@ -166,7 +161,7 @@ class ExchangeSide(ABC):
 
 
 class Agreed(Protocol):
-    """What a tunnel asks of the exchange that agreed on it."""
+    """What a tunnel was agreed upon with."""
 
     @property
     def is_websocket(self) -> bool:
@@ -176,5 +171,5 @@ class Agreed(Protocol):
     def replica_has_left(self) -> bool:
         """Whether the replica left the table, and the tunnel has to end some time."""
 
-    def tunnel_ended(self, *, is_stalled: bool) -> None:
+    def end(self, *, is_stalled: bool) -> None:
         """The tunnel is over; `is_stalled` when a side took nothing for too long."""
