@@ -13,7 +13,7 @@ from control.api.routes import ENDPOINTS
 from control.api.sync import sync
 from control.api.wire.problems import render_problems
 from control.api.wire.rendered import Rendered
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.publish.publisher import Publisher
 from control.reconcile.reconciler import Reconciler
 from control.settings import ControlSettings
@@ -38,7 +38,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
 
 def build(
     settings: ControlSettings,
-    service: Service,
+    changes: Changes,
     publisher: Publisher,
     reconciler: Reconciler,
     admin: AdminPages,
@@ -61,7 +61,7 @@ def build(
         client_max_size=settings.max_body_bytes,
     )
     app[keys.TOKENS] = tokens
-    app[keys.SERVICE] = service
+    app[keys.CHANGES] = changes
     app[keys.PUBLISHER] = publisher
     app[keys.RENDERED] = Rendered()
     app[keys.RECONCILER] = reconciler

@@ -52,7 +52,7 @@ class Change:
     conditions: Conditions = UNCONDITIONAL
 
 
-class Service:
+class Changes:
     """What callers can ask of the control plane."""
 
     def __init__(self, store: Store, runtimes: Runtimes, domain: str, places: Places) -> None:

@@ -65,8 +65,8 @@ async def list_resources(call: Call) -> web.Response:
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
-    views = shown(call.service.read.apps(), lambda view: resource(call, view))
-    places, domain = call.service.places, call.service.domain
+    views = shown(call.changes.read.apps(), lambda view: resource(call, view))
+    places, domain = call.changes.places, call.changes.domain
     found = views + [
         shapes.environment_resource(environment, domain, call.place)
         for environment in places.environments()
