@@ -14,8 +14,8 @@ from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
 from control.changes.changes import Outcome
+from control.changes.images import ComparedImages
 from control.changes.preconditions import is_known, tag_of
-from control.changes.rebuilt import Compared
 from control.model.body import Model
 from control.model.resources import AppView
 from control.model.schema import Mode
@@ -87,7 +87,7 @@ async def put_app(request: web.Request) -> web.Response:
     """
     body = bodies.put(await body_of(request))
     changes, name = request.app[CHANGES], request.match_info["app"]
-    images = await changes.compared(name)
+    images = await changes.compared_images(name)
     done = changes.put(
         caller_of(request), name, body, is_forced=is_forced(request), rebuilt=images.rebuilt
     )
@@ -99,7 +99,7 @@ async def put_app(request: web.Request) -> web.Response:
     return answer(done, shown)
 
 
-def _compared(view: AppView, images: Compared) -> dict[str, bool]:
+def _compared(view: AppView, images: ComparedImages) -> dict[str, bool]:
     base = base_of(view)
     return {"sameImage": True} if base is not None and base.name in images.same else {}
 
@@ -108,7 +108,7 @@ async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch; force=true and `sameImage` as with PUT."""
     changes, patch = request.app[CHANGES], await body_of(request)
     name, is_asked = request.match_info["app"], bodies.has_template(patch)
-    images = await changes.compared(name) if is_asked else Compared()
+    images = await changes.compared_images(name) if is_asked else ComparedImages()
     done = changes.patch(
         caller_of(request),
         name,

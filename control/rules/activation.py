@@ -147,7 +147,7 @@ def cancel(view: AppView, now: float) -> AppView:
     """Give up what is under way; who serves goes on. Raises Conflict when there is nothing."""
     app, revision = view.existing_app(), under_way(view)
     if revision is None:
-        raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
+        raise Conflict(f"no deploy of app {app.name} is under way; {traffic.who_serves(view)}")
     if app.restoring:
         return _serving_on(without_rollback(view, now), now)
     if revision.leaving_port:

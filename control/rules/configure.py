@@ -27,7 +27,7 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     configuration = configuration.model_copy(update={"target_label": "", "ingress": ingress})
     new = replace(app, configuration=configuration, updated_at=now, kept=kept)
     if target_ports.of_app(new) != target_ports.of_app(app):
-        view = target_ports.kept(view)
+        view = target_ports.noted(view)
     return purge(transition.then(view.with_app(new), target, now))
 
 

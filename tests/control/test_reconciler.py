@@ -232,7 +232,7 @@ async def test_a_state_that_cannot_be_looked_at_is_trouble_and_not_the_end(
     loop = Loop(tmp_path)
     async with running(loop) as task:
         with monkeypatch.context() as patched:
-            patched.setattr("control.store.file.os.pread", _input_output_error)
+            patched.setattr("control.store.state_file.os.pread", _input_output_error)
             await until(lambda: "Input/output error" in loop.store.trouble or task.done())
         assert not task.done()
         await until(lambda: not loop.store.trouble)

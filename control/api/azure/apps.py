@@ -13,7 +13,7 @@ from control.api.wire.bodies import has_template, merge_patch
 from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
-from control.changes.rebuilt import Compared
+from control.changes.images import ComparedImages
 from control.model.errors import ControlError, Invalid, NotFound
 from control.model.resources import AppView
 from control.model.schema import AppBody, AppProperties
@@ -62,7 +62,7 @@ async def patch_app(call: Call) -> web.Response:
         return _placed(call, properties, envelope, tags)
 
     is_asked = has_template(patch)
-    images = await call.changes.compared(call.app) if is_asked else Compared()
+    images = await call.changes.compared_images(call.app) if is_asked else ComparedImages()
     done = call.changes.patch(
         call.caller, call.app, patched, is_asked=is_asked, rebuilt=images.rebuilt
     )
@@ -146,7 +146,7 @@ async def analyse_host_name(call: Call) -> web.Response:
     }  # fmt: skip
     owner = call.changes.read.peek(rival).app if rival else None
     if owner is not None:
-        analysis["conflictingContainerAppResourceId"] = call.place.app_id(owner)
+        analysis["conflictingContainerAppResourceId"] = call.ids.app_id(owner)
     return reply(analysis)
 
 
@@ -166,7 +166,7 @@ async def delete_history(call: Call) -> web.Response:
 
 
 def _history(call: Call, label: str) -> dict[str, Any]:
-    return shapes.label_history_resource(call.find_app(), label, call.place)
+    return shapes.label_history_resource(call.find_app(), label, call.ids)
 
 
 # --- operations

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
-from control.api.azure.shapes import Place
+from control.api.azure.shapes import ResourceIds
 from control.api.keys import CHANGES
 from control.api.wire.caller import caller_of
 from control.api.wire.paging import Window, cut, link, shown
@@ -30,7 +30,7 @@ class Call:
     """One request, read: where it points, and the names in its path."""
 
     request: web.Request
-    place: Place
+    ids: ResourceIds
     names: dict[str, str]
 
     @property
@@ -104,7 +104,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 def resource(call: Call, view: AppView) -> dict[str, Any]:
     """An app as the caller sees it."""
-    return shapes.app_resource(view, call.changes.domain, call.place)
+    return shapes.app_resource(view, call.changes.domain, call.ids)
 
 
 def listed(
@@ -123,7 +123,7 @@ def listed(
 def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:
     """Where a client may ask how far an operation has come."""
     base = (
-        f"{call.place.origin}/subscriptions/{call.place.subscription}{shapes.PROVIDER}"
+        f"{call.ids.origin}/subscriptions/{call.ids.subscription}{shapes.PROVIDER}"
         f"/locations/{LOCATION}"
     )
     version = call.request.query.get("api-version", "2025-07-01")

@@ -66,4 +66,4 @@ async def list_nothing(call: Call) -> web.Response:
 
 
 def _resource(call: Call, environment: Environment) -> dict[str, Any]:
-    return shapes.environment_resource(environment, call.changes.domain, call.place)
+    return shapes.environment_resource(environment, call.changes.domain, call.ids)

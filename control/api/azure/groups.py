@@ -16,7 +16,7 @@ async def list_groups(call: Call) -> web.Response:
     """All groups, or those with a tag: `az group list --tag`."""
     wanted = call.filters("tagName", "tagValue")
     groups = [group for group in call.changes.places.groups() if _has_tag(group, wanted)]
-    return listed(call, groups, lambda g: g.key, lambda g: shapes.group_resource(g, call.place))
+    return listed(call, groups, lambda g: g.key, lambda g: shapes.group_resource(g, call.ids))
 
 
 def _has_tag(group: Group, wanted: dict[str, str]) -> bool:
@@ -32,7 +32,7 @@ async def get_group(call: Call) -> web.Response:
 
 
 def _shown(call: Call, group: Group, status: int = 200) -> web.Response:
-    return reply(shapes.group_resource(group, call.place), status)
+    return reply(shapes.group_resource(group, call.ids), status)
 
 
 async def has_group(call: Call) -> web.Response:

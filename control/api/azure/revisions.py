@@ -15,13 +15,13 @@ async def list_revisions(call: Call) -> web.Response:
     view = call.find_app()
     newest, domain = sorted(view.revisions.values(), key=age_of), call.changes.domain
     return listed(
-        call, newest, age_of, lambda r: shapes.revision_resource(view, r, domain, call.place)
+        call, newest, age_of, lambda r: shapes.revision_resource(view, r, domain, call.ids)
     )
 
 
 async def get_revision(call: Call) -> web.Response:
     view, revision = call.changes.read.revision(call.app, call.names["revision"])
-    return reply(shapes.revision_resource(view, revision, call.changes.domain, call.place))
+    return reply(shapes.revision_resource(view, revision, call.changes.domain, call.ids))
 
 
 async def activate(call: Call) -> web.Response:
@@ -45,11 +45,11 @@ async def list_replicas(call: Call) -> web.Response:
     view, revision = call.changes.read.revision(call.app, call.names["revision"])
     replicas = view.of(revision.name)
     return reply(
-        {"value": [shapes.replica_resource(view, revision, r, call.place) for r in replicas]}
+        {"value": [shapes.replica_resource(view, revision, r, call.ids) for r in replicas]}
     )
 
 
 async def get_replica(call: Call) -> web.Response:
     view, revision = call.changes.read.revision(call.app, call.names["revision"])
     replica = call.changes.read.replica(call.app, revision.name, call.names["replica"])
-    return reply(shapes.replica_resource(view, revision, replica, call.place))
+    return reply(shapes.replica_resource(view, revision, replica, call.ids))

@@ -15,11 +15,11 @@ from control.changes.workspaces import Workspace
 async def list_workspaces(call: Call) -> web.Response:
     """Those of a resource group, or all."""
     found = call.changes.places.workspaces.all(call.names.get("group", ""))
-    return listed(call, found, lambda w: w.key, lambda w: shapes.workspace_resource(w, call.place))
+    return listed(call, found, lambda w: w.key, lambda w: shapes.workspace_resource(w, call.ids))
 
 
 async def get_workspace(call: Call) -> web.Response:
-    return reply(shapes.workspace_resource(_found(call), call.place))
+    return reply(shapes.workspace_resource(_found(call), call.ids))
 
 
 async def put_workspace(call: Call) -> web.Response:
@@ -34,7 +34,7 @@ async def put_workspace(call: Call) -> web.Response:
         given.location or LOCATION,
         given.tags or {},
     )
-    return answer(done, lambda made: reply(shapes.workspace_resource(made, call.place)))
+    return answer(done, lambda made: reply(shapes.workspace_resource(made, call.ids)))
 
 
 async def delete_workspace(call: Call) -> web.Response:
