@@ -15,13 +15,14 @@ from aiohttp import web
 from control.api.admin import AdminPages
 from control.api.app import build
 from control.api.live import Live
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.changes.places import Places
 from control.model.clock import SystemClock
 from control.model.targets import Targets
 from control.ops.health import Health
 from control.ops.metrics import ControlCounters
 from control.ops.upkeep import keep_up
+from control.probes.prober import Prober
 from control.publish.publisher import Publisher
 from control.reconcile.reconciler import Reconciler
 from control.runtime import Runtime
@@ -60,7 +61,7 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, upgrade
 
 
-class Plane:
+class ControlPlane:
     """The parts of one control plane, and the servers in front of them."""
 
     def __init__(self, settings: ControlSettings) -> None:
@@ -68,17 +69,25 @@ class Plane:
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
         counters = self.counters = ControlCounters()
-        self.reconciler = Reconciler(settings, self.store, publisher, counters, SystemClock())
-        on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
+        targets = Targets(settings.endpoint_networks)
+        self.reconciler = Reconciler(
+            settings,
+            self.store,
+            publisher,
+            counters,
+            SystemClock(),
+            partial(Prober, targets=targets),
+        )
+        on_exit, instance = self.reconciler.events.on_exit, self.store.instance
         runtimes: dict[str, Runtime] = {
             "process": ProcessRuntime(settings.state, instance, on_exit),
-            "endpoint": EndpointRuntime(Targets(settings.endpoint_networks)),
+            "endpoint": EndpointRuntime(targets),
             "docker": DockerRuntime(
                 settings,
                 instance,
                 on_exit,
                 partial(self.reconciler.engine_back, "docker"),
-                self.reconciler.lives.on_pause,
+                self.reconciler.events.on_pause,
             ),
         }
         self.runtimes = {
@@ -87,12 +96,13 @@ class Plane:
         }
         self.reconciler.use(self.runtimes)
         places = Places(self.store, settings.resource_group, settings.environment)
-        service = Service(self.store, self.runtimes, settings.domain, places)
+        changes = Changes(self.store, self.runtimes, settings.domain, places)
         health = Health(self.store, publisher, self.reconciler.quarantine)
         admin = AdminPages(self.store, health, counters, settings.router_admin)
         live = Live(service, publisher, self.reconciler.quarantine)
         self.store.watch(live.changed)
         self._parts = (settings, service, publisher, self.reconciler, admin, live)
+        self._parts = (settings, changes, publisher, self.reconciler, admin)
         self._servers: list[AdminServer] = []
 
     async def serve(self) -> str:
@@ -148,7 +158,7 @@ async def run(settings: ControlSettings) -> None:
     """Run a control plane until SIGTERM or SIGINT."""
     stop, upgrade = _signals()
     gc.disable()  # what is read now stays: to look through it again and again takes seconds
-    plane = Plane(settings)
+    plane = ControlPlane(settings)
     await plane.reconciler.recover()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLD)

@@ -57,6 +57,7 @@ ARROWS = {
     "control.demo": "",
     "control.up": "router.process",
     "control.wiring": "router.process control.model control.settings control.store control.runtime"
+    " control.probes"
     " control.changes control.publish control.ops control.reconcile control.api control.up",
     "control.__main__": "router.process control.settings control.wiring",
     "control.cli": "router router.process router.contract control.model control.settings"

@@ -1,1 +1,1 @@
-"""The native API under /v1. No rule lives here: handlers decode, call the service, encode."""
+"""The native API under /v1. No rule lives here: handlers decode, ask for a change, encode."""

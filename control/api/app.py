@@ -14,7 +14,7 @@ from control.api.routes import ENDPOINTS
 from control.api.sync import sync
 from control.api.wire.problems import render_problems
 from control.api.wire.rendered import Rendered
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.console import files
 from control.console.session import Codes
 from control.publish.publisher import Publisher
@@ -42,7 +42,7 @@ def routes(admin: AdminPages) -> list[web.RouteDef]:
 
 def build(
     settings: ControlSettings,
-    service: Service,
+    changes: Changes,
     publisher: Publisher,
     reconciler: Reconciler,
     admin: AdminPages,
@@ -67,7 +67,7 @@ def build(
         client_max_size=settings.max_body_bytes,
     )
     app[keys.TOKENS] = tokens
-    app[keys.SERVICE] = service
+    app[keys.CHANGES] = changes
     app[keys.PUBLISHER] = publisher
     app[keys.LIVE] = live
     app[keys.CODES] = Codes()

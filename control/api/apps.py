@@ -7,15 +7,15 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BeforeValidator
 
-from control.api.keys import RECONCILER, RENDERED, SERVICE
+from control.api.keys import CHANGES, RECONCILER, RENDERED
 from control.api.wire import bodies
 from control.api.wire.caller import answer, caller_of
 from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
 from control.changes.changes import Outcome
+from control.changes.images import ComparedImages
 from control.changes.preconditions import is_known, tag_of
-from control.changes.rebuilt import Compared
 from control.model.body import Model
 from control.model.resources import AppView
 from control.model.schema import Mode
@@ -34,7 +34,7 @@ def app_reply(
 ) -> web.Response:
     """An app with its ETag, and what else there is to say of a change."""
     assert view.app is not None
-    wire = app_wire(view, request.app[SERVICE].domain) | more
+    wire = app_wire(view, request.app[CHANGES].domain) | more
     if why := request.app[RECONCILER].quarantine.why(view.app.name):
         wire["quarantined"] = why
     response = reply(wire, status)
@@ -53,22 +53,22 @@ async def list_apps(request: web.Request) -> web.Response:
 
     `quarantined` names the apps that are served as they were, and why.
     """
-    service, rendered = request.app[SERVICE], request.app[RENDERED]
-    apps = service.read.apps()
+    changes, rendered = request.app[CHANGES], request.app[RENDERED]
+    apps = changes.read.apps()
     rendered.keep(len(apps))
     quarantined = request.app[RECONCILER].quarantine.all()
     return listed(
         request,
         apps,
         name_of,
-        lambda view: rendered.app(view, service.domain),
+        lambda view: rendered.app(view, changes.domain),
         more={"quarantined": quarantined} if quarantined else {},
     )
 
 
 async def get_app(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}."""
-    response = app_reply(request, request.app[SERVICE].read.app(request.match_info["app"]))
+    response = app_reply(request, request.app[CHANGES].read.app(request.match_info["app"]))
     tag = response.headers["ETag"]
     if is_known(request.headers.get("If-None-Match", ""), tag):
         return web.Response(status=304, headers={"ETag": tag})
@@ -86,9 +86,9 @@ async def put_app(request: web.Request) -> web.Response:
     `sameImage` when nothing was made and the revision's images are what their tags mean now.
     """
     body = bodies.put(await body_of(request))
-    service, name = request.app[SERVICE], request.match_info["app"]
-    images = await service.compared(name)
-    done = service.put(
+    changes, name = request.app[CHANGES], request.match_info["app"]
+    images = await changes.compared_images(name)
+    done = changes.put(
         caller_of(request), name, body, is_forced=is_forced(request), rebuilt=images.rebuilt
     )
 
@@ -99,20 +99,20 @@ async def put_app(request: web.Request) -> web.Response:
     return answer(done, shown)
 
 
-def _compared(view: AppView, images: Compared) -> dict[str, bool]:
+def _compared(view: AppView, images: ComparedImages) -> dict[str, bool]:
     base = base_of(view)
     return {"sameImage": True} if base is not None and base.name in images.same else {}
 
 
 async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch; force=true and `sameImage` as with PUT."""
-    service, patch = request.app[SERVICE], await body_of(request)
+    changes, patch = request.app[CHANGES], await body_of(request)
     name, is_asked = request.match_info["app"], bodies.has_template(patch)
-    images = await service.compared(name) if is_asked else Compared()
-    done = service.patch(
+    images = await changes.compared_images(name) if is_asked else ComparedImages()
+    done = changes.patch(
         caller_of(request),
         name,
-        lambda view: bodies.patched(view, patch, service.domain),
+        lambda view: bodies.patched(view, patch, changes.domain),
         is_asked=is_asked,
         is_forced=is_forced(request),
         rebuilt=images.rebuilt,
@@ -122,21 +122,21 @@ async def patch_app(request: web.Request) -> web.Response:
 
 async def delete_app(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}."""
-    done = request.app[SERVICE].delete(caller_of(request), request.match_info["app"])
+    done = request.app[CHANGES].delete(caller_of(request), request.match_info["app"])
     return answer(done, lambda _: web.Response(status=204))
 
 
 async def set_mode(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/mode."""
     body = decode(ModeBody, await body_of(request))
-    service, name = request.app[SERVICE], request.match_info["app"]
+    changes, name = request.app[CHANGES], request.match_info["app"]
     caller, label = caller_of(request), body.target_label.lower()
-    return app_answer(request, service.set_mode(caller, name, body.mode, label))
+    return app_answer(request, changes.set_mode(caller, name, body.mode, label))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/cancel: give up the deploy under way; `cancelled` is its revision."""
-    done = request.app[SERVICE].cancel(caller_of(request), request.match_info["app"])
+    done = request.app[CHANGES].cancel(caller_of(request), request.match_info["app"])
     return answer(done, lambda made: app_reply(request, made[0], cancelled=made[1].name))
 
 
@@ -151,5 +151,5 @@ async def start_app(request: web.Request) -> web.Response:
 
 
 def _set_stopped(request: web.Request, *, is_stopped: bool) -> web.Response:
-    service, name = request.app[SERVICE], request.match_info["app"]
-    return app_answer(request, service.set_stopped(caller_of(request), name, is_stopped=is_stopped))
+    changes, name = request.app[CHANGES], request.match_info["app"]
+    return app_answer(request, changes.set_stopped(caller_of(request), name, is_stopped=is_stopped))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control.api.keys import PUBLISHER, SERVICE
+from control.api.keys import CHANGES, PUBLISHER
 from control.api.wire.problems import reply
 from control.model.errors import Invalid
 from control.publish.explain import explain
@@ -15,6 +15,6 @@ async def get_explanation(request: web.Request) -> web.Response:
     url = request.query.get("url", "")
     if not url:
         raise Invalid("give the request's URL: /v1/explain?url=http://HOST/PATH")
-    service = request.app[SERVICE]
-    views = {view.app.name: view for view in service.read.apps() if view.app is not None}
-    return reply(explain(views, service.domain, request.app[PUBLISHER].version, url))
+    changes = request.app[CHANGES]
+    views = {view.app.name: view for view in changes.read.apps() if view.app is not None}
+    return reply(explain(views, changes.domain, request.app[PUBLISHER].version, url))

@@ -7,7 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, model_validator
 
-from control.api.keys import SERVICE
+from control.api.keys import CHANGES
 from control.api.wire.caller import answer, caller_of
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import revision_wire
@@ -49,7 +49,7 @@ async def set_fault(request: web.Request) -> web.Response:
         body.seconds,
     )
     ends_at = now.steady + body.seconds
-    done = request.app[SERVICE].set_fault(
+    done = request.app[CHANGES].set_fault(
         caller_of(request), match["app"], match["revision"], fault, ends_at
     )
     return _answer(request, done)
@@ -57,11 +57,11 @@ async def set_fault(request: web.Request) -> web.Response:
 
 async def clear_fault(request: web.Request) -> web.Response:
     """DELETE …/fault: end it at once."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.clear_fault(caller_of(request), match["app"], match["revision"])
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.clear_fault(caller_of(request), match["app"], match["revision"])
     return _answer(request, done)
 
 
 def _answer(request: web.Request, done: Outcome) -> web.Response:
-    name, domain = request.match_info["revision"].lower(), request.app[SERVICE].domain
+    name, domain = request.match_info["revision"].lower(), request.app[CHANGES].domain
     return answer(done, lambda view: reply(revision_wire(view, view.revisions[name], domain)))

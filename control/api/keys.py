@@ -8,13 +8,13 @@ from aiohttp import web
 
 from control.api.live import Live
 from control.api.wire.rendered import Rendered
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.console.session import Codes
 from control.publish.publisher import Publisher
 from control.reconcile.reconciler import Reconciler
 from router.process.tokens import Tokens
 
-SERVICE = web.AppKey("service", Service)
+CHANGES = web.AppKey("changes", Changes)
 PUBLISHER = web.AppKey("publisher", Publisher)
 RECONCILER = web.AppKey("reconciler", Reconciler)
 TOKENS = web.AppKey("tokens", Tokens)

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from control.api.apps import app_answer
-from control.api.keys import PUBLISHER, SERVICE
+from control.api.keys import CHANGES, PUBLISHER
 from control.api.wire import bodies
 from control.api.wire.caller import answer, caller_of
 from control.api.wire.paging import listed
@@ -33,16 +33,16 @@ class TargetLabel(Model):
 
 async def list_revisions(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions?limit=&after=, newest first."""
-    service = request.app[SERVICE]
-    view = service.read.app(request.match_info["app"])
+    changes = request.app[CHANGES]
+    view = changes.read.app(request.match_info["app"])
     newest = sorted(view.revisions.values(), key=age_of)
     return listed(request, newest, age_of, lambda r: _shown(request, view, r))
 
 
 async def get_revision(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions/{revision}."""
-    service = request.app[SERVICE]
-    view, revision = service.read.revision(
+    changes = request.app[CHANGES]
+    view, revision = changes.read.revision(
         request.match_info["app"], request.match_info["revision"]
     )
     return reply(_shown(request, view, revision))
@@ -50,7 +50,7 @@ async def get_revision(request: web.Request) -> web.Response:
 
 def _shown(request: web.Request, view: AppView, revision: Revision) -> dict[str, Any]:
     """A revision, and how much of what it was asked failed in the last seconds."""
-    wire = revision_wire(view, revision, request.app[SERVICE].domain)
+    wire = revision_wire(view, revision, request.app[CHANGES].domain)
     percent = request.app[PUBLISHER].failures.percent(revision.name)
     return wire if percent is None else wire | {"errorPercent": percent}
 
@@ -60,7 +60,7 @@ async def copy(request: web.Request) -> web.Response:
 
     In labels mode `targetLabel` stands beside the template's keys.
     """
-    service, match = request.app[SERVICE], request.match_info
+    changes, match = request.app[CHANGES], request.match_info
     patch = await body_of(request) if await request.read() else {}
     label = patch.pop("targetLabel", None) if isinstance(patch, dict) else None
     target = decode(TargetLabel, {"targetLabel": label})
@@ -69,7 +69,7 @@ async def copy(request: web.Request) -> web.Response:
         wire = base.wire() | {"revisionSuffix": ""}
         return decode(Template, bodies.merge_patch(wire, patch))
 
-    done = service.copy(
+    done = changes.copy(
         caller_of(request), match["app"], match["revision"], changed, target.target_label
     )
     return app_answer(request, done)
@@ -77,29 +77,29 @@ async def copy(request: web.Request) -> web.Response:
 
 async def activate(request: web.Request) -> web.Response:
     """POST …/activate."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.activate(caller_of(request), match["app"], match["revision"])
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.activate(caller_of(request), match["app"], match["revision"])
     return _answer(request, done)
 
 
 async def deactivate(request: web.Request) -> web.Response:
     """POST …/deactivate; the revision may be purged by it when no history is kept."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.deactivate(caller_of(request), match["app"], match["revision"])
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.deactivate(caller_of(request), match["app"], match["revision"])
 
     def shown(view: AppView) -> web.Response:
         revision = view.revisions.get(match["revision"].lower())
         if revision is None:
             return reply({"name": match["revision"], "active": False})
-        return reply(revision_wire(view, revision, service.domain))
+        return reply(revision_wire(view, revision, changes.domain))
 
     return answer(done, shown)
 
 
 async def restart(request: web.Request) -> web.Response:
     """POST …/restart."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.restart(caller_of(request), match["app"], match["revision"])
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.restart(caller_of(request), match["app"], match["revision"])
     return _answer(request, done)
 
 
@@ -111,30 +111,30 @@ def _answer(request: web.Request, done: Outcome) -> web.Response:
 async def list_replicas(request: web.Request) -> web.Response:
     """GET …/replicas?limit=&after=, by name."""
     match = request.match_info
-    view, revision = request.app[SERVICE].read.revision(match["app"], match["revision"])
+    view, revision = request.app[CHANGES].read.revision(match["app"], match["revision"])
     replicas = sorted(view.of(revision.name), key=lambda r: r.name)
     return listed(request, replicas, lambda r: r.name, lambda r: replica_wire(r, revision.template))
 
 
 async def get_replica(request: web.Request) -> web.Response:
     """GET …/replicas/{replica}."""
-    service, match = request.app[SERVICE], request.match_info
-    _, revision = service.read.revision(match["app"], match["revision"])
-    replica = service.read.replica(match["app"], match["revision"], match["replica"])
+    changes, match = request.app[CHANGES], request.match_info
+    _, revision = changes.read.revision(match["app"], match["revision"])
+    replica = changes.read.replica(match["app"], match["revision"], match["replica"])
     return reply(replica_wire(replica, revision.template))
 
 
 async def get_logs(request: web.Request) -> web.StreamResponse:
     """GET …/replicas/{replica}/logs?tail=N&container=C; follow=true streams lines of text."""
-    service, match = request.app[SERVICE], request.match_info
-    replica = service.read.replica(match["app"], match["revision"], match["replica"])
+    changes, match = request.app[CHANGES], request.match_info
+    replica = changes.read.replica(match["app"], match["revision"], match["replica"])
     tail, container = request.query.get("tail", "20"), request.query.get("container", "")
     if not tail.isascii() or not tail.isdigit() or int(tail) > _MAX_TAIL:
         raise Invalid(f"tail: {tail!r} is not a number up to {_MAX_TAIL}")
     if request.query.get("follow", "").lower() != "true":
-        return reply({"lines": await service.read.logs(replica, int(tail), container)})
+        return reply({"lines": await changes.read.logs(replica, int(tail), container)})
     waits(request)
-    lines = service.read.follow(replica, int(tail), container)
+    lines = changes.read.follow(replica, int(tail), container)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):  # it reads until it has seen enough

@@ -7,7 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, model_validator
 
-from control.api.keys import SERVICE
+from control.api.keys import CHANGES
 from control.api.wire.caller import answer, caller_of
 from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
@@ -36,7 +36,7 @@ def _names(view: AppView) -> web.Response:
 
 async def list_names(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/secrets?limit=&after=: names only."""
-    app = request.app[SERVICE].read.app(request.match_info["app"]).app
+    app = request.app[CHANGES].read.app(request.match_info["app"]).app
     assert app is not None
     names = sorted(secret.name for secret in app.configuration.secrets)
     return listed(request, names, str, lambda name: {"name": name})
@@ -44,7 +44,7 @@ async def list_names(request: web.Request) -> web.Response:
 
 async def list_values(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/listSecrets: with values, for who may write."""
-    app = request.app[SERVICE].read.app(request.match_info["app"]).app
+    app = request.app[CHANGES].read.app(request.match_info["app"]).app
     assert app is not None
     return reply({"value": [s.wire() for s in app.configuration.secrets]})
 
@@ -54,11 +54,11 @@ async def set_secrets(request: web.Request) -> web.Response:
     body = decode(SecretsBody, await body_of(request))
     values = {secret.name: secret.value or "" for secret in body.secrets}
     name = request.match_info["app"]
-    return answer(request.app[SERVICE].set_secrets(caller_of(request), name, values), _names)
+    return answer(request.app[CHANGES].set_secrets(caller_of(request), name, values), _names)
 
 
 async def remove_secret(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}/secrets/{secret}."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.remove_secret(caller_of(request), match["app"], match["secret"])
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.remove_secret(caller_of(request), match["app"], match["secret"])
     return answer(done, _names)

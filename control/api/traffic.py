@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from control.api.apps import app_answer
-from control.api.keys import SERVICE
+from control.api.keys import CHANGES
 from control.api.wire.caller import answer, caller_of
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import history_wire
@@ -35,7 +35,7 @@ class SwapBody(Model):
 
 async def get_traffic(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/traffic; `latestServes` is whom latestRevision means now."""
-    view = request.app[SERVICE].read.app(request.match_info["app"])
+    view = request.app[CHANGES].read.app(request.match_info["app"])
     app = view.app
     assert app is not None
     serves = app.serving if app.is_single and app.serving else latest_ready(view)
@@ -46,14 +46,14 @@ async def get_traffic(request: web.Request) -> web.Response:
 async def set_traffic(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/traffic: the whole list."""
     body = decode(TrafficBody, await body_of(request))
-    service, name = request.app[SERVICE], request.match_info["app"]
-    return app_answer(request, service.set_traffic(caller_of(request), name, body.traffic))
+    changes, name = request.app[CHANGES], request.match_info["app"]
+    return app_answer(request, changes.set_traffic(caller_of(request), name, body.traffic))
 
 
 async def put_label(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/labels/{label}."""
     body, match = decode(LabelBody, await body_of(request)), request.match_info
-    done = request.app[SERVICE].add_label(
+    done = request.app[CHANGES].add_label(
         caller_of(request), match["app"], match["label"], body.revision
     )
     return app_answer(request, done)
@@ -61,16 +61,16 @@ async def put_label(request: web.Request) -> web.Response:
 
 async def delete_label(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}/labels/{label}."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.remove_label(caller_of(request), match["app"], match["label"])
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.remove_label(caller_of(request), match["app"], match["label"])
     return app_answer(request, done)
 
 
 async def swap_labels(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/labels/swap."""
     body = decode(SwapBody, await body_of(request))
-    service, name = request.app[SERVICE], request.match_info["app"]
-    done = service.swap_labels(caller_of(request), name, body.first, body.second)
+    changes, name = request.app[CHANGES], request.match_info["app"]
+    done = changes.swap_labels(caller_of(request), name, body.first, body.second)
     return app_answer(request, done)
 
 
@@ -78,11 +78,11 @@ async def label_history(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/labels/{label}/history, newest first."""
     match = request.match_info
     label = match["label"].lower()
-    return reply({"records": history_wire(request.app[SERVICE].read.app(match["app"]), label)})
+    return reply({"records": history_wire(request.app[CHANGES].read.app(match["app"]), label)})
 
 
 async def forget_label(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}/labels/{label}/history: what holds stays on record."""
-    service, match = request.app[SERVICE], request.match_info
-    done = service.forget_label(caller_of(request), match["app"], match["label"].lower())
+    changes, match = request.app[CHANGES], request.match_info
+    done = changes.forget_label(caller_of(request), match["app"], match["label"].lower())
     return answer(done, lambda _: web.Response(status=204))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BeforeValidator, Field, model_validator
 
-from control.api.keys import SERVICE
+from control.api.keys import CHANGES
 from control.api.wire import bodies
 from control.api.wire.caller import caller_of
 from control.api.wire.problems import body_of, decode, reply
@@ -37,7 +37,7 @@ class ChangeBody(Model):
         return self
 
     def change(self, domain: str) -> Change:
-        """As the service takes it. Raises Invalid for a body that is none."""
+        """As `Changes` takes it. Raises Invalid for a body that is none."""
         conditions = Conditions(self.if_match)
         if self.method == "DELETE":
             return Change(self.app, None, conditions=conditions)
@@ -62,18 +62,18 @@ class TransactionBody(Model):
 
 async def transact(request: web.Request) -> web.Response:
     """POST /v1/transactions."""
-    service, turn = request.app[SERVICE], Turn()
+    changes, turn = request.app[CHANGES], Turn()
     body = decode(TransactionBody, await body_of(request))
-    changes = []
+    wanted = []
     for change in body.changes:
-        changes.append(change.change(service.domain))
+        wanted.append(change.change(changes.domain))
         await turn.over()
-    done = await service.transact_in_turns(caller_of(request), changes)
+    done = await changes.transact_in_turns(caller_of(request), wanted)
     if isinstance(done, Previews):
         return reply(done.wire())
     shown = {}
     for view in done:
         if view.app is not None:
-            shown[view.app.name] = app_wire(view, service.domain)
+            shown[view.app.name] = app_wire(view, changes.domain)
         await turn.over()
     return reply({"value": list(shown.values())})

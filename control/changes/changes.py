@@ -13,10 +13,10 @@ from functools import partial
 from typing import TypeVar
 
 from control.changes.dry_run import NO_APP_CHANGES, Previews
+from control.changes.images import ComparedImages, compared_images
 from control.changes.places import Places
 from control.changes.preconditions import UNCONDITIONAL, Conditions
 from control.changes.reader import Reader
-from control.changes.rebuilt import Compared, compared
 from control.changes.turn import Turn
 from control.changes.unit_of_work import Command, UnitOfWork
 from control.history import journal
@@ -52,7 +52,7 @@ class Change:
     conditions: Conditions = UNCONDITIONAL
 
 
-class Service:
+class Changes:
     """What callers can ask of the control plane."""
 
     def __init__(self, store: Store, runtimes: Runtimes, domain: str, places: Places) -> None:
@@ -64,12 +64,12 @@ class Service:
 
     # --- changing
 
-    async def compared(self, name: str) -> Compared:
+    async def compared_images(self, name: str) -> ComparedImages:
         """The revisions that a deploy may repeat, by whether their images are others by now.
 
         Only for those that are here: a registry is not asked.
         """
-        return await compared(self.read.peek(name), self._runtimes)
+        return await compared_images(self.read.peek(name), self._runtimes)
 
     def put(
         self,
@@ -306,7 +306,7 @@ class Service:
                 rollback.check_is_first(self.read.records(app), caller, known, record)
                 return self._restored(work, caller, app, record)
         raise Invalid(
-            f"there is nothing further back to roll app {app} back to: {traffic.told(view)}; "
+            f"there is nothing further back to roll app {app} back to: {traffic.who_serves(view)}; "
             f"turnout journal {app} shows every change, and --to goes to one of them"
         )
 

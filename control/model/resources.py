@@ -40,7 +40,7 @@ class Provisioning(StrEnum):
 
 
 class ReplicaState(StrEnum):
-    """Where a replica is in its life; the table of moves is `lifecycle.py`."""
+    """Where a replica is in its life; the table of moves is `states.py`."""
 
     PENDING = "Pending"
     STARTING = "Starting"

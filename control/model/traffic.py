@@ -166,7 +166,7 @@ def _resolve(rules: Rules, latest: str) -> dict[str, Share]:
     return found
 
 
-def told(view: AppView) -> str:
+def who_serves(view: AppView) -> str:
     """Who answers on the app's host, as a sentence."""
     found = [(name, s.weight) for name, s in shares(view).items() if s.weight and view.ready(name)]
     if len(found) == 1:

@@ -10,7 +10,7 @@ from control.model.errors import ControlError
 from control.ops.metrics import ControlCounters
 from control.settings import ControlSettings
 from control.store import Store
-from control.store.retention import Kept
+from control.store.retention import Retention
 
 log = logging.getLogger("turnout.control")
 
@@ -24,7 +24,7 @@ async def keep_up(store: Store, counters: ControlCounters, settings: ControlSett
     def is_there(app: str, revision: str) -> bool:
         return revision in store.view(app).revisions
 
-    kept = Kept(settings.journal_app_records, settings.journal_records, settings.journal_days)
+    kept = Retention(settings.journal_app_records, settings.journal_records, settings.journal_days)
     while True:
         counters.forget(is_there)
         gone = 0

@@ -62,7 +62,7 @@ class Inquiry:
         return f"tls:{self.address}" if self.is_tls else self.address
 
 
-class Kept:
+class KeptConnection:
     """Connections that one replica's HTTP probes use again."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Asker:
         self._names = Names()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, inquiry: Inquiry, kept: Kept, done: Done) -> None:
+    def ask(self, inquiry: Inquiry, kept: KeptConnection, done: Done) -> None:
         """Ask once; `done` hears what went wrong, perhaps before this returns."""
         if inquiry.request:
             _Question(inquiry, kept, done).begin(self)
@@ -215,7 +215,7 @@ def too_late(timeout_s: float) -> str:
 class _Question:
     """One HTTP question: answered once, and over when its connection is free or closed."""
 
-    def __init__(self, inquiry: Inquiry, kept: Kept, done: Done) -> None:
+    def __init__(self, inquiry: Inquiry, kept: KeptConnection, done: Done) -> None:
         self.inquiry = inquiry
         self.kept = kept
         self._done: Done | None = done
@@ -285,7 +285,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._question: _Question | None = None
-        self._where: tuple[Kept, str] | None = None  # it is kept there while it is idle
+        self._where: tuple[KeptConnection, str] | None = None  # it is kept there while it is idle
         self._asks = 0
         self._received = 0  # of this answer
 

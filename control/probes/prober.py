@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from control.model.resources import Replica
 from control.model.targets import Targets
 from control.model.template import Probe, Template
-from control.probes.asker import Asker, Done, Inquiry, Kept, split, too_late
+from control.probes.asker import Asker, Done, Inquiry, KeptConnection, split, too_late
 from control.probes.wheel import Wheel
 
 log = logging.getLogger("turnout.control")
@@ -209,7 +209,7 @@ class _Watch:
     def __init__(self, prober: Prober, replica: Replica, probes: Sequence[Probes]) -> None:
         self.prober = prober
         self.replica = replica
-        self.kept = Kept()
+        self.kept = KeptConnection()
         self.began = asyncio.get_running_loop().time()
         self._probes = probes
         self._unready = set(range(len(probes)))  # containers that are not ready

@@ -32,14 +32,14 @@ _INSIDE = (
 )
 
 
-Told = Callable[[str, Revision], dict[str, Any]]  # an app's revision: its fault and replicas
+FactsOf = Callable[[str, Revision], dict[str, Any]]  # an app's revision: its fault and replicas
 
 
 def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
     """What would become of a request for `url`. Raises Invalid for what is no URL."""
     compiled = dict(_compiled(views))
 
-    def told(app: str, revision: Revision) -> dict[str, Any]:
+    def facts_of(app: str, revision: Revision) -> dict[str, Any]:
         view = views[app]
         fault = view.app.faults.get(revision.name) if view.app is not None else None
         replicas = [
@@ -55,24 +55,26 @@ def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -
         wire = asdict(sent(fault)) if fault is not None else None
         return {"fault": wire, "replicas": replicas}
 
-    return _explain(compiled, domain, version, url, told)
+    return _explain(compiled, domain, version, url, facts_of)
 
 
 def explain_table(table: Snapshot, url: str) -> dict[str, Any]:
     """The same by a router's table alone, which has ready replicas only. Raises Invalid."""
 
-    def told(_: str, revision: Revision) -> dict[str, Any]:
+    def facts_of(_: str, revision: Revision) -> dict[str, Any]:
         replicas = [
             {"name": e.replica, "address": e.address, "state": "Ready", "ready": True}
             for e in revision.endpoints
         ]
         return {"fault": None, "replicas": replicas}
 
-    return _explain({app.name: app for app in table.apps}, table.domain, table.version, url, told)
+    return _explain(
+        {app.name: app for app in table.apps}, table.domain, table.version, url, facts_of
+    )
 
 
 def _explain(
-    compiled: Mapping[str, App], domain: str, version: int, url: str, told: Told
+    compiled: Mapping[str, App], domain: str, version: int, url: str, facts_of: FactsOf
 ) -> dict[str, Any]:
     host = _host(url)
     found = _look_up(_concerned(compiled.values(), host), domain, host)
@@ -84,7 +86,7 @@ def _explain(
     chances = _chances(app, named.revision) if refusal is None else {}
     answer |= {"app": app.name, "reason": named.reason, "because": _WORDS[named.reason]}
     answer["revisions"] = [
-        _revision(spec, chances, told(app.name, spec))
+        _revision(spec, chances, facts_of(app.name, spec))
         for spec in app.revisions
         if named.revision is None or spec.name in chances or not chances
     ]
@@ -146,14 +148,16 @@ def _chances(app: App, revision: Revision | None) -> dict[str, float]:
     return {revision.name: revision.weight / total for revision in drawn}
 
 
-def _revision(spec: Revision, chances: Mapping[str, float], told: dict[str, Any]) -> dict[str, Any]:
-    ready = sum(r["ready"] for r in told["replicas"])
+def _revision(
+    spec: Revision, chances: Mapping[str, float], facts: dict[str, Any]
+) -> dict[str, Any]:
+    ready = sum(r["ready"] for r in facts["replicas"])
     return {
         "name": spec.name,
         "weight": spec.weight,
         "chance": round(chances.get(spec.name, 0.0), 4),
         "why": _why(spec.name, spec.weight, ready, chances),
-        **told,
+        **facts,
     }
 
 

@@ -25,7 +25,7 @@ from control.reconcile.actions import Actions
 from control.reconcile.alarms import Alarms
 from control.reconcile.limits import Limits
 from control.reconcile.planner import Plan, plan
-from control.reconcile.replica_events import Lives
+from control.reconcile.replica_events import MakeProber, ReplicaEvents
 from control.reconcile.strays import Strays
 from control.rules import faults, target_ports
 from control.rules.commands import SUFFIX_ALPHABET
@@ -55,6 +55,7 @@ class Reconciler:
         publisher: Publisher,
         counters: ControlCounters,
         clock: Clock,
+        make_prober: MakeProber,
     ) -> None:
         self._clock = clock
         self._settings = settings
@@ -66,7 +67,7 @@ class Reconciler:
         )
         self._runtimes: Mapping[str, Runtime] = {}
         self._actions = Actions(self._on_change)
-        self.lives = Lives(settings, store, counters, clock, self._actions.do)
+        self.events = ReplicaEvents(settings, store, counters, clock, self._actions.do, make_prober)
         self.quarantine = Quarantine(store, publisher)
         self._dirty: set[str] = set()
         self._strays = Strays(settings.drain_timeout_s, publisher.can_stop)
@@ -82,7 +83,7 @@ class Reconciler:
     def use(self, runtimes: Mapping[str, Runtime]) -> None:
         """Hand over the runtimes; they report to `on_exit`."""
         self._runtimes = runtimes
-        self.lives.use(runtimes)
+        self.events.use(runtimes)
 
     def _runtime_of(self, replica: Replica) -> Runtime:
         """Who runs a replica."""
@@ -93,21 +94,25 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile until cancelled."""
         while True:
-            started = time.perf_counter()
-            turn = Turn()
-            planned: dict[str, Plan] = {}
-            for name in self._due():
-                if (result := self._reconcile(name)) is not None:
-                    planned[name] = result
-                if turn.is_over:
-                    self._carry_out(planned)
-                    planned = {}
-                    await turn.over()
-            self._carry_out(planned)
-            self._counters.observe_reconcile(time.perf_counter() - started)
-            await self._publish()
-            self._end_strays()
+            await self.look()
             await self._sleep()
+
+    async def look(self) -> None:
+        """Plan what is due, begin what the plans say, and tell routers what changed."""
+        started = time.perf_counter()
+        turn = Turn()
+        planned: dict[str, Plan] = {}
+        for name in self._due():
+            if (result := self._reconcile(name)) is not None:
+                planned[name] = result
+            if turn.is_over:
+                self._carry_out(planned)
+                planned = {}
+                await turn.over()
+        self._carry_out(planned)
+        self._counters.observe_reconcile(time.perf_counter() - started)
+        await self._publish()
+        self._end_strays()
 
     def _due(self) -> list[str]:
         late = self._alarms.due(self._clock.now().steady)
@@ -167,7 +172,7 @@ class Reconciler:
         # What a kill would forget must not be relied upon: after it, the replicas of before serve.
         can_stop = _not_yet if self._store.is_behind(name) else self._publisher.can_stop
         result = plan(view, now, self._limits, can_stop, self._new_replica_name)
-        if not self.lives.record(name, view, result.view, result.record):
+        if not self.events.record(name, view, result.view, result.record):
             self._alarms.put(name, now.steady + _RETRY_S)
             return None
         self._alarms.put(name, result.wake_at)
@@ -191,11 +196,11 @@ class Reconciler:
         for replica in result.ends:
             self._actions.end(replica, self._end(replica))
         for replica in result.stops:
-            self.lives.prober.forget(replica.name)
+            self.events.prober.forget(replica.name)
             self._actions.end(replica, self._stop(replica))
         for replica in result.view.replicas.values():
             if replica.state is _S.DRAINING:
-                self.lives.prober.forget(replica.name)
+                self.events.prober.forget(replica.name)
 
     def _new_replica_name(self, revision: str) -> str:
         tail = "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
@@ -231,14 +236,14 @@ class Reconciler:
         try:
             started = await self._runtime_of(replica).start(self._launch(view, replica, revision))
         except StartFailed as error:
-            self.lives.fail(replica.name, _S.BACKOFF, Failure(error.reason, str(error)))
+            self.events.fail(replica.name, _S.BACKOFF, Failure(error.reason, str(error)))
             return
         except Exception as error:  # whatever it is: a failure that waits longer each time
             log.exception("event=start_failed replica=%s", replica.name)
             failure = Failure("StartError", f"It cannot be started: {error!r}.")
-            self.lives.fail(replica.name, _S.BACKOFF, failure)
+            self.events.fail(replica.name, _S.BACKOFF, failure)
             return
-        self.lives.move(
+        self.events.move(
             replica.name,
             replica.app,
             _S.STARTING,
@@ -247,7 +252,7 @@ class Reconciler:
             started_at=self._clock.now().wall,
             exit_code=None,
         )
-        self.lives.probe(replica.app, replica.name)
+        self.events.probe(replica.app, replica.name)
 
     def _launch(self, view: AppView, replica: Replica, revision: Revision) -> Launch:
         assert view.app is not None
@@ -260,14 +265,14 @@ class Reconciler:
             target_port=replica.target_port or target_ports.of_app(view.app) or 80,
             secrets=configuration.secret_values,
             registries=configuration.registries,
-            progress=partial(self.lives.note, replica.name),
-            known_images=partial(self.lives.images_of, replica),
-            made_of=partial(self.lives.made_of, replica),
+            progress=partial(self.events.note, replica.name),
+            known_images=partial(self.events.images_of, replica),
+            made_of=partial(self.events.made_of, replica),
         )
 
     async def _end(self, replica: Replica) -> None:
         await self._runtime_of(replica).stop(replica, replica.grace_s)
-        self.lives.move(replica.name, replica.app, _S.BACKOFF)
+        self.events.move(replica.name, replica.app, _S.BACKOFF)
 
     async def _stop(self, replica: Replica) -> None:
         await self._runtime_of(replica).stop(replica, replica.grace_s)
@@ -284,7 +289,7 @@ class Reconciler:
 
     def _forget(self, replica: Replica) -> None:
         view = self._store.view(replica.app)
-        if self.lives.record(replica.app, view, view.without_replica(replica.name)):
+        if self.events.record(replica.app, view, view.without_replica(replica.name)):
             self._publisher.forget(replica.name)
             self._runtime_of(replica).forget(replica.name)
             log.info("event=replica_gone app=%s replica=%s", replica.app, replica.name)
@@ -320,7 +325,7 @@ class Reconciler:
             try:
                 taken = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
                 taken = faults.after_start(taken, now, is_same_boot=is_same_boot)
-                self.lives.record(name, view, taken)
+                self.events.record(name, view, taken)
             except Exception as error:  # its own affair, as any record that is no good
                 self._store.set_aside(name, error)
         self._new_boot = "" if is_same_boot else boot
@@ -336,7 +341,7 @@ class Reconciler:
         """The engine of a runtime is heard again; what it told meanwhile was not."""
         await self.resync(kind)
         if was_away:
-            self.lives.end_pauses(kind)
+            self.events.end_pauses(kind)
 
     async def resync(self, kind: str) -> None:
         """Match the replicas of one runtime with what runs."""
@@ -358,24 +363,24 @@ class Reconciler:
                 is_alive = alive is None or (found is not None and found.is_of(replica))
                 self._resume(replica, is_alive=is_alive)
                 if found is not None and is_alive:  # an earlier version did not note it
-                    self.lives.made_of(replica, found.images)
+                    self.events.made_of(replica, found.images)
         for name in [name for name, survivor in (alive or {}).items() if survivor.is_paused]:
-            self.lives.on_pause(name, True)
+            self.events.on_pause(name, True)
 
     def _resume(self, replica: Replica, *, is_alive: bool) -> None:
         try:
             if not is_alive:
-                self.lives.lost(replica.name)
-            elif not self.lives.prober.watches(replica.name):
-                self.lives.probe(replica.app, replica.name)
+                self.events.lost(replica.name)
+            elif not self.events.prober.watches(replica.name):
+                self.events.probe(replica.app, replica.name)
         except Exception as error:
             self._store.set_aside(replica.app, error)
 
     async def close(self, *, stop_replicas: bool) -> None:
         """Stop probing; with `stop_replicas`, end the local processes too."""
-        self.lives.is_closing = True
+        self.events.is_closing = True
         self._publisher.keep_served()
-        await self.lives.prober.close()
+        await self.events.prober.close()
         await self._actions.close()
         if stop_replicas:
             replicas = [r for _, view in self._store.every() for r in view.replicas.values()]

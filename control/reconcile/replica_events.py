@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from control.history.journal import Record
 from control.model.clock import Clock
@@ -22,9 +23,8 @@ from control.model.states import (
     failed,
     may_move,
 )
-from control.model.targets import Targets
 from control.ops.metrics import ControlCounters
-from control.probes.prober import Prober, Verdict, probes_of
+from control.probes.prober import OnFailure, OnVerdict, Probes, Verdict, probes_of
 from control.reconcile.actions import Action
 from control.runtime import Exit, Runtime
 from control.settings import ControlSettings
@@ -38,7 +38,26 @@ _ON_ITS_WAY = (_S.PENDING, _S.STARTING, _S.BACKOFF)
 Act = Callable[[Replica, Action], None]
 
 
-class Lives:
+class ReplicaProber(Protocol):
+    """Probes replicas and reports verdicts; `Prober` does it over the network."""
+
+    def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
+        """Begin to probe; `is_started` for a replica that was ready before we were."""
+
+    def watches(self, replica: str) -> bool:
+        """Whether a replica is being probed."""
+
+    def forget(self, replica: str) -> None:
+        """Stop probing a replica."""
+
+    async def close(self) -> None:
+        """Stop probing everything."""
+
+
+MakeProber = Callable[[OnVerdict, OnFailure], ReplicaProber]
+
+
+class ReplicaEvents:
     """Writes down what is seen of replicas."""
 
     def __init__(
@@ -48,6 +67,7 @@ class Lives:
         counters: ControlCounters,
         clock: Clock,
         act: Act,
+        make_prober: MakeProber,
     ) -> None:
         self._clock = clock
         self._pauses = Pauses(
@@ -57,8 +77,7 @@ class Lives:
         self._counters = counters
         self._act = act
         self._runtimes: Mapping[str, Runtime] = {}
-        targets = Targets(settings.endpoint_networks)
-        self.prober = Prober(self.on_verdict, self.on_probe_failure, targets)
+        self.prober = make_prober(self.on_verdict, self.on_probe_failure)
         self.is_closing = False
 
     def use(self, runtimes: Mapping[str, Runtime]) -> None:

@@ -108,6 +108,18 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     return view if revision.has_been_ready else target_ports.taken_back(view)
 
 
+def rest(view: AppView, name: str, now: float) -> AppView:
+    """Deactivate a revision. Raises Conflict when nobody would be left to answer."""
+    app, revision = view.existing_app(), view.existing_revision(name)
+    if app.is_single and app.serving == name and revision.is_active and not app.is_stopped:
+        raise Conflict(
+            f"revision {name} is the one that serves, and in single mode nobody would take over; "
+            f"activate or deploy another, go back with: turnout rollback {app.name}, or take the "
+            f"app down with: turnout app stop {app.name}"
+        )
+    return deactivate(view, name, now)
+
+
 def under_way(view: AppView) -> Revision | None:
     """The revision that a rollback or a deploy waits for, until it is ready or has failed.
 
@@ -135,7 +147,7 @@ def cancel(view: AppView, now: float) -> AppView:
     """Give up what is under way; who serves goes on. Raises Conflict when there is nothing."""
     app, revision = view.existing_app(), under_way(view)
     if revision is None:
-        raise Conflict(f"no deploy of app {app.name} is under way; {traffic.told(view)}")
+        raise Conflict(f"no deploy of app {app.name} is under way; {traffic.who_serves(view)}")
     if app.restoring:
         return _serving_on(without_rollback(view, now), now)
     if revision.leaving_port:

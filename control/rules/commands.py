@@ -9,6 +9,7 @@ from control.rules.activation import (
     cancel,
     deactivate,
     purge,
+    rest,
     restart,
     rested,
     set_stopped,
@@ -26,8 +27,13 @@ from control.rules.deploy import (
     deploy,
 )
 from control.rules.faults import clear_fault, set_fault
-from control.rules.resting import rest
-from control.rules.split import add_label, forget_label, remove_label, set_traffic, swap_labels
+from control.rules.traffic_rules import (
+    add_label,
+    forget_label,
+    remove_label,
+    set_traffic,
+    swap_labels,
+)
 
 __all__ = [
     "SUFFIX_ALPHABET",

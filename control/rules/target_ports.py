@@ -25,7 +25,7 @@ def with_port(app: App, port: int) -> App:
     return app if port in (0, of_app(app)) else app.with_ingress(target_port=port)
 
 
-def kept(view: AppView) -> AppView:
+def noted(view: AppView) -> AppView:
     """The same where nobody follows the app's port, as records of earlier versions do.
 
     For a write that changes the port: whoever was started at the old one comes back at it.

@@ -34,7 +34,7 @@ from control.runtime.base import (
     check_is_one_program,
     check_words,
 )
-from control.runtime.firsts import Firsts
+from control.runtime.first_processes import FirstProcesses
 from control.runtime.marks import Census, Marked
 from control.runtime.output import MAX_BYTES, Outputs
 from router.process import children
@@ -68,7 +68,7 @@ class ProcessRuntime:
 
     def __init__(self, state: Path, instance: str, on_exit: OnExit) -> None:
         self._outputs = Outputs(state / "logs", MAX_BYTES)
-        self._firsts = Firsts(state / "run", instance)
+        self._firsts = FirstProcesses(state / "run", instance)
         self._instance = instance
         self._on_exit = on_exit
         self._census = Census(instance, self._firsts.running)

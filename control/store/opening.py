@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from control.store.log import NOT_BY_COMMITS
+from control.store.write_ahead_log import NOT_BY_COMMITS
 from router.process.config import BadSettings
 
 MIGRATIONS = (

@@ -14,7 +14,7 @@ _ALWAYS = 10  # newest records of an app that exists: a rollback needs the last 
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Retention:
     """How much is kept; reasons in `settings.py`."""
 
     of_app: int
@@ -23,33 +23,35 @@ class Kept:
     at_once: int = 500  # records that one turn looks at
 
 
-def victims(db: sqlite3.Connection, kept: Kept, now: float, after: int) -> tuple[list[int], int]:
+def victims(
+    db: sqlite3.Connection, keeps: Retention, now: float, after: int
+) -> tuple[list[int], int]:
     """The numbers of records that may go, of those that follow `after`; and where to go on."""
     rows = db.execute(
         # A moment that is no number counts as the oldest.
         "SELECT number, app, CAST(at AS REAL) FROM journal"
         " WHERE number > ? ORDER BY number LIMIT ?",
-        (after, kept.at_once),
+        (after, keeps.at_once),
     ).fetchall()
     (newest,) = db.execute("SELECT coalesce(max(number), 0) FROM journal").fetchone()
-    oldest_at, first = now - kept.days * _DAY_S, newest - kept.in_all + 1
+    oldest_at, first = now - keeps.days * _DAY_S, newest - keeps.in_all + 1
     bounds: dict[str, tuple[int, int]] = {}
     gone = []
     for number, app, at in rows:
         if app not in bounds:
-            bounds[app] = _bounds(db, app, kept)
+            bounds[app] = _bounds(db, app, keeps)
         surplus_below, kept_from = bounds[app]
         is_due = at < oldest_at or number < first
         if number < surplus_below or (is_due and number < kept_from):
             gone.append(number)
-    return gone, rows[-1][0] if len(rows) == kept.at_once else 0
+    return gone, rows[-1][0] if len(rows) == keeps.at_once else 0
 
 
-def _bounds(db: sqlite3.Connection, app: str, kept: Kept) -> tuple[int, int]:
+def _bounds(db: sqlite3.Connection, app: str, keeps: Retention) -> tuple[int, int]:
     """Below which number an app's records are too many, and from which they always stay."""
     lives = db.execute("SELECT 1 FROM apps WHERE name = ?", (app,)).fetchone() is not None
     kept_from = _nth_newest(db, app, _ALWAYS) if lives else 1 << 62
-    return _nth_newest(db, app, max(kept.of_app, 1)), kept_from
+    return _nth_newest(db, app, max(keeps.of_app, 1)), kept_from
 
 
 def _nth_newest(db: sqlite3.Connection, app: str, n: int) -> int:

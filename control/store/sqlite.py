@@ -24,13 +24,13 @@ from control.model.errors import Conflict, StoreUnavailable
 from control.model.resources import AppView
 from control.rules import domains
 from control.store.documents import Change, D, decoded, write_documents
-from control.store.file import StateFile
-from control.store.log import is_long, move
 from control.store.opening import LOCK_S, open_database, unreadable_state
 from control.store.reading import damaged, read_journal, read_views, unread
-from control.store.retention import Kept, victims
+from control.store.retention import Retention, victims
 from control.store.served import hosts_served, read_served, write_served
+from control.store.state_file import StateFile
 from control.store.transaction import Transaction, unavailable
+from control.store.write_ahead_log import is_long, move
 from control.store.writing import Row, Rows, Write, put_meta, row_of, rows_of, write_view
 from router.contract.domains import Owners
 from router.process.config import BadSettings
@@ -316,7 +316,7 @@ class Store:
         """
         return read_journal(self._db, app, before, limit)
 
-    def prune_journal(self, kept: Kept, now: float) -> int:
+    def prune_journal(self, kept: Retention, now: float) -> int:
         """Delete some of the records that may go, and return how many. Raises StoreUnavailable."""
         try:
             gone, go_on = victims(self._db, kept, now, self._pruned_to)

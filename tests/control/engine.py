@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.changes.places import Places
 from control.runtime.docker.runtime import DockerRuntime
 from control.settings import ControlSettings
@@ -137,17 +137,17 @@ def _shown(made: dict[str, Any]) -> dict[str, Any]:
 async def a_loop(folder: Path, engine: Engine, **given: Any) -> AsyncIterator[Loop]:
     """A reconciler whose containers the engine runs."""
     loop = Loop(folder, drain_timeout_s=0.2, **given)
-    lives = loop.reconciler.lives
+    events = loop.reconciler.events
     settings = ControlSettings(state=folder, docker_host=engine.url)
 
     async def on_back(was_away: bool) -> None:
         await loop.reconciler.engine_back("docker", was_away)
 
-    docker = DockerRuntime(settings, loop.store.instance, lives.on_exit, on_back, lives.on_pause)
+    docker = DockerRuntime(settings, loop.store.instance, events.on_exit, on_back, events.on_pause)
     runtimes = {"docker": docker, "endpoint": loop.runtime}
     loop.reconciler.use(runtimes)
     places = Places(loop.store, "local", "local")
-    loop.service = Service(loop.store, runtimes, "localhost", places)
+    loop.changes = Changes(loop.store, runtimes, "localhost", places)
     try:
         async with running(loop):
             yield loop

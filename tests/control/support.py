@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.changes.places import Places
 from control.history.caller import Caller
-from control.model.clock import Moment
+from control.model.clock import Clock, Moment, SystemClock
 from control.model.resources import AppView, ReplicaState, replace
 from control.model.schema import AppBody, TrafficRule
 from control.model.targets import Targets
+from control.ops.metrics import ControlCounters
+from control.probes.prober import Prober
+from control.publish.publisher import Publisher
 from control.reconcile.limits import Limits
 from control.reconcile.planner import Plan, plan
+from control.reconcile.reconciler import Reconciler
+from control.reconcile.replica_events import MakeProber
 from control.rules import commands
 from control.runtime.endpoint import EndpointRuntime
+from control.settings import ControlSettings
 from control.store import Store
 from tests.support.builders import a_body
 
@@ -23,10 +30,29 @@ ALICE, BOB = Caller("alice (turnout/1)"), Caller("bob (turnout/1)")
 LIMITS = Limits(progress_deadline_s=600, crash_loop_exits=3, drain_timeout_s=30)
 
 
-def a_service(store: Store) -> Service:
+def changes_of(store: Store) -> Changes:
     """Commands on a store, for apps of endpoints on loopback."""
     runtimes = {"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))}
-    return Service(store, runtimes, "localhost", Places(store, "local", "local"))
+    return Changes(store, runtimes, "localhost", Places(store, "local", "local"))
+
+
+def a_reconciler(
+    settings: ControlSettings,
+    store: Store,
+    publisher: Publisher,
+    clock: Clock | None = None,
+    make_prober: MakeProber | None = None,
+) -> Reconciler:
+    """As the control plane wires it, unless time and probes are the test's."""
+    network = partial(Prober, targets=Targets(settings.endpoint_networks))
+    return Reconciler(
+        settings,
+        store,
+        publisher,
+        ControlCounters(),
+        clock or SystemClock(),
+        make_prober or network,
+    )
 
 
 class World:

@@ -11,14 +11,14 @@ import pytest
 
 from control.model.targets import PRIVATE, Targets
 from control.model.template import Probe
-from control.probes.asker import Asker, Inquiry, Kept
+from control.probes.asker import Asker, Inquiry, KeptConnection
 from tests.support.origin import OK, Connection, Origin
 
 
 @asynccontextmanager
 async def asking(address: str, **get: Any) -> AsyncIterator[Any]:
     """A function that asks once and returns what went wrong."""
-    asker, kept = Asker(Targets(PRIVATE)), Kept()
+    asker, kept = Asker(Targets(PRIVATE)), KeptConnection()
     probe = Probe.model_validate(
         {"type": "Readiness", "timeout_seconds": 1, "http_get": {"path": "/", "port": 80, **get}}
     )
@@ -100,7 +100,7 @@ async def test_a_host_name_is_looked_up() -> None:
     async with Origin() as origin:
         port = origin.address.rpartition(":")[2]
         asker, heard = Asker(Targets(PRIVATE)), asyncio.get_running_loop().create_future()
-        asker.ask(Inquiry(f"localhost:{port}", 5.0), Kept(), heard.set_result)
+        asker.ask(Inquiry(f"localhost:{port}", 5.0), KeptConnection(), heard.set_result)
         assert await heard == ""
         await asker.close()
 
@@ -126,7 +126,7 @@ async def test_a_name_that_cannot_be_looked_up_is_an_answer(
     asker, heard = Asker(Targets(PRIVATE)), asyncio.get_running_loop().create_future()
     request = b"GET / HTTP/1.1\r\n\r\n" if is_http else b""
     inquiry = Inquiry(f"{host}:80", 5.0, request, is_judged=is_judged)
-    asker.ask(inquiry, Kept(), heard.set_result)
+    asker.ask(inquiry, KeptConnection(), heard.set_result)
     async with asyncio.timeout(30):
         assert host in await heard
     await asker.close()

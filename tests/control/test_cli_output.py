@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from control.cli import output
-from control.cli.found import discovered
+from control.cli.discovered import discovered
 from control.cli.options import full_name
 from control.cli.output import Format, age
 from control.publish.explain import explain_table

@@ -21,9 +21,9 @@ def with_init() -> AppBody:
 async def test_a_container_that_is_being_made_is_removed_once_it_is_there(tmp_path: Path) -> None:
     async with Engine().serving() as engine, a_loop(tmp_path, engine) as loop:
         engine.may_create.clear()
-        loop.service.put(ALICE, "shop", a_body("v1", image="web:1"))
+        loop.changes.put(ALICE, "shop", a_body("v1", image="web:1"))
         await engine.until_asked("POST /containers/create")
-        loop.service.delete(ALICE, "shop")
+        loop.changes.delete(ALICE, "shop")
         await until(lambda: any(r.state is ReplicaState.STOPPING for r in loop.replicas("shop")))
         for _ in range(5):
             await loop.turns()
@@ -35,9 +35,9 @@ async def test_a_container_that_is_being_made_is_removed_once_it_is_there(tmp_pa
 
 async def test_an_init_container_that_never_ends_is_removed(tmp_path: Path) -> None:
     async with Engine().serving() as engine, a_loop(tmp_path, engine) as loop:
-        loop.service.put(ALICE, "shop", with_init())
+        loop.changes.put(ALICE, "shop", with_init())
         await engine.until_asked("POST /containers/prepare/wait")
-        loop.service.delete(ALICE, "shop")
+        loop.changes.delete(ALICE, "shop")
         await until(lambda: not loop.replicas("shop"))
         assert engine.containers == {}
         assert engine.asked["DELETE /containers/prepare"] == 1

@@ -25,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until_it_waits(loop: Loop) -> None:
     """Until its one replica has failed to start so often that it waits for an hour."""
-    loop.service.put(ALICE, "shop", a_body("v1", image="web:1"))
+    loop.changes.put(ALICE, "shop", a_body("v1", image="web:1"))
     await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
 
 
@@ -44,13 +44,13 @@ async def test_a_start_waits_for_an_engine_that_has_gone(tmp_path: Path) -> None
     """It is no failure of the replica: a deploy under way goes on when the engine is back."""
     engine = Engine()
     async with engine.serving(), a_loop(tmp_path, engine, **WAITING) as loop:
-        loop.service.put(ALICE, "other", a_body("v1", image="web:1"))
+        loop.changes.put(ALICE, "other", a_body("v1", image="web:1"))
         await engine.until_asked(CREATE)
-        loop.service.delete(ALICE, "other")
+        loop.changes.delete(ALICE, "other")
         await until(lambda: not loop.replicas("other"))
         engine.leave()
         asked = engine.asked["GET /containers/json"]
-        loop.service.put(ALICE, "shop", a_body("v1", image="web:1"))
+        loop.changes.put(ALICE, "shop", a_body("v1", image="web:1"))
         await engine.until_asked("GET /containers/json", asked + 5)
         (replica,) = loop.replicas("shop")
         assert (replica.state, replica.restarts) == (ReplicaState.PENDING, 0)

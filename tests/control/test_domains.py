@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from control.changes.changes import Change, Service
+from control.changes.changes import Change, Changes
 from control.model.errors import Invalid
 from control.model.resources import AppView
 from control.model.schema import AppBody
@@ -17,21 +17,21 @@ from control.store import Store
 from router.contract.admission import Admission
 from router.contract.domains import Owners
 from router.contract.snapshot import App
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, changes_of
 from tests.support.builders import a_body, an_app
 
 ENDPOINT = "endpoint:127.0.0.1:9"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def changes(tmp_path: Path) -> Iterator[Changes]:
     store = Store(tmp_path / "control.db")
-    yield a_service(store)
+    yield changes_of(store)
     store.close()
 
 
-def put(service: Service, name: str, *hosts: str) -> None:
-    service.transact(ALICE, [a_change(name, *hosts)])
+def put(changes: Changes, name: str, *hosts: str) -> None:
+    changes.transact(ALICE, [a_change(name, *hosts)])
 
 
 def a_change(name: str, *hosts: str) -> Change:
@@ -48,72 +48,72 @@ def a_body_with(*hosts: str) -> AppBody:
     "host", ["blog.example.com", "blog", "*.example.org", "blog--x.example.org"]
 )
 def test_the_domain_of_another_app_is_refused_by_its_owners_name(
-    service: Service, host: str
+    changes: Changes, host: str
 ) -> None:
-    put(service, "blog", "blog.example.com", "*.example.org")
+    put(changes, "blog", "blog.example.com", "*.example.org")
 
     with pytest.raises(Invalid, match="app blog"):
-        put(service, "shop", host)
-    put(service, "shop", "shop.example.com")
+        put(changes, "shop", host)
+    put(changes, "shop", "shop.example.com")
 
 
-def test_an_app_cannot_be_named_like_a_custom_domain(service: Service) -> None:
-    put(service, "blog", "shop")
+def test_an_app_cannot_be_named_like_a_custom_domain(changes: Changes) -> None:
+    put(changes, "blog", "shop")
     with pytest.raises(Invalid, match="custom domain of app blog"):
-        put(service, "shop")
+        put(changes, "shop")
 
 
 @pytest.mark.parametrize(
     "host", ["x.localhost", "localhost", "*.localhost", "Upper.example.com", "a:80"]
 )
-def test_what_no_router_would_take_is_refused(service: Service, host: str) -> None:
+def test_what_no_router_would_take_is_refused(changes: Changes, host: str) -> None:
     with pytest.raises(Invalid):
-        put(service, "shop", host)
+        put(changes, "shop", host)
 
 
-def test_two_apps_exchange_a_domain_in_one_transaction(service: Service) -> None:
-    put(service, "blog", "a.example.com")
-    put(service, "shop", "b.example.com")
+def test_two_apps_exchange_a_domain_in_one_transaction(changes: Changes) -> None:
+    put(changes, "blog", "a.example.com")
+    put(changes, "shop", "b.example.com")
 
-    service.transact(ALICE, [a_change("blog", "b.example.com"), a_change("shop", "a.example.com")])
+    changes.transact(ALICE, [a_change("blog", "b.example.com"), a_change("shop", "a.example.com")])
     with pytest.raises(Invalid, match="app blog"):
-        put(service, "able", "b.example.com")
+        put(changes, "able", "b.example.com")
 
 
-def test_a_transaction_gives_a_domain_to_one_app_only(service: Service) -> None:
-    changes = [a_change("blog", "a.example.com"), a_change("shop", "a.example.com")]
+def test_a_transaction_gives_a_domain_to_one_app_only(changes: Changes) -> None:
+    both = [a_change("blog", "a.example.com"), a_change("shop", "a.example.com")]
     with pytest.raises(Invalid, match="app blog"):
-        service.transact(ALICE, changes)
-    put(service, "able", "a.example.com")  # nothing of it was kept
+        changes.transact(ALICE, both)
+    put(changes, "able", "a.example.com")  # nothing of it was kept
 
 
-def test_a_transaction_does_not_take_a_domain_from_an_app_that_keeps_it(service: Service) -> None:
-    put(service, "blog")
-    put(service, "shop", "shop.example.com")
+def test_a_transaction_does_not_take_a_domain_from_an_app_that_keeps_it(changes: Changes) -> None:
+    put(changes, "blog")
+    put(changes, "shop", "shop.example.com")
 
     keeping = a_body_with("shop.example.com").model_copy(update={"tags": {"new": "yes"}})
-    changes = [a_change("blog", "shop.example.com"), Change("shop", lambda _: keeping)]
-    for order in (changes, changes[::-1]):
+    orders = [a_change("blog", "shop.example.com"), Change("shop", lambda _: keeping)]
+    for order in (orders, orders[::-1]):
         with pytest.raises(Invalid, match="belongs to app shop"):
-            service.transact(ALICE, order)
-    put(service, "shop")
-    put(service, "blog", "shop.example.com")
+            changes.transact(ALICE, order)
+    put(changes, "shop")
+    put(changes, "blog", "shop.example.com")
 
 
 def test_an_app_whose_domain_another_took_before_can_still_be_changed(tmp_path: Path) -> None:
     store = Store(tmp_path / "control.db")
-    service = a_service(store)
-    put(service, "blog", "a.example.com")
-    put(service, "shop")
+    changes = changes_of(store)
+    put(changes, "blog", "a.example.com")
+    put(changes, "shop")
     stolen = World("shop")
     stolen.deploy(a_body_with("a.example.com"))
     store.write("shop", store.view("shop"), stolen.view)  # as a release that did not ask kept it
 
-    put(service, "blog", "a.example.com", "b.example.com")
-    put(service, "shop", "a.example.com", "c.example.com")
+    put(changes, "blog", "a.example.com", "b.example.com")
+    put(changes, "shop", "a.example.com", "c.example.com")
     assert claimed(store.view("shop")) == ("a.example.com", "c.example.com")
     with pytest.raises(Invalid, match="app blog"):
-        put(service, "shop", "a.example.com", "b.example.com")
+        put(changes, "shop", "a.example.com", "b.example.com")
     store.close()
 
 
@@ -151,14 +151,14 @@ def an_app_of(view: AppView) -> App | None:
     return an_app(name=view.app.name, hosts=claimed(view)) if view.app is not None else None
 
 
-def test_a_rollback_does_not_take_a_domain_that_another_app_has_by_now(service: Service) -> None:
-    put(service, "shop", "a.example.com")
-    put(service, "shop")
-    put(service, "blog", "a.example.com")
+def test_a_rollback_does_not_take_a_domain_that_another_app_has_by_now(changes: Changes) -> None:
+    put(changes, "shop", "a.example.com")
+    put(changes, "shop")
+    put(changes, "blog", "a.example.com")
 
     with pytest.raises(Invalid, match="app blog"):
-        service.roll_back(ALICE, "shop")
-    service.delete(ALICE, "blog")
-    service.roll_back(ALICE, "shop")
+        changes.roll_back(ALICE, "shop")
+    changes.delete(ALICE, "blog")
+    changes.roll_back(ALICE, "shop")
     with pytest.raises(Invalid, match="app shop"):
-        put(service, "blog", "a.example.com")
+        put(changes, "blog", "a.example.com")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.changes.dry_run import Preview, Previews, preview
 from control.model.schema import TrafficRule
 from control.rules import commands
 from control.store import Store
 from router.contract.snapshot import Fault
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, changes_of
 from tests.support.builders import a_body
 
 TRYING = replace(ALICE, is_dry_run=True)
@@ -76,7 +76,7 @@ def test_the_same_again_changes_nothing() -> None:
     assert (found.changes, found.revision, found.activates) == ([], None, [])
 
 
-CHANGES: dict[str, Callable[[Service], Any]] = {
+CHANGES: dict[str, Callable[[Changes], Any]] = {
     "put": lambda c: c.put(TRYING, "shop", V2),
     "put of a new one": lambda c: c.put(TRYING, "new", V2),
     "patch": lambda c: c.patch(TRYING, "shop", lambda _: V2, is_asked=True),
@@ -101,18 +101,18 @@ CHANGES: dict[str, Callable[[Service], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_is_tried_nothing_is_changed(tmp_path: Path, change: str) -> None:
     store = Store(tmp_path / "control.db")
-    service = a_service(store)
-    service.places.put_group(ALICE, "mine", None, None)
+    changes = changes_of(store)
+    changes.places.put_group(ALICE, "mine", None, None)
     body = a_body("v1", image="endpoint:127.0.0.1:1")
-    service.put(ALICE, "shop", body.model_copy(update={"resource_group": "mine"}))
-    service.add_label(ALICE, "shop", "green", "shop--v1")
-    before, journal = store.view("shop"), service.read.journal()
+    changes.put(ALICE, "shop", body.model_copy(update={"resource_group": "mine"}))
+    changes.add_label(ALICE, "shop", "green", "shop--v1")
+    before, journal = store.view("shop"), changes.read.journal()
 
-    done = CHANGES[change](service)
+    done = CHANGES[change](changes)
 
     assert isinstance(done, Previews)
     assert [preview for preview in done.apps.values() if preview.changes]
     assert (store.view("shop"), store.names()) == (before, ["shop"])
-    assert service.read.journal() == journal
-    assert len(service.places.groups()) == 2
+    assert changes.read.journal() == journal
+    assert len(changes.places.groups()) == 2
     store.close()

@@ -8,19 +8,16 @@ from types import FrameType
 
 import pytest
 
-from control.model.clock import SystemClock
 from control.model.errors import Invalid
 from control.model.resources import ReplicaState
 from control.model.targets import PRIVATE, Targets
 from control.model.template import Template
-from control.ops.metrics import ControlCounters
 from control.probes.prober import Verdict
 from control.publish.publisher import Publisher
-from control.reconcile.reconciler import Reconciler
 from control.runtime.endpoint import EndpointRuntime
 from control.settings import ControlSettings
 from control.store import Store
-from tests.control.support import World
+from tests.control.support import World, a_reconciler
 from tests.support.builders import a_body
 
 
@@ -41,7 +38,7 @@ async def calls(folder: Path, count: int) -> float:
     store = Store(folder / "control.db")
     settings = ControlSettings(admin="127.0.0.1:0", state=folder, runtimes=("endpoint",))
     publisher = Publisher(store, "localhost", lease_s=60)
-    lives = Reconciler(settings, store, publisher, ControlCounters(), SystemClock()).lives
+    events = a_reconciler(settings, store, publisher).events
     world = World()
     world.deploy(a_body(image=places(count)))
     world.settle()
@@ -57,7 +54,7 @@ async def calls(folder: Path, count: int) -> float:
     sys.setprofile(note)
     try:
         for name in names:
-            lives.on_verdict(name, Verdict.UNREADY, "it is closed")
+            events.on_verdict(name, Verdict.UNREADY, "it is closed")
     finally:
         sys.setprofile(None)
     assert {r.state for r in store.view("shop").replicas.values()} == {ReplicaState.UNREADY}

@@ -40,23 +40,23 @@ def state_of(shop: Shop) -> str:
 
 def shift(shop: Shop, **weights: int) -> None:
     rules = tuple(TrafficRule(revision_name=f"shop--{s}", weight=w) for s, w in weights.items())
-    shop.service.set_traffic(ALICE, "shop", rules)
+    shop.changes.set_traffic(ALICE, "shop", rules)
     shop.settle()
 
 
 def set_stopped(shop: Shop, *, is_stopped: bool) -> None:
-    shop.service.set_stopped(ALICE, "shop", is_stopped=is_stopped)
+    shop.changes.set_stopped(ALICE, "shop", is_stopped=is_stopped)
     shop.settle()
 
 
 def waiting(shop: Shop, given: dict[str, Any]) -> None:
     """v2 serves, and a rollback waits for v1, which does not come up any more."""
     shop.deploy("v1", **given)
-    first = shop.service.read.journal("shop")[0].number
+    first = shop.changes.read.journal("shop")[0].number
     shop.deploy("v2", **given)
     if given["mode"] == "multiple":
         shift(shop, v2=100)
-        shop.service.deactivate(ALICE, "shop", "shop--v1")
+        shop.changes.deactivate(ALICE, "shop", "shop--v1")
         shop.settle()
     shop.broken.add("shop--v1")
     shop.roll_back(first)
@@ -77,10 +77,10 @@ def test_cancelling_until_nothing_is_under_way_leaves_nothing_under_way(
     shop.deploy("v2", **given)
     shop.deploy("v3", **given)
     while commands.under_way(shop.view) is not None:
-        shop.service.cancel(ALICE, "shop")
+        shop.changes.cancel(ALICE, "shop")
         shop.settle()
     with pytest.raises(Conflict, match="no deploy of app shop is under way"):
-        shop.service.cancel(ALICE, "shop")
+        shop.changes.cancel(ALICE, "shop")
     assert shop.active == ["v1"]  # else it takes all traffic as soon as it is ready
 
 
@@ -90,7 +90,7 @@ def test_the_deploy_before_one_that_is_done_can_be_cancelled(shop: Shop) -> None
     shop.deploy("v2", "multiple")
     shop.deploy("v3", "multiple")
     assert shop.serving == {"v3": 100}
-    _, dropped = shop.service.cancel(ALICE, "shop")
+    _, dropped = shop.changes.cancel(ALICE, "shop")
     assert dropped.name == "shop--v2"
     assert shop.serving == {"v3": 100}
 
@@ -101,7 +101,7 @@ def test_what_is_only_started_again_cannot_be_cancelled(shop: Shop) -> None:
     shop.broken.add("shop--v1")
     set_stopped(shop, is_stopped=False)
     with pytest.raises(Conflict, match="no deploy of app shop is under way"):
-        shop.service.cancel(ALICE, "shop")
+        shop.changes.cancel(ALICE, "shop")
 
 
 # --- a rollback
@@ -110,11 +110,11 @@ def test_what_is_only_started_again_cannot_be_cancelled(shop: Shop) -> None:
 @BY_MODE
 def test_a_rollback_that_waits_can_be_cancelled(shop: Shop, given: dict[str, Any]) -> None:
     waiting(shop, given)
-    _, dropped = shop.service.cancel(ALICE, "shop")
+    _, dropped = shop.changes.cancel(ALICE, "shop")
     shop.settle()
     assert dropped.name == "shop--v1"
     assert state_of(shop) == "Succeeded"
-    (record,) = shop.service.read.journal("shop", limit=1)
+    (record,) = shop.changes.read.journal("shop", limit=1)
     assert "the rollback was given up" in record.changes
     assert shop.serving == {"v2": 100}
     assert shop.active == ["v2"]
@@ -139,7 +139,7 @@ def test_settings_wait_for_a_rollback_and_say_what_else_helps(
 ) -> None:
     waiting(shop, given)
     with pytest.raises(Conflict, match="turnout deploy shop --cancel"):
-        shop.service.set_secrets(ALICE, "shop", {"key": "value"})
+        shop.changes.set_secrets(ALICE, "shop", {"key": "value"})
 
 
 @BY_MODE
@@ -147,7 +147,7 @@ def test_stopping_ends_a_rollback_that_waits(shop: Shop, given: dict[str, Any]) 
     waiting(shop, given)
     set_stopped(shop, is_stopped=True)
     assert state_of(shop) == "Succeeded"
-    shop.service.set_secrets(ALICE, "shop", {"key": "value"})
+    shop.changes.set_secrets(ALICE, "shop", {"key": "value"})
     set_stopped(shop, is_stopped=False)
     assert shop.serving == {"v2": 100}
     assert shop.active == ["v2"]
@@ -159,13 +159,13 @@ def test_a_rollback_to_when_the_app_was_stopped_is_done_at_once(
 ) -> None:
     shop.deploy("v1", **given)
     set_stopped(shop, is_stopped=True)
-    stopped = shop.service.read.journal("shop")[0].number
+    stopped = shop.changes.read.journal("shop")[0].number
     set_stopped(shop, is_stopped=False)
     shop.deploy("v2", **given)
     shop.roll_back(stopped)
     assert app_of(shop).is_stopped
     assert state_of(shop) == "Succeeded"
-    shop.service.set_secrets(ALICE, "shop", {"key": "value"})
+    shop.changes.set_secrets(ALICE, "shop", {"key": "value"})
     set_stopped(shop, is_stopped=False)
     assert shop.serving == {"v1": 100}
 
@@ -177,7 +177,7 @@ def test_who_rested_for_a_rollback_that_is_cancelled_is_back(shop: Shop) -> None
     shop.broken.add("shop--v1")
     shop.roll_back()
     assert shop.active == ["v1"]
-    shop.service.cancel(ALICE, "shop")
+    shop.changes.cancel(ALICE, "shop")
     shop.settle()
     assert (shop.active, shop.serving) == (["v2"], {"v2": 100})
 
@@ -192,7 +192,7 @@ def test_the_way_back_is_kept_though_a_rollback_came_to_nothing(
     shop.broken.add("shop--v1")
     shop.roll_back()
     if is_cancelled:
-        shop.service.cancel(ALICE, "shop")
+        shop.changes.cancel(ALICE, "shop")
         shop.settle()
     else:
         shop.deadline_passes()
@@ -204,8 +204,8 @@ def test_looking_at_what_was_rolled_away_from_gives_it_no_traffic(shop: Shop) ->
     shop.deploy("v1")
     shop.deploy("v2")
     shop.roll_back()
-    shop.service.set_mode(ALICE, "shop", "multiple")
+    shop.changes.set_mode(ALICE, "shop", "multiple")
     shop.settle()
-    shop.service.activate(ALICE, "shop", "shop--v2")
+    shop.changes.activate(ALICE, "shop", "shop--v2")
     shop.settle()
     assert shop.serving == {"v1": 100}

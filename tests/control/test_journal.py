@@ -17,7 +17,7 @@ from control.model.resources import AppView
 from control.rules import commands
 from control.rules.rollback import roll_back
 from control.store import Store
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, changes_of
 from tests.support.builders import a_body
 
 
@@ -248,18 +248,18 @@ def test_a_given_up_way_back_leaves_single_mode_with_one_revision() -> None:
 @pytest.mark.parametrize("doc", ["no JSON", "[]", '{"changes": 5}', '{"unheard": "of"}'])
 def test_records_that_cannot_be_read_cost_only_themselves(tmp_path: Path, doc: str) -> None:
     store = Store(tmp_path / "control.db")
-    service = a_service(store)
+    changes = changes_of(store)
     for n in range(6):
-        service.put(ALICE, "shop", a_body(f"v{n}", image=f"endpoint:127.0.0.1:{n + 1}"))
+        changes.put(ALICE, "shop", a_body(f"v{n}", image=f"endpoint:127.0.0.1:{n + 1}"))
     with sqlite3.connect(tmp_path / "control.db") as db:
         db.execute("UPDATE journal SET doc = ? WHERE number IN (2, 3)", (doc,))
         db.execute("UPDATE journal SET at = 1e300 WHERE number = 5")  # no calendar shows that
     db.close()
 
-    assert [r.number for r in service.read.journal("shop")] == [6, 4, 1]
-    assert [r.number for r in service.read.journal("shop", limit=2)] == [6, 4]
-    assert [r.number for r in service.read.journal("shop", before=4)] == [1]
-    app = service.roll_back(ALICE, "shop")[0].app
+    assert [r.number for r in changes.read.journal("shop")] == [6, 4, 1]
+    assert [r.number for r in changes.read.journal("shop", limit=2)] == [6, 4]
+    assert [r.number for r in changes.read.journal("shop", before=4)] == [1]
+    app = changes.roll_back(ALICE, "shop")[0].app
     assert app is not None
     assert app.restored == {"shop--v3"}  # of the change 4
     store.close()
@@ -272,6 +272,6 @@ def test_a_number_beyond_all_records_is_none_of_the_apps(tmp_path: Path) -> None
         store.write("shop", store.view("shop"), world.view)
         for number in ((1 << 63) - 1, 1 << 70):
             with pytest.raises(NotFound, match=f"no record {number}; its numbers: turnout journal"):
-                a_service(store).roll_back(ALICE, "shop", number)
+                changes_of(store).roll_back(ALICE, "shop", number)
     finally:
         store.close()

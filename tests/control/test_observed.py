@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 from control.changes.changes import Change
-from control.model.clock import SystemClock, boot_id
+from control.model.clock import boot_id
 from control.model.resources import AppView, ReplicaState, replace
 from control.model.schema import Configuration
 from control.model.targets import Targets
-from control.ops.metrics import ControlCounters
 from control.publish.publisher import Publisher
 from control.reconcile.reconciler import Reconciler
 from control.runtime.endpoint import EndpointRuntime
 from control.settings import ControlSettings
 from control.store import Store
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, a_reconciler, changes_of
 from tests.support.builders import a_body
 from tests.support.origin import Origin
 
@@ -42,17 +41,17 @@ def statements(store: Store) -> list[str]:
     return told
 
 
-def a_reconciler(store: Store) -> Reconciler:
+def a_ticking_reconciler(store: Store) -> Reconciler:
     settings = ControlSettings(tick_s=0.01)
     publisher = Publisher(store, "localhost", lease_s=60)
-    made = Reconciler(settings, store, publisher, ControlCounters(), SystemClock())
+    made = a_reconciler(settings, store, publisher)
     made.use({"endpoint": EndpointRuntime(Targets(["127.0.0.0/8"]))})
     return made
 
 
 @asynccontextmanager
 async def running(store: Store) -> AsyncIterator[Reconciler]:
-    reconciler = a_reconciler(store)
+    reconciler = a_ticking_reconciler(store)
     await reconciler.recover()
     task = asyncio.create_task(reconciler.run())
     try:
@@ -67,7 +66,7 @@ def deploy_many(store: Store, address: str) -> None:
     """Apps without ingress, so that no probe is waited for."""
     body = a_body("v1", image=f"endpoint:{address}")
     body = body.model_copy(update={"configuration": Configuration()})
-    a_service(store).transact(ALICE, [Change(f"app{n}", lambda _: body) for n in range(MANY)])
+    changes_of(store).transact(ALICE, [Change(f"app{n}", lambda _: body) for n in range(MANY)])
 
 
 def are_ready(store: Store) -> bool:
@@ -93,7 +92,7 @@ async def test_a_start_of_the_same_boot_writes_no_app(store: Store) -> None:
                 await asyncio.sleep(0.01)
         assert store.meta("boot") == boot_id()
         told = statements(store)
-        await a_reconciler(store).recover()
+        await a_ticking_reconciler(store).recover()
         await asyncio.sleep(0)
 
     assert not [statement for statement in told if "INTO replicas" in statement]
@@ -164,7 +163,7 @@ async def test_what_cannot_be_written_of_one_app_holds_up_no_other(
 async def test_what_could_not_be_written_ends_no_replica(tmp_path: Path, store: Store) -> None:
     """A kill would forget why it ended: the next start would route to it, and find nobody."""
     a_shop(store)
-    reconciler = a_reconciler(store)
+    reconciler = a_ticking_reconciler(store)
     before = store.view("shop")
     ((name, replica),) = before.replicas.items()
     leaving = replace(replica, state=ReplicaState.DRAINING, drain_since=1.0)

@@ -15,7 +15,7 @@ from control.changes.places import Places
 from control.model.errors import Conflict, ControlError, Invalid, NotFound, StoreUnavailable
 from control.model.resources import AppView
 from control.store import Store
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, changes_of
 from tests.support.builders import a_body
 
 
@@ -126,7 +126,7 @@ def test_a_dry_run_writes_nothing(store: Store) -> None:
     for done in (
         here.put_group(trying, "other", None, None),
         here.put_environment(trying, "rg", "env", None, None),
-        a_service(store).delete_group(trying, "rg"),
+        changes_of(store).delete_group(trying, "rg"),
     ):
         assert done == NO_APP_CHANGES
     assert [group.name for group in here.groups()] == ["home", "rg"]

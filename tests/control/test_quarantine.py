@@ -16,7 +16,7 @@ from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
 from control.store import Store
 from router.process.config import BadSettings
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, changes_of
 
 STORES: list[Store] = []
 
@@ -114,15 +114,15 @@ def test_an_app_whose_record_breaks_what_uses_it_is_set_aside(file: Path) -> Non
 def test_it_can_be_read_by_nobody_changed_by_nobody_and_deleted(file: Path) -> None:
     poison(file, "apps", "shop", b"{}")
     store = an_open_store(file)
-    service = a_service(store)
+    changes = changes_of(store)
 
-    for use in (service.read.app, lambda app: service.set_stopped(ALICE, app, is_stopped=True)):
+    for use in (changes.read.app, lambda app: changes.set_stopped(ALICE, app, is_stopped=True)):
         with pytest.raises(Conflict, match="quarantined") as raised:
             use("shop")
         assert raised.value.code == "AppQuarantined"
-    service.set_stopped(ALICE, "blog", is_stopped=True)
+    changes.set_stopped(ALICE, "blog", is_stopped=True)
 
-    service.delete(ALICE, "shop")
+    changes.delete(ALICE, "shop")
     assert store.unreadable == {}
     assert len(store.view("shop").replicas) == 1  # it drains as that of any deleted app
     store.write("shop", store.view("shop"), AppView(None))

@@ -13,19 +13,16 @@ from typing import Any
 
 import pytest
 
-from control.changes.changes import Service
-from control.model.clock import SystemClock
+from control.changes.changes import Changes
 from control.model.resources import Replica, ReplicaState
 from control.model.schema import Configuration
 from control.model.targets import Targets
-from control.ops.metrics import ControlCounters
 from control.publish.publisher import Publisher
-from control.reconcile.reconciler import Reconciler
 from control.runtime import Launch, Started, Survivor
 from control.runtime.endpoint import EndpointRuntime
 from control.settings import ControlSettings
 from control.store import Store
-from tests.control.support import ALICE, a_service
+from tests.control.support import ALICE, a_reconciler, changes_of
 from tests.support.builders import a_body
 
 
@@ -63,13 +60,11 @@ class Loop:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.store = Store(folder / "control.db")
-        self.service: Service = a_service(self.store)
+        self.changes: Changes = changes_of(self.store)
         self.runtime = Calls()
         given = ControlSettings(state=folder, tick_s=0.01, **settings)
         self.publisher = Publisher(self.store, "localhost", lease_s=60)
-        self.reconciler = Reconciler(
-            given, self.store, self.publisher, ControlCounters(), SystemClock()
-        )
+        self.reconciler = a_reconciler(given, self.store, self.publisher)
         self.reconciler.use({"endpoint": self.runtime})
 
     def replicas(self, app: str) -> list[Replica]:
@@ -78,7 +73,7 @@ class Loop:
     async def turns(self) -> None:
         """Until the loop has started one more app."""
         name = f"other{len(self.store.names())}"
-        self.service.put(ALICE, name, BODY)
+        self.changes.put(ALICE, name, BODY)
         await until(lambda: any(r.state is ReplicaState.STARTING for r in self.replicas(name)))
 
 
@@ -108,7 +103,7 @@ async def test_a_start_that_fails_unexpectedly_is_a_failure_that_waits(tmp_path:
     loop = Loop(tmp_path, restart_backoff_s=3600.0, max_backoff_s=3600.0)
     loop.runtime.failing.add(("start", "shop"))
     async with running(loop):
-        loop.service.put(ALICE, "shop", BODY)
+        loop.changes.put(ALICE, "shop", BODY)
         await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
         for _ in range(5):
             await loop.turns()
@@ -126,13 +121,13 @@ async def test_an_end_that_fails_unexpectedly_is_not_tried_at_once_for_ever(
     loop = Loop(tmp_path)
     loop.runtime.failing.add(("stop", "shop"))
     async with running(loop):
-        loop.service.put(ALICE, "shop", BODY)
+        loop.changes.put(ALICE, "shop", BODY)
         await until(lambda: any(r.state is ReplicaState.STARTING for r in loop.replicas("shop")))
         (replica,) = loop.replicas("shop")
         if is_restart:
-            loop.reconciler.lives.move(replica.name, "shop", ReplicaState.RESTARTING)
+            loop.reconciler.events.move(replica.name, "shop", ReplicaState.RESTARTING)
         else:
-            loop.service.delete(ALICE, "shop")
+            loop.changes.delete(ALICE, "shop")
         for _ in range(5):
             await loop.turns()
 
@@ -144,7 +139,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
     loop = Loop(tmp_path, restart_backoff_s=600)
     loop.runtime.failing = {("start", "shop")}
     async with running(loop):
-        loop.service.put(ALICE, "shop", BODY)
+        loop.changes.put(ALICE, "shop", BODY)
         await until(lambda: any(r.restarts == 2 for r in loop.replicas("shop")))
         loop.runtime.failing = set()
         await loop.turns()
@@ -157,7 +152,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
 async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     async with running(loop):
-        loop.service.put(ALICE, "shop", BODY.model_copy(update={"configuration": Configuration()}))
+        loop.changes.put(ALICE, "shop", BODY.model_copy(update={"configuration": Configuration()}))
         await until(lambda: any(r.is_ready for r in loop.replicas("shop")))
         (ready,) = loop.replicas("shop")
         for is_paused in (True, False):
@@ -170,7 +165,7 @@ async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_pa
 async def test_what_a_survivor_is_made_of_is_noted_when_nobody_has(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     async with running(loop):
-        loop.service.put(ALICE, "shop", BODY.model_copy(update={"configuration": Configuration()}))
+        loop.changes.put(ALICE, "shop", BODY.model_copy(update={"configuration": Configuration()}))
         await until(lambda: any(r.is_ready for r in loop.replicas("shop")))
         (ready,) = loop.replicas("shop")
         for image in ("a", "b"):  # whichever was seen first
@@ -215,7 +210,7 @@ async def test_a_replica_is_started_under_the_name_of_a_stray_once_that_has_ende
 ) -> None:
     before = Loop(tmp_path)
     async with running(before):
-        before.service.put(ALICE, "shop", BODY)
+        before.changes.put(ALICE, "shop", BODY)
         await until(lambda: bool(before.runtime.calls["start", "shop"]))
         (replica,) = before.replicas("shop")
 
@@ -237,7 +232,7 @@ async def test_a_state_that_cannot_be_looked_at_is_trouble_and_not_the_end(
     loop = Loop(tmp_path)
     async with running(loop) as task:
         with monkeypatch.context() as patched:
-            patched.setattr("control.store.file.os.pread", _input_output_error)
+            patched.setattr("control.store.state_file.os.pread", _input_output_error)
             await until(lambda: "Input/output error" in loop.store.trouble or task.done())
         assert not task.done()
         await until(lambda: not loop.store.trouble)
@@ -261,10 +256,10 @@ async def test_a_plan_that_never_settles_leaves_turns_to_others(
         return asked > 1000
 
     async with running(loop):
-        loop.service.put(ALICE, "shop", BODY)
+        loop.changes.put(ALICE, "shop", BODY)
         await until(lambda: bool(loop.runtime.calls["start", "shop"]))
         monkeypatch.setattr(loop.publisher, "can_stop", may_stop)
-        loop.service.delete(ALICE, "shop")
+        loop.changes.delete(ALICE, "shop")
         seen = set()
         while loop.replicas("shop"):
             await asyncio.sleep(0)

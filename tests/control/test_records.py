@@ -15,7 +15,7 @@ import pytest
 from control.rules import faults
 from control.settings import ControlSettings
 from control.store import Store
-from control.wiring import Plane
+from control.wiring import ControlPlane
 from router.contract.snapshot import Fault
 from tests.control.support import World
 
@@ -115,7 +115,7 @@ async def test_no_field_of_a_record_keeps_the_rest_from_starting_or_showing(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = ControlSettings(admin="127.0.0.1:0", state=file.parent, runtimes=("endpoint",))
-    plane = Plane(settings)
+    plane = ControlPlane(settings)
     loop = asyncio.create_task(asyncio.sleep(0))
     try:
         await plane.reconciler.recover()

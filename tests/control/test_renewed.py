@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from control.changes.rebuilt import Compared, compared
+from control.changes.images import ComparedImages, compared_images
 from control.model.errors import Invalid
 from control.model.resources import AppView, Provisioning, replace
 from control.model.targets import Targets
@@ -100,17 +100,17 @@ class Engine(EndpointRuntime):
 @pytest.mark.parametrize(
     ("noted", "engine", "expected"),
     [
-        ({"web:1": "sha256:a"}, Engine(v1="a"), Compared(same=V1)),
-        ({"web:1": "sha256:a"}, Engine(v1="b"), Compared(rebuilt=V1)),
-        ({"web:1": "sha256:a"}, Engine(), Compared()),  # it did not answer in time
-        ({}, Engine(v1="a"), Compared()),  # an earlier version did not note it
-        ({"web:1": "sha256:a"}, Engine(v1="a", v2="b"), Compared()),  # one of two is known
+        ({"web:1": "sha256:a"}, Engine(v1="a"), ComparedImages(same=V1)),
+        ({"web:1": "sha256:a"}, Engine(v1="b"), ComparedImages(rebuilt=V1)),
+        ({"web:1": "sha256:a"}, Engine(), ComparedImages()),  # it did not answer in time
+        ({}, Engine(v1="a"), ComparedImages()),  # an earlier version did not note it
+        ({"web:1": "sha256:a"}, Engine(v1="a", v2="b"), ComparedImages()),  # one of two is known
     ],
 )
 async def test_images_are_the_same_only_if_that_is_known(
-    noted: dict[str, str], engine: Engine, expected: Compared
+    noted: dict[str, str], engine: Engine, expected: ComparedImages
 ) -> None:
     world = serving()
     revision = replace(world.view.revisions["shop--v1"], images=noted)
     view = AppView(world.app, {"shop--v1": revision}, world.view.replicas)
-    assert await compared(view, {"docker": engine}) == expected
+    assert await compared_images(view, {"docker": engine}) == expected

@@ -17,7 +17,7 @@ from control.ops.metrics import ControlCounters
 from control.ops.upkeep import keep_up
 from control.settings import ControlSettings
 from control.store import Store
-from control.store.retention import Kept
+from control.store.retention import Retention
 from tests.control.support import World
 
 DAY = 86400.0
@@ -62,7 +62,7 @@ def numbers(store: Store, app: str = "") -> list[int]:
 def test_of_each_app_the_newest_records_stay(store: Store) -> None:
     record(store, "busy", 30, at=0.0)
     record(store, "quiet", 3, at=0.0)
-    gone = store.prune_journal(Kept(of_app=10, in_all=1000, days=365), now=1.0)
+    gone = store.prune_journal(Retention(of_app=10, in_all=1000, days=365), now=1.0)
 
     assert gone == 20
     assert len(numbers(store, "busy")) == 10
@@ -73,7 +73,7 @@ def test_of_each_app_the_newest_records_stay(store: Store) -> None:
 def test_old_records_go_but_the_last_ten_of_an_app_that_exists_stay(store: Store) -> None:
     record(store, "old", 15, at=0.0)
     record(store, "new", 5, at=100 * DAY)
-    store.prune_journal(Kept(of_app=1000, in_all=1000, days=30), now=101 * DAY)
+    store.prune_journal(Retention(of_app=1000, in_all=1000, days=30), now=101 * DAY)
 
     assert numbers(store, "old") == list(range(15, 5, -1))  # a rollback needs the last changes
     assert len(numbers(store, "new")) == 5
@@ -82,9 +82,9 @@ def test_old_records_go_but_the_last_ten_of_an_app_that_exists_stay(store: Store
 def test_the_records_of_a_deleted_app_go_by_age(store: Store) -> None:
     record(store, "gone", 3, at=0.0)
     delete(store, "gone", at=10 * DAY)
-    store.prune_journal(Kept(of_app=1000, in_all=1000, days=30), now=35 * DAY)
+    store.prune_journal(Retention(of_app=1000, in_all=1000, days=30), now=35 * DAY)
     assert len(numbers(store, "gone")) == 1
-    store.prune_journal(Kept(of_app=1000, in_all=1000, days=30), now=41 * DAY)
+    store.prune_journal(Retention(of_app=1000, in_all=1000, days=30), now=41 * DAY)
     assert numbers(store, "gone") == []
 
 
@@ -93,7 +93,7 @@ def test_in_all_the_oldest_go_first(store: Store) -> None:
         record(store, f"app{n}", 1, at=0.0)
         delete(store, f"app{n}", at=0.0)
     record(store, "last", 3, at=0.0)
-    store.prune_journal(Kept(of_app=10, in_all=8, days=365), now=1.0)
+    store.prune_journal(Retention(of_app=10, in_all=8, days=365), now=1.0)
 
     assert len(numbers(store)) == 8
     assert len(numbers(store, "last")) == 3
@@ -101,14 +101,14 @@ def test_in_all_the_oldest_go_first(store: Store) -> None:
 
 def test_one_turn_deletes_a_bounded_number_and_the_next_goes_on(store: Store) -> None:
     record(store, "busy", 30, at=0.0)
-    kept = Kept(of_app=10, in_all=1000, days=365, at_once=15)
+    kept = Retention(of_app=10, in_all=1000, days=365, at_once=15)
     assert [store.prune_journal(kept, now=1.0) for _ in range(3)] == [15, 5, 0]
 
 
 def test_numbers_are_not_used_again(store: Store) -> None:
     record(store, "shop", 3, at=0.0)
     delete(store, "shop", at=0.0)
-    store.prune_journal(Kept(of_app=1, in_all=0, days=0), now=DAY)
+    store.prune_journal(Retention(of_app=1, in_all=0, days=0), now=DAY)
     assert numbers(store) == []
     record(store, "shop", 1, at=0.0)
     assert numbers(store) == [5]

@@ -18,7 +18,7 @@ from control.model.resources import AppView, Provisioning, ReplicaState, replace
 from control.model.schema import TrafficRule
 from control.rules.rollback import ways_back
 from control.store import Store
-from tests.control.support import ALICE, LIMITS, World, a_service
+from tests.control.support import ALICE, LIMITS, World, changes_of
 from tests.support.builders import a_body
 
 # --- the way back through a journal
@@ -62,10 +62,10 @@ def test_the_way_back_goes_on_from_where_a_rollback_led(
 
 
 class Shop:
-    """One app of a real service; the planner is asked until nothing is left to do."""
+    """One app with real commands; the planner is asked until nothing is left to do."""
 
     def __init__(self, store: Store) -> None:
-        self.service = a_service(store)
+        self.changes = changes_of(store)
         self._store = store
         self._world = World()
 
@@ -76,7 +76,7 @@ class Shop:
 
     def deploy(self, suffix: str, mode: str = "single", **given: Any) -> None:
         image = given.pop("image", f"endpoint:127.0.0.1:{sum(suffix.encode())}")
-        self.service.put(ALICE, "shop", a_body(suffix, mode=mode, image=image, **given))
+        self.changes.put(ALICE, "shop", a_body(suffix, mode=mode, image=image, **given))
         self.settle()
 
     def settle(self) -> None:
@@ -108,7 +108,7 @@ class Shop:
 
     def roll_back(self, to: int = 0, caller: Caller = ALICE) -> int:
         """The number of the record that was gone back to."""
-        _, record = self.service.roll_back(caller, "shop", to)
+        _, record = self.changes.roll_back(caller, "shop", to)
         self.settle()
         return record.number
 
@@ -157,7 +157,7 @@ def test_a_rollback_of_an_unfinished_deploy_drops_it_at_once(
     unfinished(shop, **given)
     operation = Operation("deploy", "shop", "shop--v2")
     assert operations.status(operation, shop.view)[0] == "InProgress"
-    shop.service.roll_back(ALICE, "shop")
+    shop.changes.roll_back(ALICE, "shop")
 
     assert operations.status(operation, shop.view)[0] == "Canceled"
     assert shop.active == ["v1"]  # before the planner has looked
@@ -183,7 +183,7 @@ def test_a_change_meanwhile_does_not_make_a_rollback_finish_the_deploy(
     shop: Shop, given: dict[str, Any]
 ) -> None:
     unfinished(shop, **given)
-    shop.service.set_secrets(ALICE, "shop", {"db": "x"})
+    shop.changes.set_secrets(ALICE, "shop", {"db": "x"})
     shop.roll_back()
     shop.broken.clear()
     shop.settle()
@@ -213,7 +213,7 @@ def test_a_bad_split_is_not_come_back_to(shop: Shop) -> None:
         "v2", "multiple", ingress={"traffic": [{"revisionName": "shop--v1", "weight": 100}]}
     )
     rules = (("shop--v1", 50), ("shop--v2", 50))
-    shop.service.set_traffic(
+    shop.changes.set_traffic(
         ALICE, "shop", tuple(TrafficRule(revision_name=name, weight=w) for name, w in rules)
     )
     shop.roll_back()
@@ -235,8 +235,8 @@ def test_after_a_change_a_rollback_undoes_that_first(shop: Shop) -> None:
 def test_what_would_change_nothing_is_passed_over(shop: Shop) -> None:
     shop.deploy("v1")
     shop.deploy("v2")
-    shop.service.set_secrets(ALICE, "shop", {"db": "x"})
-    shop.service.restart(ALICE, "shop", "shop--v2")
+    shop.changes.set_secrets(ALICE, "shop", {"db": "x"})
+    shop.changes.restart(ALICE, "shop", "shop--v2")
     shop.settle()
     shop.roll_back()
     assert shop.serving == {"v1": 100}
@@ -245,7 +245,7 @@ def test_what_would_change_nothing_is_passed_over(shop: Shop) -> None:
 def test_by_its_number_every_record_can_be_gone_back_to(shop: Shop) -> None:
     shop.deploy("v1")
     shop.deploy("v2")
-    bad = shop.service.read.journal("shop")[0].number
+    bad = shop.changes.read.journal("shop")[0].number
     shop.roll_back()
     assert shop.roll_back(bad) == bad
     assert shop.serving == {"v2": 100}
@@ -266,8 +266,8 @@ def test_cancelling_drops_the_new_revision_and_nothing_else(
     shop: Shop, given: dict[str, Any]
 ) -> None:
     unfinished(shop, **given)
-    shop.service.set_secrets(ALICE, "shop", {"db": "x"})
-    _, dropped = shop.service.cancel(ALICE, "shop")
+    shop.changes.set_secrets(ALICE, "shop", {"db": "x"})
+    _, dropped = shop.changes.cancel(ALICE, "shop")
     assert dropped.name == "shop--v2"
     shop.broken.clear()
     shop.settle()
@@ -279,7 +279,7 @@ def test_cancelling_drops_the_new_revision_and_nothing_else(
 def test_the_first_deploy_of_an_app_can_be_cancelled(shop: Shop) -> None:
     shop.broken.add("shop--v1")
     shop.deploy("v1")
-    shop.service.cancel(ALICE, "shop")
+    shop.changes.cancel(ALICE, "shop")
     shop.settle()
     assert shop.active == []
 
@@ -288,7 +288,7 @@ def test_the_first_deploy_of_an_app_can_be_cancelled(shop: Shop) -> None:
 def test_a_first_deploy_that_was_cancelled_is_not_come_back_to(shop: Shop, mode: str) -> None:
     shop.broken.add("shop--v1")
     shop.deploy("v1", mode=mode)
-    shop.service.cancel(ALICE, "shop")
+    shop.changes.cancel(ALICE, "shop")
     shop.settle()
     with pytest.raises(Invalid, match="nothing further back"):
         shop.roll_back()
@@ -310,4 +310,4 @@ def test_without_a_deploy_under_way_there_is_nothing_to_cancel(
 ) -> None:
     state(shop)
     with pytest.raises(Conflict, match=r"no deploy of app shop is under way.*shop--v1 serves"):
-        shop.service.cancel(ALICE, "shop")
+        shop.changes.cancel(ALICE, "shop")

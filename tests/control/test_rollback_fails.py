@@ -35,9 +35,9 @@ def one_after_another(shop: Shop, *suffixes: str, **given: Any) -> None:
         shop.deploy(suffix, **given)
         if given["mode"] == "multiple":
             rule = TrafficRule(revision_name=f"shop--{suffix}", weight=100)
-            shop.service.set_traffic(ALICE, "shop", (rule,))
+            shop.changes.set_traffic(ALICE, "shop", (rule,))
             for old in [s for s in shop.active if s != suffix]:
-                shop.service.deactivate(ALICE, "shop", f"shop--{old}")
+                shop.changes.deactivate(ALICE, "shop", f"shop--{old}")
         shop.settle()
 
 
@@ -57,7 +57,7 @@ def test_it_is_said_to_have_failed(shop: Shop, given: dict[str, Any]) -> None:
     assert shop.serving == {"v2": 100}
     assert state(shop) == "Failed"
     assert "shop--v1 did not become ready: Deployment" in shop.view.app.problem  # type: ignore[union-attr]
-    changes = [line for record in shop.service.read.journal("shop") for line in record.changes]
+    changes = [line for record in shop.changes.read.journal("shop") for line in record.changes]
     assert any("the rollback was given up" in line for line in changes)
 
 
@@ -69,7 +69,7 @@ def test_until_then_and_afterwards_the_settings_are_as_they_were(
     one_after_another(shop, "v2", **given, ingress={"targetPort": 9000, "external": True})
     before = shop.view.app.configuration  # type: ignore[union-attr]
     shop.broken.add("shop--v1")
-    shop.service.roll_back(ALICE, "shop")
+    shop.changes.roll_back(ALICE, "shop")
     assert shop.view.app.configuration == before  # type: ignore[union-attr]
     shop.settle()
     assert shop.view.app.configuration == before  # type: ignore[union-attr]
@@ -94,7 +94,7 @@ def test_of_a_deploy_that_it_dropped_no_port_stays(shop: Shop) -> None:
     shop.deploy("v2")
     shop.broken.update({"shop--v1", "shop--v3"})
     shop.deploy("v3", ingress={"targetPort": 9000})
-    first = shop.service.read.journal("shop")[-1].number
+    first = shop.changes.read.journal("shop")[-1].number
     shop.roll_back(first)
     assert shop.active == ["v1", "v2"]
     shop.deadline_passes()
@@ -110,9 +110,9 @@ def test_a_switch_of_the_mode_does_not_make_up_for_it(shop: Shop, strategy: str)
     rolls_back_in_vain(shop, to="v1")
     assert shop.serving == {"v2": 100}
     assert shop.active == ["v2"]
-    shop.service.set_mode(ALICE, "shop", "multiple")
+    shop.changes.set_mode(ALICE, "shop", "multiple")
     shop.settle()
-    shop.service.set_mode(ALICE, "shop", "single")
+    shop.changes.set_mode(ALICE, "shop", "single")
     shop.settle()
     assert shop.serving == {"v2": 100}
 
@@ -123,13 +123,13 @@ def test_an_activation_that_fails_leaves_what_a_rollback_chose(shop: Shop) -> No
     shop.deploy("v3")
     shop.roll_back()
     shop.broken.add("shop--v1")
-    shop.service.activate(ALICE, "shop", "shop--v1")
+    shop.changes.activate(ALICE, "shop", "shop--v1")
     shop.settle()
     shop.deadline_passes()
     shop.broken.clear()
-    shop.service.set_mode(ALICE, "shop", "multiple")
+    shop.changes.set_mode(ALICE, "shop", "multiple")
     shop.settle()
-    shop.service.set_mode(ALICE, "shop", "single")
+    shop.changes.set_mode(ALICE, "shop", "single")
     shop.settle()
     assert shop.serving == {"v2": 100}
 
@@ -148,8 +148,8 @@ def test_the_next_one_tries_it_again(shop: Shop, given: dict[str, Any]) -> None:
 @BY_MODE
 def test_repeated_while_it_waits_it_goes_no_further(shop: Shop, given: dict[str, Any]) -> None:
     one_after_another(shop, "v1", "v2", "v3", **given)
-    _, first = shop.service.roll_back(ALICE, "shop")
-    _, second = shop.service.roll_back(ALICE, "shop")
+    _, first = shop.changes.roll_back(ALICE, "shop")
+    _, second = shop.changes.roll_back(ALICE, "shop")
     assert first == second
     shop.settle()
     assert shop.serving == {"v2": 100}
@@ -158,12 +158,12 @@ def test_repeated_while_it_waits_it_goes_no_further(shop: Shop, given: dict[str,
 @BY_MODE
 def test_what_it_cannot_restore_is_refused_at_once(shop: Shop, given: dict[str, Any]) -> None:
     one_after_another(shop, "v1", **given, ingress={"customDomains": [{"name": "a.example.org"}]})
-    before = shop.service.read.journal("shop")[0].number
+    before = shop.changes.read.journal("shop")[0].number
     one_after_another(shop, "v2", **given, ingress={"customDomains": []})
-    shop.service.put(ALICE, "other", other_with("a.example.org"))
+    shop.changes.put(ALICE, "other", other_with("a.example.org"))
     version = shop.view.app.version  # type: ignore[union-attr]
     with pytest.raises(Invalid, match="already belongs to app other"):
-        shop.service.roll_back(ALICE, "shop", before)
+        shop.changes.roll_back(ALICE, "shop", before)
     assert shop.view.app.version == version  # type: ignore[union-attr]
 
 
@@ -182,8 +182,8 @@ CHANGES_OF_MODE = [(a, b) for a in ("single", "multiple", "labels") for b in ("s
 def test_the_mode_comes_back_with_the_traffic(shop: Shop, old: str, new: str, fails: bool) -> None:
     given = {"targetLabel": "prod"} if old == "labels" else {}
     shop.deploy("v1", old, **given)
-    before = shop.service.read.journal("shop")[0].number
-    shop.service.set_mode(ALICE, "shop", new)
+    before = shop.changes.read.journal("shop")[0].number
+    shop.changes.set_mode(ALICE, "shop", new)
     shop.settle()
     one_after_another(shop, "v2", mode=new)
     assert (shop.serving, shop.active) == ({"v2": 100}, ["v2"])

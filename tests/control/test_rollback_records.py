@@ -25,10 +25,10 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 def stopped_and_started(shop: Shop) -> int:
     """The number of the record in between."""
-    shop.service.set_stopped(ALICE, "shop", is_stopped=True)
+    shop.changes.set_stopped(ALICE, "shop", is_stopped=True)
     shop.settle()
-    number = shop.service.read.journal("shop")[0].number
-    shop.service.set_stopped(ALICE, "shop", is_stopped=False)
+    number = shop.changes.read.journal("shop")[0].number
+    shop.changes.set_stopped(ALICE, "shop", is_stopped=False)
     shop.settle()
     return number
 
@@ -53,8 +53,8 @@ def test_by_its_number_a_stopped_app_is_come_back_to(shop: Shop, given: dict[str
     shop.deploy("v2", **given)
     if given["mode"] == "multiple":
         rule = TrafficRule(revision_name="shop--v2", weight=100)
-        shop.service.set_traffic(ALICE, "shop", (rule,))
-        shop.service.deactivate(ALICE, "shop", "shop--v1")
+        shop.changes.set_traffic(ALICE, "shop", (rule,))
+        shop.changes.deactivate(ALICE, "shop", "shop--v1")
         shop.settle()
     shop.roll_back(number)
     app = shop.view.app
@@ -62,7 +62,7 @@ def test_by_its_number_a_stopped_app_is_come_back_to(shop: Shop, given: dict[str
     assert app.is_stopped
     revisions = list(shop.view.revisions.values())
     assert states.app_provisioning(app, revisions) == "Succeeded"
-    shop.service.set_stopped(ALICE, "shop", is_stopped=False)
+    shop.changes.set_stopped(ALICE, "shop", is_stopped=False)
     shop.settle()
     assert shop.serving == {"v1": 100}
 
@@ -75,8 +75,8 @@ def cancelled_and_corrected(shop: Shop, **given: Any) -> int:
     shop.deploy("v1", **given)
     shop.broken.add("shop--v2")
     shop.deploy("v2", **given)
-    number = shop.service.read.journal("shop")[0].number
-    shop.service.cancel(ALICE, "shop")
+    number = shop.changes.read.journal("shop")[0].number
+    shop.changes.cancel(ALICE, "shop")
     shop.settle()
     shop.broken.clear()
     shop.deploy("v2", **given, image="endpoint:127.0.0.1:7")
@@ -131,7 +131,7 @@ def test_what_was_ready_and_is_rolled_back_does_not_follow_by_that_rule(shop: Sh
 def test_a_pin_that_is_undone_leaves_the_rule_that_follows(shop: Shop) -> None:
     shop.deploy("v1", "multiple")
     rule = TrafficRule(revision_name="shop--v1", weight=100)
-    shop.service.set_traffic(ALICE, "shop", (rule,))
+    shop.changes.set_traffic(ALICE, "shop", (rule,))
     shop.settle()
     shop.roll_back()
     shop.deploy("v2", "multiple")
@@ -144,20 +144,20 @@ def test_a_pin_that_is_undone_leaves_the_rule_that_follows(shop: Shop) -> None:
 def test_who_repeats_what_was_asked_for_before_goes_no_further(shop: Shop) -> None:
     for suffix in ("v1", "v2", "v3"):
         shop.deploy(suffix)
-    known = shop.service.read.journal("shop")[0].number
-    shop.service.roll_back(ALICE, "shop", known=known)
+    known = shop.changes.read.journal("shop")[0].number
+    shop.changes.roll_back(ALICE, "shop", known=known)
     shop.settle()
     assert shop.serving == {"v2": 100}
     with pytest.raises(PreconditionFailed, match="changed meanwhile, by alice"):
-        shop.service.roll_back(ALICE, "shop", known=known)
+        shop.changes.roll_back(ALICE, "shop", known=known)
     assert shop.serving == {"v2": 100}
 
 
 def test_what_turnout_did_meanwhile_is_nobodys_change(shop: Shop) -> None:
     shop.deploy("v1")
     shop.deploy("v2")
-    known = shop.service.read.journal("shop")[1].number
-    shop.service.roll_back(ALICE, "shop", known=known)
+    known = shop.changes.read.journal("shop")[1].number
+    shop.changes.roll_back(ALICE, "shop", known=known)
     shop.settle()
     assert shop.serving == {"v1": 100}
 
@@ -189,7 +189,7 @@ def test_a_rollback_of_another_that_failed_may_be_tried_again(shop: Shop) -> Non
 
 def said(shop: Shop) -> list[list[str]]:
     """The lines of every record, oldest first."""
-    return [record.changes for record in reversed(shop.service.read.journal("shop"))]
+    return [record.changes for record in reversed(shop.changes.read.journal("shop"))]
 
 
 @BY_MODE
@@ -217,8 +217,8 @@ def test_of_one_that_waits_the_journal_says_that_it_began_and_that_it_is_complet
 def test_rolling_back_to_a_rollback_that_waited_is_rolling_back_to_where_it_led(shop: Shop) -> None:
     shop.deploy("v1", ingress={"external": False})
     shop.deploy("v2", ingress={"external": True})
-    shop.service.roll_back(ALICE, "shop")
-    number = shop.service.read.journal("shop")[0].number
+    shop.changes.roll_back(ALICE, "shop")
+    number = shop.changes.read.journal("shop")[0].number
     shop.settle()
     shop.deploy("v3", ingress={"external": True})
     shop.roll_back(number)
@@ -232,11 +232,11 @@ def test_ended_by_a_caller_it_is_not_said_to_be_complete(shop: Shop) -> None:
     shop.deploy("v1", "multiple")
     shop.deploy("v2", "multiple")
     rule = TrafficRule(revision_name="shop--v2", weight=100)
-    shop.service.set_traffic(ALICE, "shop", (rule,))
-    shop.service.deactivate(ALICE, "shop", "shop--v1")
+    shop.changes.set_traffic(ALICE, "shop", (rule,))
+    shop.changes.deactivate(ALICE, "shop", "shop--v1")
     shop.settle()
     shop.broken.add("shop--v1")
-    first = shop.service.read.journal("shop")[-1].number
+    first = shop.changes.read.journal("shop")[-1].number
     shop.roll_back(first)
-    shop.service.roll_back(ALICE, "shop", shop.service.read.journal("shop")[1].number)
+    shop.changes.roll_back(ALICE, "shop", shop.changes.read.journal("shop")[1].number)
     assert "the rollback was given up" in said(shop)[-1]

@@ -12,7 +12,7 @@ from control.model.resources import to_doc
 from control.model.schema import AppBody
 from control.store import Store
 from control.store.opening import MIGRATIONS
-from tests.control.support import ALICE, World, a_service
+from tests.control.support import ALICE, World, changes_of
 
 MANY = 100
 FIRST_SCHEMA_WITH_EVERY_TABLE = 4
@@ -62,11 +62,13 @@ def test_a_change_of_many_apps_writes_little_more_than_their_documents(tmp_path:
     names = [f"app{number}" for number in range(MANY)]
     store = Store(file)
     for name in names:  # one by one, as they come
-        a_service(store).put(ALICE, name, a_sizeable_body(1))
+        changes_of(store).put(ALICE, name, a_sizeable_body(1))
     store.close()  # which leaves no log
     store = Store(file)
 
-    a_service(store).transact(ALICE, [Change(name, lambda _: a_sizeable_body(2)) for name in names])
+    changes_of(store).transact(
+        ALICE, [Change(name, lambda _: a_sizeable_body(2)) for name in names]
+    )
 
     written = [record.state for record in store.journal("", 1 << 62, MANY)]
     for name in names:

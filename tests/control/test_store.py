@@ -16,7 +16,7 @@ from control.model.errors import Conflict, StoreUnavailable
 from control.model.resources import AppView, ReplicaState, replace
 from control.publish.publisher import Publisher
 from control.store import Store
-from control.store.log import LONG_BYTES
+from control.store.write_ahead_log import LONG_BYTES
 from router.process.config import BadSettings
 from tests.control.support import World
 

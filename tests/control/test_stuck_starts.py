@@ -52,7 +52,7 @@ class StuckLoop(Loop):
         given = {"mode": "single", "updateStrategy": "recreate"}
         body = a_body(suffix, image="endpoint:127.0.0.1:9", **given)
         alone = body.configuration.model_copy(update={"ingress": None})
-        self.service.put(ALICE, "shop", body.model_copy(update={"configuration": alone}))
+        self.changes.put(ALICE, "shop", body.model_copy(update={"configuration": alone}))
 
     async def until_stuck(self, revision: str) -> None:
         await until(lambda: ("start", revision) in self.stuck.order)
@@ -66,9 +66,9 @@ async def test_a_start_that_never_returns_is_given_up_for_the_end(tmp_path: Path
         loop.deploy("v1")
         await loop.until_stuck("shop--v1")
         if how == "delete":
-            loop.service.delete(ALICE, "shop")
+            loop.changes.delete(ALICE, "shop")
         else:
-            loop.service.set_stopped(ALICE, "shop", is_stopped=True)
+            loop.changes.set_stopped(ALICE, "shop", is_stopped=True)
         await until(lambda: not loop.replicas("shop"))
     assert loop.stuck.given_up == ["shop--v1"]
     assert loop.stuck.order == [("start", "shop--v1"), ("stop", "shop--v1")]
@@ -81,7 +81,7 @@ async def test_it_is_stopped_once_however_often_the_plan_asks(tmp_path: Path) ->
     async with running(loop):
         loop.deploy("v1")
         await loop.until_stuck("shop--v1")
-        loop.service.delete(ALICE, "shop")
+        loop.changes.delete(ALICE, "shop")
         await until(lambda: loop.stuck.calls["stop", "shop"] == 1)
         for _ in range(5):
             loop.reconciler.routers_reported()
@@ -98,9 +98,9 @@ async def test_an_old_revision_comes_back_though_its_successor_hangs(tmp_path: P
     loop.stuck.stuck = {"shop--v2"}
     async with running(loop):
         loop.deploy("v1")
-        await until(lambda: loop.service.read.app("shop").app.serving == "shop--v1")
+        await until(lambda: loop.changes.read.app("shop").app.serving == "shop--v1")
         loop.deploy("v2")
         await loop.until_stuck("shop--v2")
-        loop.service.cancel(ALICE, "shop")
+        loop.changes.cancel(ALICE, "shop")
         await until(lambda: loop.stuck.order[-1] == ("start", "shop--v1"))
     assert loop.stuck.order[-2:] == [("stop", "shop--v2"), ("start", "shop--v1")]

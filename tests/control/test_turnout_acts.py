@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.history.caller import Caller
 from control.model.errors import PreconditionFailed
 from control.model.resources import AppView, ReplicaState
@@ -15,7 +15,7 @@ from control.model.schema import TrafficRule
 from control.rules import commands
 from control.store import Store
 from router.contract.snapshot import Fault
-from tests.control.support import ALICE, LIMITS, World, a_service
+from tests.control.support import ALICE, LIMITS, World, changes_of
 from tests.support.builders import a_body
 
 
@@ -97,15 +97,15 @@ def test_replicas_that_come_and_go_are_not_changes_of_the_app() -> None:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Any:
+def changes(tmp_path: Path) -> Any:
     store = Store(tmp_path / "control.db")
-    yield a_service(store)
+    yield changes_of(store)
     store.close()
 
 
-def reconcile(service: Service, world: World, name: str = "shop") -> None:
+def reconcile(changes: Changes, world: World, name: str = "shop") -> None:
     """Let the planner act on the stored app until nothing is left to do."""
-    store = service._store
+    store = changes._store
     for _ in range(20):
         world.view = store.view(name)
         result = world.plan()
@@ -132,27 +132,27 @@ def body(suffix: str, port: int) -> Any:
     return a_body(suffix, mode="single", image=f"endpoint:127.0.0.1:{port}")
 
 
-def test_a_rollback_without_a_number_undoes_the_last_change_of_a_caller(service: Service) -> None:
+def test_a_rollback_without_a_number_undoes_the_last_change_of_a_caller(changes: Changes) -> None:
     world = World()
-    service.put(ALICE, "shop", body("v1", 1))
-    reconcile(service, world)
-    service.put(ALICE, "shop", body("v2", 2))
-    reconcile(service, world)
-    assert service.read.app("shop").app.serving == "shop--v2"  # type: ignore[union-attr]
-    whos = [record.who for record in service.read.journal("shop")]
+    changes.put(ALICE, "shop", body("v1", 1))
+    reconcile(changes, world)
+    changes.put(ALICE, "shop", body("v2", 2))
+    reconcile(changes, world)
+    assert changes.read.app("shop").app.serving == "shop--v2"  # type: ignore[union-attr]
+    whos = [record.who for record in changes.read.journal("shop")]
     assert whos[0] == "turnout"
     assert "alice (turnout/1)" in whos
 
-    service.roll_back(ALICE, "shop")
-    reconcile(service, world)
-    assert service.read.app("shop").app.serving == "shop--v1"  # type: ignore[union-attr]
+    changes.roll_back(ALICE, "shop")
+    reconcile(changes, world)
+    assert changes.read.app("shop").app.serving == "shop--v1"  # type: ignore[union-attr]
 
 
-def test_an_etag_of_before_a_switch_is_refused_after_it(service: Service) -> None:
-    view, _ = service.put(ALICE, "shop", body("v1", 1))
+def test_an_etag_of_before_a_switch_is_refused_after_it(changes: Changes) -> None:
+    view, _ = changes.put(ALICE, "shop", body("v1", 1))
     assert view.app is not None
     etag = f'"{view.app.version}"'
-    reconcile(service, World())
+    reconcile(changes, World())
     alice = Caller("alice", if_match=etag)
     with pytest.raises(PreconditionFailed):
-        service.set_traffic(alice, "shop", (TrafficRule(latest_revision=True, weight=100),))
+        changes.set_traffic(alice, "shop", (TrafficRule(latest_revision=True, weight=100),))

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from control.changes import turn
-from control.changes.changes import Change, Service
+from control.changes.changes import Change, Changes
 from control.changes.preconditions import Conditions
 from control.model.errors import Invalid, NotFound, PreconditionFailed
 from control.model.resources import AppView
 from control.model.schema import AppBody, CustomDomain, Ingress
 from control.store import Store
-from tests.control.support import ALICE, a_service
+from tests.control.support import ALICE, changes_of
 from tests.support.builders import a_body
 
 MANY = 200
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def changes(tmp_path: Path) -> Iterator[Changes]:
     store = Store(tmp_path / "control.db")
-    made = a_service(store)
+    made = changes_of(store)
     body = a_body("v1", image="endpoint:127.0.0.1:9")
     made.transact(ALICE, [Change(f"app{n}", lambda _: body) for n in range(MANY)])
     yield made
@@ -45,21 +45,21 @@ def with_domain(number: int, host: str = "") -> Change:
 
 
 async def test_others_have_their_turns_and_their_changes_are_kept(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    changes: Changes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn, "_TURN_S", 0.0)  # each change is a turn, on any machine
-    changes = [with_domain(n) for n in range(MANY)]
-    transaction = asyncio.create_task(service.transact_in_turns(ALICE, changes))
+    wanted = [with_domain(n) for n in range(MANY)]
+    transaction = asyncio.create_task(changes.transact_in_turns(ALICE, wanted))
     turns = 0
     while not transaction.done():
         await asyncio.sleep(0)
         turns += 1
         if turns == 3 and not transaction.done():
-            service.set_secrets(ALICE, "app0", {"key": "value"})
+            changes.set_secrets(ALICE, "app0", {"key": "value"})
     views = await transaction
 
     assert turns > MANY
-    app = service.read.app("app0").app
+    app = changes.read.app("app0").app
     assert app is not None
     assert app.configuration.secret_values == {"key": "value"}
     for number, view in enumerate(views):
@@ -69,20 +69,20 @@ async def test_others_have_their_turns_and_their_changes_are_kept(
         assert domain.name == f"a{number}.example.com"
 
 
-async def test_all_or_none_of_it_is_done(service: Service) -> None:
-    changes = [with_domain(n, "same.example.com" if n > MANY - 3 else "") for n in range(MANY)]
+async def test_all_or_none_of_it_is_done(changes: Changes) -> None:
+    wanted = [with_domain(n, "same.example.com" if n > MANY - 3 else "") for n in range(MANY)]
     with pytest.raises(Invalid, match=r"same\.example\.com"):
-        await service.transact_in_turns(ALICE, changes)
+        await changes.transact_in_turns(ALICE, wanted)
 
-    for view in service.read.apps():
+    for view in changes.read.apps():
         assert view.app is not None
         assert view.app.version == 1
 
 
-async def begun(service: Service, *first: Change) -> asyncio.Task[list[AppView]]:
+async def begun(changes: Changes, *first: Change) -> asyncio.Task[list[AppView]]:
     """A long transaction after its first turn; what it does first is drafted by then."""
-    changes = [*first, *(with_domain(n) for n in range(2, MANY))]
-    transaction = asyncio.create_task(service.transact_in_turns(ALICE, changes))
+    wanted = [*first, *(with_domain(n) for n in range(2, MANY))]
+    transaction = asyncio.create_task(changes.transact_in_turns(ALICE, wanted))
     await asyncio.sleep(0)
     assert not transaction.done()
     return transaction
@@ -90,30 +90,30 @@ async def begun(service: Service, *first: Change) -> asyncio.Task[list[AppView]]
 
 @pytest.mark.parametrize("gone", ["environment", "group"])
 async def test_a_place_that_was_deleted_meanwhile_is_missed_by_its_own_transaction_only(
-    service: Service, gone: str
+    changes: Changes, gone: str
 ) -> None:
-    service.places.put_group(ALICE, "away", None, None)
+    changes.places.put_group(ALICE, "away", None, None)
     for group in ("away", "local"):
-        service.places.put_environment(ALICE, group, "mine", None, None)
+        changes.places.put_environment(ALICE, group, "mine", None, None)
     place = {"environment": "away/mine"} if gone == "environment" else {"resource_group": "away"}
     body = a_body("v1", image="endpoint:127.0.0.1:9").model_copy(update=place)
-    transaction = await begun(service, Change("new", lambda _: body))
+    transaction = await begun(changes, Change("new", lambda _: body))
     if gone == "environment":
-        service.places.remove_environment(ALICE, "away", "mine")
+        changes.places.remove_environment(ALICE, "away", "mine")
     else:
-        service.delete_group(ALICE, "away")
+        changes.delete_group(ALICE, "away")
 
     with pytest.raises((Invalid, NotFound), match=r"mine|away"):
         await transaction
-    assert "new" not in [view.app.name for view in service.read.apps() if view.app is not None]
-    assert service.places.remove_environment(ALICE, "local", "mine")
+    assert "new" not in [view.app.name for view in changes.read.apps() if view.app is not None]
+    assert changes.places.remove_environment(ALICE, "local", "mine")
 
 
-async def test_a_change_that_changes_nothing_is_asked_about_again_too(service: Service) -> None:
+async def test_a_change_that_changes_nothing_is_asked_about_again_too(changes: Changes) -> None:
     body = a_body("v1", image="endpoint:127.0.0.1:9")
     first = Change("app1", lambda _: body, conditions=Conditions('"1"'))
-    transaction = await begun(service, first)
-    service.set_secrets(ALICE, "app1", {"key": "value"})
+    transaction = await begun(changes, first)
+    changes.set_secrets(ALICE, "app1", {"key": "value"})
 
     with pytest.raises(PreconditionFailed):
         await transaction

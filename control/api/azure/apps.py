@@ -13,7 +13,7 @@ from control.api.wire.bodies import has_template, merge_patch
 from control.api.wire.caller import answer
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
-from control.changes.rebuilt import Compared
+from control.changes.images import ComparedImages
 from control.model.errors import Invalid, NotFound
 from control.model.resources import AppView
 from control.model.schema import AppBody, AppProperties
@@ -22,9 +22,9 @@ from control.rules import domains
 
 async def list_apps(call: Call) -> web.Response:
     """All apps, or those of a resource group."""
-    views = call.service.read.apps()
+    views = call.changes.read.apps()
     if "group" in call.names:
-        group, group_of = call.find_group(), call.service.places.group_of
+        group, group_of = call.find_group(), call.changes.places.group_of
         views = [view for view in views if view.app and group_of(view.app) == group]
     return listed(call, views, name_of, lambda view: resource(call, view))
 
@@ -40,7 +40,7 @@ async def put_app(call: Call) -> web.Response:
     properties = _decoded(accepted.properties_of(envelope))
     location = envelope.get("location") or None
     body = _placed(call, properties, envelope, envelope.get("tags") or {}, location)
-    done = call.service.put(call.caller, call.app, body)
+    done = call.changes.put(call.caller, call.app, body)
     return answer(done, lambda made: _accepted(call, made[0], 201 if made[1] else 200))
 
 
@@ -52,7 +52,7 @@ async def patch_app(call: Call) -> web.Response:
 
     def patched(view: AppView) -> AppBody:
         assert view.app is not None
-        shown = app_wire(view, call.service.domain)
+        shown = app_wire(view, call.changes.domain)
         current = {"configuration": shown["configuration"], "template": shown["template"]}
         if has_template(patch):
             # A suffix names the revision that is made; the one that GET shows is taken already.
@@ -62,8 +62,8 @@ async def patch_app(call: Call) -> web.Response:
         return _placed(call, properties, envelope, tags)
 
     is_asked = has_template(patch)
-    images = await call.service.compared(call.app) if is_asked else Compared()
-    done = call.service.patch(
+    images = await call.changes.compared_images(call.app) if is_asked else ComparedImages()
+    done = call.changes.patch(
         call.caller, call.app, patched, is_asked=is_asked, rebuilt=images.rebuilt
     )
     return answer(done, lambda view: _accepted(call, view, 202))
@@ -105,7 +105,7 @@ async def delete_app(call: Call) -> web.Response:
             call.find_app()
         except NotFound:
             return web.Response(status=204)
-    done = call.service.delete(call.caller, call.app)
+    done = call.changes.delete(call.caller, call.app)
     headers = operation_headers(call, Operation("delete", call.app), with_result=True)
     return answer(done, lambda _: web.Response(status=202, headers=headers))
 
@@ -119,7 +119,7 @@ async def start_app(call: Call) -> web.Response:
 
 
 def _set_stopped(call: Call, *, is_stopped: bool) -> web.Response:
-    done = call.service.set_stopped(call.caller, call.app, is_stopped=is_stopped)
+    done = call.changes.set_stopped(call.caller, call.app, is_stopped=is_stopped)
     return answer(done, lambda view: reply(resource(call, view)))
 
 
@@ -134,19 +134,19 @@ async def analyse_host_name(call: Call) -> web.Response:
     name = call.request.query.get("customHostname", "").lower()
     if not name:
         raise Invalid("customHostname is missing; name the host to look at")
-    rival = call.service.read.rival(call.app, name)
+    rival = call.changes.read.rival(call.app, name)
     analysis: dict[str, Any] = {
         "hostName": name,
-        "isHostnameAlreadyVerified": name in domains.claimed(call.service.read.peek(call.app)),
+        "isHostnameAlreadyVerified": name in domains.claimed(call.changes.read.peek(call.app)),
         "customDomainVerificationTest": "Passed",
         "hasConflictOnManagedEnvironment": bool(rival),
         "conflictWithEnvironmentCustomDomain": False,
         "cNameRecords": [], "txtRecords": [], "aRecords": [], "alternateCNameRecords": [],
         "alternateTxtRecords": [],
     }  # fmt: skip
-    owner = call.service.read.peek(rival).app if rival else None
+    owner = call.changes.read.peek(rival).app if rival else None
     if owner is not None:
-        analysis["conflictingContainerAppResourceId"] = call.place.app_id(owner)
+        analysis["conflictingContainerAppResourceId"] = call.ids.app_id(owner)
     return reply(analysis)
 
 
@@ -161,12 +161,12 @@ async def get_history(call: Call) -> web.Response:
 
 
 async def delete_history(call: Call) -> web.Response:
-    done = call.service.forget_label(call.caller, call.app, call.names["label"].lower())
+    done = call.changes.forget_label(call.caller, call.app, call.names["label"].lower())
     return answer(done, lambda _: web.Response(status=204))
 
 
 def _history(call: Call, label: str) -> dict[str, Any]:
-    return shapes.label_history_resource(call.find_app(), label, call.place)
+    return shapes.label_history_resource(call.find_app(), label, call.ids)
 
 
 # --- operations
@@ -174,7 +174,7 @@ def _history(call: Call, label: str) -> dict[str, Any]:
 
 def _find(call: Call) -> tuple[Operation, AppView]:
     operation = operations.parse(call.names["operation"])
-    return operation, call.service.read.peek(operation.app)
+    return operation, call.changes.read.peek(operation.app)
 
 
 async def operation_status(call: Call) -> web.Response:

@@ -11,12 +11,12 @@ from aiohttp import web
 
 from control.api.azure import operations, shapes
 from control.api.azure.operations import Operation
-from control.api.azure.shapes import Place
-from control.api.keys import SERVICE
+from control.api.azure.shapes import ResourceIds
+from control.api.keys import CHANGES
 from control.api.wire.caller import caller_of
 from control.api.wire.paging import Window, cut, link, shown
 from control.api.wire.problems import reply
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.changes.places import LOCATION, Environment, Group
 from control.history.caller import Caller
 from control.model.errors import Invalid, NotFound
@@ -27,16 +27,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read: the service, where it points, and the names in its path."""
+    """One request, read: where it points, and the names in its path."""
 
     request: web.Request
-    place: Place
+    ids: ResourceIds
     names: dict[str, str]
 
     @property
-    def service(self) -> Service:
+    def changes(self) -> Changes:
         """What does the work."""
-        return self.request.app[SERVICE]
+        return self.request.app[CHANGES]
 
     @property
     def app(self) -> str:
@@ -50,7 +50,7 @@ class Call:
 
     def find_group(self) -> Group:
         """The resource group in the path. Raises NotFound."""
-        return self.service.places.group(self.names["group"])
+        return self.changes.places.group(self.names["group"])
 
     def find_app(self) -> AppView:
         """The app in the path, in its own group and no other. Raises NotFound.
@@ -59,9 +59,9 @@ class Call:
         """
         group = self.find_group()
         if self.holds_unreadable():
-            return self.service.read.app(self.app)  # raises
-        view = self.service.read.peek(self.app)
-        if view.app is not None and self.service.places.group_of(view.app) == group:
+            return self.changes.read.app(self.app)  # raises
+        view = self.changes.read.peek(self.app)
+        if view.app is not None and self.changes.places.group_of(view.app) == group:
             return view
         raise NotFound(
             f"The Resource 'Microsoft.App/containerApps/{self.names['app']}' "
@@ -70,16 +70,16 @@ class Call:
 
     def holds_unreadable(self) -> bool:
         """Whether the app in the path is in its group, with a record that cannot be read."""
-        return self.service.places.holds_unreadable(self.find_group().key, self.app)
+        return self.changes.places.holds_unreadable(self.find_group().key, self.app)
 
     def find_environment(self) -> Environment:
         """The environment in the path; to be changed, in its own group. Raises NotFound."""
         group, name = self.find_group(), self.names["environment"]
-        found = self.service.places.environment(group.key, name)
+        found = self.changes.places.environment(group.key, name)
         if found.group != group.key and self.request.method != "GET":
             raise NotFound(
                 f"environment {found.name} is in resource group "
-                f"{self.service.places.group(found.group).name}; change it there"
+                f"{self.changes.places.group(found.group).name}; change it there"
             )
         return found
 
@@ -104,7 +104,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 def resource(call: Call, view: AppView) -> dict[str, Any]:
     """An app as the caller sees it."""
-    return shapes.app_resource(view, call.service.domain, call.place)
+    return shapes.app_resource(view, call.changes.domain, call.ids)
 
 
 def listed(
@@ -123,7 +123,7 @@ def listed(
 def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:
     """Where a client may ask how far an operation has come."""
     base = (
-        f"{call.place.origin}/subscriptions/{call.place.subscription}{shapes.PROVIDER}"
+        f"{call.ids.origin}/subscriptions/{call.ids.subscription}{shapes.PROVIDER}"
         f"/locations/{LOCATION}"
     )
     version = call.request.query.get("api-version", "2025-07-01")

@@ -16,7 +16,7 @@ from control.changes.places import Environment
 
 async def list_environments(call: Call) -> web.Response:
     """Those of a resource group, or all."""
-    found = call.service.places.environments(call.names.get("group", ""))
+    found = call.changes.places.environments(call.names.get("group", ""))
     return listed(call, found, lambda e: e.key, lambda e: _resource(call, e))
 
 
@@ -30,7 +30,7 @@ async def put_environment(call: Call) -> web.Response:
     accepted.check_environment(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
     names = call.names
-    done = call.service.places.put_environment(
+    done = call.changes.places.put_environment(
         call.caller, names["group"], names["environment"], given.location, given.tags or {},
         _workspace(call, body) or "",
     )  # fmt: skip
@@ -43,20 +43,20 @@ async def patch_environment(call: Call) -> web.Response:
     old = call.find_environment()
     given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
     workspace = _workspace(call, body)
-    done = call.service.places.put_environment(
+    done = call.changes.places.put_environment(
         call.caller, old.group, old.name, None, given.tags, workspace
     )
     return answer(done, lambda made: reply(_resource(call, made)))
 
 
 def _workspace(call: Call, body: Any) -> str | None:
-    known = call.service.places.workspaces.all()
+    known = call.changes.places.workspaces.all()
     return accepted.workspace_of(body, [workspace.customer_id for workspace in known])
 
 
 async def delete_environment(call: Call) -> web.Response:
     names = call.names
-    done = call.service.places.remove_environment(call.caller, names["group"], names["environment"])
+    done = call.changes.places.remove_environment(call.caller, names["group"], names["environment"])
     return answer(done, lambda is_gone: web.Response(status=200 if is_gone else 204))
 
 
@@ -66,4 +66,4 @@ async def list_nothing(call: Call) -> web.Response:
 
 
 def _resource(call: Call, environment: Environment) -> dict[str, Any]:
-    return shapes.environment_resource(environment, call.service.domain, call.place)
+    return shapes.environment_resource(environment, call.changes.domain, call.ids)

@@ -15,8 +15,8 @@ from control.changes.places import Group
 async def list_groups(call: Call) -> web.Response:
     """All groups, or those with a tag: `az group list --tag`."""
     wanted = call.filters("tagName", "tagValue")
-    groups = [group for group in call.service.places.groups() if _has_tag(group, wanted)]
-    return listed(call, groups, lambda g: g.key, lambda g: shapes.group_resource(g, call.place))
+    groups = [group for group in call.changes.places.groups() if _has_tag(group, wanted)]
+    return listed(call, groups, lambda g: g.key, lambda g: shapes.group_resource(g, call.ids))
 
 
 def _has_tag(group: Group, wanted: dict[str, str]) -> bool:
@@ -32,7 +32,7 @@ async def get_group(call: Call) -> web.Response:
 
 
 def _shown(call: Call, group: Group, status: int = 200) -> web.Response:
-    return reply(shapes.group_resource(group, call.place), status)
+    return reply(shapes.group_resource(group, call.ids), status)
 
 
 async def has_group(call: Call) -> web.Response:
@@ -46,7 +46,7 @@ async def put_group(call: Call) -> web.Response:
     body = await body_of(call.request)
     accepted.check_group(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
-    done = call.service.places.put_group(
+    done = call.changes.places.put_group(
         call.caller, call.names["group"], given.location, given.tags or {}
     )
     return answer(done, lambda made: _shown(call, made[0], 201 if made[1] else 200))
@@ -57,11 +57,11 @@ async def patch_group(call: Call) -> web.Response:
     accepted.check_group(body)
     old = call.find_group()
     given = decode(accepted.Beside, {"tags": merge_patch(old.tags, body.get("tags", {})) or {}})
-    done = call.service.places.put_group(call.caller, old.name, None, given.tags)
+    done = call.changes.places.put_group(call.caller, old.name, None, given.tags)
     return answer(done, lambda made: _shown(call, made[0]))
 
 
 async def delete_group(call: Call) -> web.Response:
     """The group with its apps and environments; their replicas drain and end afterwards."""
-    done = call.service.delete_group(call.caller, call.names["group"])
+    done = call.changes.delete_group(call.caller, call.names["group"])
     return answer(done, lambda _: web.Response(status=200))

@@ -23,7 +23,7 @@ _CLOSE_S = 2.0
 
 async def get_auth_token(call: Call) -> web.Response:
     """The caller's own token again: the streams are guarded by the same middleware."""
-    call.service.read.app(call.app)
+    call.changes.read.app(call.app)
     token = call.request.get(TOKEN)  # none on a unix socket
     expires = (datetime.now(UTC) + _VALID).isoformat()
     value = token.value if token is not None else "none"
@@ -33,12 +33,12 @@ async def get_auth_token(call: Call) -> web.Response:
 async def stream(call: Call) -> web.StreamResponse:
     """A container's output."""
     names = call.names
-    _, revision = call.service.read.revision(call.app, names["revision"])
-    replica = call.service.read.replica(call.app, revision.name, names["replica"])
+    _, revision = call.changes.read.revision(call.app, names["revision"])
+    replica = call.changes.read.replica(call.app, revision.name, names["replica"])
     if _is_followed(call):
         waits(call.request)
-        return await _send(call, call.service.read.follow(replica, _tail(call), names["container"]))
-    lines = await call.service.read.logs(replica, _tail(call), names["container"])
+        return await _send(call, call.changes.read.follow(replica, _tail(call), names["container"]))
+    lines = await call.changes.read.logs(replica, _tail(call), names["container"])
     return await _send(call, _all(lines))
 
 
@@ -59,9 +59,9 @@ async def refuse_exec(call: Call) -> web.StreamResponse:
 
 async def events(call: Call) -> web.StreamResponse:
     """What was changed, as system events: the journal."""
-    app = call.service.read.app(call.app).app
+    app = call.changes.read.app(call.app).app
     assert app is not None
-    records = call.service.read.journal(app.name, limit=_tail(call))
+    records = call.changes.read.journal(app.name, limit=_tail(call))
     return await _send(call, _all(_events(reversed(records))), is_event=True)
 
 

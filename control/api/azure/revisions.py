@@ -13,43 +13,43 @@ from control.api.wire.representation import age_of
 
 async def list_revisions(call: Call) -> web.Response:
     view = call.find_app()
-    newest, domain = sorted(view.revisions.values(), key=age_of), call.service.domain
+    newest, domain = sorted(view.revisions.values(), key=age_of), call.changes.domain
     return listed(
-        call, newest, age_of, lambda r: shapes.revision_resource(view, r, domain, call.place)
+        call, newest, age_of, lambda r: shapes.revision_resource(view, r, domain, call.ids)
     )
 
 
 async def get_revision(call: Call) -> web.Response:
-    view, revision = call.service.read.revision(call.app, call.names["revision"])
-    return reply(shapes.revision_resource(view, revision, call.service.domain, call.place))
+    view, revision = call.changes.read.revision(call.app, call.names["revision"])
+    return reply(shapes.revision_resource(view, revision, call.changes.domain, call.ids))
 
 
 async def activate(call: Call) -> web.Response:
-    done = call.service.activate(call.caller, call.app, call.names["revision"])
+    done = call.changes.activate(call.caller, call.app, call.names["revision"])
     # az prints the sentence, and dies on an empty body
     return answer(done, lambda _: reply("Activate revision succeeded"))
 
 
 async def deactivate(call: Call) -> web.Response:
-    done = call.service.deactivate(call.caller, call.app, call.names["revision"])
+    done = call.changes.deactivate(call.caller, call.app, call.names["revision"])
     return answer(done, lambda _: reply("Deactivate revision succeeded"))
 
 
 async def restart(call: Call) -> web.Response:
-    done = call.service.restart(call.caller, call.app, call.names["revision"])
+    done = call.changes.restart(call.caller, call.app, call.names["revision"])
     return answer(done, lambda _: reply("Restart revision succeeded"))
 
 
 async def list_replicas(call: Call) -> web.Response:
     """All of them: clients take it for one page, and 1000 are the most."""
-    view, revision = call.service.read.revision(call.app, call.names["revision"])
+    view, revision = call.changes.read.revision(call.app, call.names["revision"])
     replicas = view.of(revision.name)
     return reply(
-        {"value": [shapes.replica_resource(view, revision, r, call.place) for r in replicas]}
+        {"value": [shapes.replica_resource(view, revision, r, call.ids) for r in replicas]}
     )
 
 
 async def get_replica(call: Call) -> web.Response:
-    view, revision = call.service.read.revision(call.app, call.names["revision"])
-    replica = call.service.read.replica(call.app, revision.name, call.names["replica"])
-    return reply(shapes.replica_resource(view, revision, replica, call.place))
+    view, revision = call.changes.read.revision(call.app, call.names["revision"])
+    replica = call.changes.read.replica(call.app, revision.name, call.names["replica"])
+    return reply(shapes.replica_resource(view, revision, replica, call.ids))

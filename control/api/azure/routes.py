@@ -1,4 +1,4 @@
-"""ARM's paths to the service: one table, matched without regard to case."""
+"""ARM's paths to their handlers: one table, matched without regard to case."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from aiohttp import web
 
 from control.api.azure import apps, environments, groups, logs, revisions, subscriptions, workspaces
 from control.api.azure.call import Call, Handler
-from control.api.azure.shapes import Place
-from control.api.keys import SERVICE
+from control.api.azure.shapes import ResourceIds
+from control.api.keys import CHANGES
 from control.api.wire.paging import origin_of
 from control.model.errors import NotFound
 
@@ -26,8 +26,8 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
         names = _match(route.pattern, segments)
         if names is not None and route.method == request.method:
             subscription = names.get("subscription", subscriptions.SUBSCRIPTION)
-            place = Place(subscription, origin_of(request), request.app[SERVICE].places)
-            call = Call(request, place, names)
+            ids = ResourceIds(subscription, origin_of(request), request.app[CHANGES].places)
+            call = Call(request, ids, names)
             if "group" in names and route.makes != "group":
                 call.find_group()
             if "app" in names and route.makes != "app":

@@ -27,7 +27,7 @@ _UNSET_INGRESS = dict.fromkeys(
 ) | {"exposedPort": 0}  # fmt: skip
 
 
-class Place:
+class ResourceIds:
     """The starts of ids and URLs, for the subscription and the origin that a client named."""
 
     def __init__(self, subscription: str, origin: str, places: Places) -> None:
@@ -53,12 +53,12 @@ class Place:
         return f"{self.origin}{self.group_id(group.name)}/containerApps/{app.name}"
 
 
-def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
+def app_resource(view: AppView, domain: str, ids: ResourceIds) -> dict[str, Any]:
     """An app as ARM shows it."""
     app = view.app
     assert app is not None
-    wire, environment = app_wire(view, domain), place.places.environment_of(app)
-    configuration, environment_id = wire["configuration"], place.environment_id(environment)
+    wire, environment = app_wire(view, domain), ids.places.environment_of(app)
+    configuration, environment_id = wire["configuration"], ids.environment_id(environment)
     configuration = _UNSET | configuration
     if (ingress := configuration["ingress"]) is not None:
         transport = ingress["transport"].capitalize()
@@ -72,12 +72,12 @@ def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
         "latestRevisionName": wire["latestRevisionName"],
         "latestReadyRevisionName": wire["latestReadyRevisionName"],
         "latestRevisionFqdn": wire.get("latestRevisionFqdn", ""),
-        "eventStreamEndpoint": f"{place.log_url(app)}/eventstream",
+        "eventStreamEndpoint": f"{ids.log_url(app)}/eventstream",
         "configuration": configuration,
         "template": wire["template"],
     }
     return {
-        "id": place.app_id(app),
+        "id": ids.app_id(app),
         "name": app.name,
         "type": "Microsoft.App/containerApps",
         "location": app.location or environment.location,
@@ -92,7 +92,7 @@ def app_resource(view: AppView, domain: str, place: Place) -> dict[str, Any]:
 
 
 def revision_resource(
-    view: AppView, revision: Revision, domain: str, place: Place
+    view: AppView, revision: Revision, domain: str, ids: ResourceIds
 ) -> dict[str, Any]:
     """A revision as ARM shows it."""
     assert view.app is not None
@@ -101,7 +101,7 @@ def revision_resource(
     # az prints a table of these and dies when one is absent.
     defaults = {"healthState": "None", "provisioningState": "Deprovisioned"}
     return {
-        "id": f"{place.app_id(view.app)}/revisions/{name}",
+        "id": f"{ids.app_id(view.app)}/revisions/{name}",
         "name": name,
         "type": "Microsoft.App/containerApps/revisions",
         "properties": defaults | wire,
@@ -109,18 +109,18 @@ def revision_resource(
 
 
 def replica_resource(
-    view: AppView, revision: Revision, replica: Replica, place: Place
+    view: AppView, revision: Revision, replica: Replica, ids: ResourceIds
 ) -> dict[str, Any]:
     """A replica as ARM shows it."""
     assert view.app is not None
     wire = replica_wire(replica, revision.template)
-    base = f"{place.log_url(view.app)}/revisions/{revision.name}/replicas/{replica.name}"
+    base = f"{ids.log_url(view.app)}/revisions/{revision.name}/replicas/{replica.name}"
     containers, inits = (
         [_container(c, f"{base}/containers/{c['name']}") for c in wire[kind]]
         for kind in ("containers", "initContainers")
     )
     return {
-        "id": f"{place.app_id(view.app)}/revisions/{revision.name}/replicas/{replica.name}",
+        "id": f"{ids.app_id(view.app)}/revisions/{revision.name}/replicas/{replica.name}",
         "name": replica.name,
         "type": "Microsoft.App/containerApps/revisions/replicas",
         "properties": {
@@ -137,22 +137,22 @@ def _container(wire: dict[str, Any], url: str) -> dict[str, Any]:
     return wire | {"logStreamEndpoint": f"{url}/logstream", "execEndpoint": f"{url}/exec"}
 
 
-def label_history_resource(view: AppView, label: str, place: Place) -> dict[str, Any]:
+def label_history_resource(view: AppView, label: str, ids: ResourceIds) -> dict[str, Any]:
     """The history of one label as ARM shows it."""
     assert view.app is not None
     return {
-        "id": f"{place.app_id(view.app)}/labelHistories/{label}",
+        "id": f"{ids.app_id(view.app)}/labelHistories/{label}",
         "name": label,
         "type": "Microsoft.App/containerApps/labelHistories",
         "properties": {"records": history_wire(view, label)},
     }
 
 
-def environment_resource(environment: Environment, domain: str, place: Place) -> dict[str, Any]:
+def environment_resource(environment: Environment, domain: str, ids: ResourceIds) -> dict[str, Any]:
     """An environment: every setting of it as it is in force, whatever was asked for."""
     profile = {"name": _CONSUMPTION, "workloadProfileType": _CONSUMPTION}
     return {
-        "id": place.environment_id(environment),
+        "id": ids.environment_id(environment),
         "name": environment.name,
         "type": "Microsoft.App/managedEnvironments",
         "location": environment.location,
@@ -167,7 +167,7 @@ def environment_resource(environment: Environment, domain: str, place: Place) ->
             "peerAuthentication": {"mtls": {"enabled": False}},
             "peerTrafficConfiguration": {"encryption": {"enabled": False}},
             "publicNetworkAccess": "Enabled",
-            "eventStreamEndpoint": f"{place.origin}{place.environment_id(environment)}/eventstream",
+            "eventStreamEndpoint": f"{ids.origin}{ids.environment_id(environment)}/eventstream",
             "workloadProfiles": [profile],
         },
     }
@@ -193,10 +193,10 @@ def provider_resource(namespace: str, *kinds: str) -> dict[str, Any]:
     }
 
 
-def group_resource(group: Group, place: Place) -> dict[str, Any]:
+def group_resource(group: Group, ids: ResourceIds) -> dict[str, Any]:
     """A resource group."""
     return {
-        "id": place.group_id(group.name),
+        "id": ids.group_id(group.name),
         "name": group.name,
         "type": "Microsoft.Resources/resourceGroups",
         "location": group.location,
@@ -205,9 +205,9 @@ def group_resource(group: Group, place: Place) -> dict[str, Any]:
     }
 
 
-def workspace_resource(workspace: Workspace, place: Place) -> dict[str, Any]:
+def workspace_resource(workspace: Workspace, ids: ResourceIds) -> dict[str, Any]:
     """A Log Analytics workspace."""
-    group = place.group_id(place.places.group(workspace.group).name)
+    group = ids.group_id(ids.places.group(workspace.group).name)
     return {
         "id": f"{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace.name}",
         "name": workspace.name,

@@ -42,7 +42,7 @@ async def list_tenants(call: Call) -> web.Response:
 
 async def subscription(call: Call) -> web.Response:
     """Any subscription id is accepted and echoed."""
-    return reply(_subscription(call.place.subscription))
+    return reply(_subscription(call.ids.subscription))
 
 
 async def provider(call: Call) -> web.Response:
@@ -65,13 +65,13 @@ async def list_resources(call: Call) -> web.Response:
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()
-    views = shown(call.service.read.apps(), lambda view: resource(call, view))
-    places, domain = call.service.places, call.service.domain
+    views = shown(call.changes.read.apps(), lambda view: resource(call, view))
+    places, domain = call.changes.places, call.changes.domain
     found = views + [
-        shapes.environment_resource(environment, domain, call.place)
+        shapes.environment_resource(environment, domain, call.ids)
         for environment in places.environments()
     ]
-    found += [shapes.workspace_resource(w, call.place) for w in places.workspaces.all()]
+    found += [shapes.workspace_resource(w, call.ids) for w in places.workspaces.all()]
     kept = ("id", "name", "type", "location", "tags")
     fitting = sorted((r for r in found if _fits(r, wanted)), key=_id_of)
     return listed(call, fitting, _id_of, lambda r: {k: r[k] for k in kept})

@@ -14,12 +14,12 @@ from control.changes.workspaces import Workspace
 
 async def list_workspaces(call: Call) -> web.Response:
     """Those of a resource group, or all."""
-    found = call.service.places.workspaces.all(call.names.get("group", ""))
-    return listed(call, found, lambda w: w.key, lambda w: shapes.workspace_resource(w, call.place))
+    found = call.changes.places.workspaces.all(call.names.get("group", ""))
+    return listed(call, found, lambda w: w.key, lambda w: shapes.workspace_resource(w, call.ids))
 
 
 async def get_workspace(call: Call) -> web.Response:
-    return reply(shapes.workspace_resource(_found(call), call.place))
+    return reply(shapes.workspace_resource(_found(call), call.ids))
 
 
 async def put_workspace(call: Call) -> web.Response:
@@ -27,19 +27,19 @@ async def put_workspace(call: Call) -> web.Response:
     body = await body_of(call.request)
     accepted.check_workspace(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
-    done = call.service.places.workspaces.put(
+    done = call.changes.places.workspaces.put(
         call.caller,
         call.find_group().key,
         call.names["workspace"],
         given.location or LOCATION,
         given.tags or {},
     )
-    return answer(done, lambda made: reply(shapes.workspace_resource(made, call.place)))
+    return answer(done, lambda made: reply(shapes.workspace_resource(made, call.ids)))
 
 
 async def delete_workspace(call: Call) -> web.Response:
     names = call.names
-    done = call.service.places.workspaces.remove(call.caller, names["group"], names["workspace"])
+    done = call.changes.places.workspaces.remove(call.caller, names["group"], names["workspace"])
     return answer(done, lambda is_gone: web.Response(status=200 if is_gone else 204))
 
 
@@ -50,4 +50,4 @@ async def get_keys(call: Call) -> web.Response:
 
 
 def _found(call: Call) -> Workspace:
-    return call.service.places.workspaces.get(call.names["group"], call.names["workspace"])
+    return call.changes.places.workspaces.get(call.names["group"], call.names["workspace"])

@@ -1,4 +1,4 @@
-"""From what a client sent to what the service takes: what GET shows may be sent back."""
+"""From what a client sent to what `Changes` takes: what GET shows may be sent back."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from control.model.errors import ControlError, Detail, Invalid, all_of
 
 log = logging.getLogger("turnout.control")
 
-_TOLD = 1 << 15
+_MOST_ERRORS = 1 << 15
 MAX_DETAILS = 100  # of an answer: a body may break a rule in every key
 
 M = TypeVar("M", bound=BaseModel)
@@ -93,9 +93,9 @@ def decode(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        if error.error_count() > _TOLD:  # to tell them apart would hold up everybody else
+        if error.error_count() > _MOST_ERRORS:  # to tell them apart would hold up everybody else
             raise _refused(f"breaks a rule in {error.error_count()} places") from None
-        found = _told(error.errors(include_url=False, include_input=False))
+        found = _without_too_few(error.errors(include_url=False, include_input=False))
         details = [
             Detail("InvalidParameterValue", sentence(_path(e["loc"]), e), _path(e["loc"]))
             for e in found[:MAX_DETAILS]
@@ -106,7 +106,7 @@ def decode(model: type[M], value: Any) -> M:
         raise all_of(details, "the request was not accepted") from None
 
 
-def _told(found: list[Any]) -> list[Any]:
+def _without_too_few(found: list[Any]) -> list[Any]:
     """Without "too few" of a list whose items are wrong: pydantic does not count those."""
     places = {error["loc"] for error in found}
     inside = {place[:n] for place in places for n in range(len(place))}

@@ -10,8 +10,8 @@ import typer
 from control.cli.client import Api, console, errors, fail
 from control.cli.options import App, EnvVars, NoWait, is_external, merged, pairs, without
 from control.cli.output import REVISIONS, Format, Output, Server, show
-from control.cli.split import told
 from control.cli.waiting import READY_S, interruptible, wait_ready, wait_settled
+from control.cli.who_serves import who_serves
 
 Wire = dict[str, Any]
 
@@ -159,7 +159,7 @@ def _cancel(api: Api, app: str, output: Format) -> None:
     if output is not Format.TABLE:
         show(wire, (), output)
         return
-    console.print(f"{wire['cancelled']} is dropped; {told(api, app)}")
+    console.print(f"{wire['cancelled']} is dropped; {who_serves(api, app)}")
 
 
 def _latest(api: Api, app: Wire | None) -> Wire:

@@ -9,8 +9,8 @@ import typer
 from control.cli.client import Api, console, fail, printable
 from control.cli.options import NoWait
 from control.cli.output import Format, Output, Server, show, show_apps
-from control.cli.split import told
 from control.cli.waiting import wait_settled
+from control.cli.who_serves import who_serves
 
 _COLUMNS = (
     ("No", "number"),
@@ -83,4 +83,4 @@ def _tell(api: Api, wire: dict[str, Any], record: dict[str, Any], before: int) -
     app, is_over = wire["name"], wire["provisioningState"] != "InProgress"
     how = "is as after" if is_over else "goes back to"
     console.print(printable(f"{app} {how} record {record['number']} of {moment}: {lines}"))
-    console.print(f"{told(api, app)}; undo this with: turnout rollback {app} --to {before}")
+    console.print(f"{who_serves(api, app)}; undo this with: turnout rollback {app} --to {before}")

@@ -8,7 +8,7 @@ import typer
 
 from control.cli.client import Api, console, fail, printable
 from control.cli.commands.deploy import revision_of
-from control.cli.found import discovered
+from control.cli.discovered import discovered
 from control.cli.options import App, EnvVars, NoWait, RevisionName, full_name, merged
 from control.cli.output import REVISIONS, TRAFFIC, Format, Output, Server, show, show_apps
 from control.cli.waiting import READY_S, wait_ready

@@ -5,7 +5,7 @@ from __future__ import annotations
 from control.cli.client import Api
 
 
-def told(api: Api, app: str) -> str:
+def who_serves(api: Api, app: str) -> str:
     """Who answers, with how much of the traffic."""
     weighted = [r for r in api.every("apps", app, "revisions") if r["trafficWeight"]]
     found = [(r["name"], r["trafficWeight"]) for r in weighted if _answers(api, app, r["name"])]

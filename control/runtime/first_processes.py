@@ -31,7 +31,7 @@ class _Kept(BaseModel):
     began: int
 
 
-class Firsts:
+class FirstProcesses:
     """The files of one store's replicas."""
 
     def __init__(self, folder: Path, instance: str) -> None:

@@ -10,7 +10,7 @@ from control.runtime import Runtimes
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedImages:
     """Revisions whose images are others by now, and those whose images are the same.
 
     Of any other that is not known: no image was noted, or its engine did not answer in time.
@@ -20,10 +20,10 @@ class Compared:
     same: frozenset[str] = frozenset()
 
 
-async def compared(view: AppView, runtimes: Runtimes) -> Compared:
+async def compared_images(view: AppView, runtimes: Runtimes) -> ComparedImages:
     """The revisions that a deploy may repeat, by what their images' tags mean now."""
     if view.app is None:
-        return Compared()
+        return ComparedImages()
     rebuilt, same = set(), set()
     repeated = {r.name: r for r in (base_of(view), view.revisions.get(view.app.latest)) if r}
     for revision in repeated.values():
@@ -34,4 +34,4 @@ async def compared(view: AppView, runtimes: Runtimes) -> Compared:
             rebuilt.add(revision.name)
         elif now == revision.images:
             same.add(revision.name)
-    return Compared(frozenset(rebuilt), frozenset(same))
+    return ComparedImages(frozenset(rebuilt), frozenset(same))

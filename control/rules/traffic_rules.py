@@ -1,4 +1,4 @@
-"""Traffic and labels: who gets which requests. Pure."""
+"""Setting traffic rules and moving labels: who gets which requests. Pure."""
 
 from __future__ import annotations
 
