@@ -99,10 +99,9 @@ class ControlPlane:
         changes = Changes(self.store, self.runtimes, settings.domain, places)
         health = Health(self.store, publisher, self.reconciler.quarantine)
         admin = AdminPages(self.store, health, counters, settings.router_admin)
-        live = Live(service, publisher, self.reconciler.quarantine)
+        live = Live(changes, publisher, self.reconciler.quarantine)
         self.store.watch(live.changed)
-        self._parts = (settings, service, publisher, self.reconciler, admin, live)
-        self._parts = (settings, changes, publisher, self.reconciler, admin)
+        self._parts = (settings, changes, publisher, self.reconciler, admin, live)
         self._servers: list[AdminServer] = []
 
     async def serve(self) -> str:

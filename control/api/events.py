@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from control.api.keys import LIVE, PUBLISHER, SERVICE, STATE, TOKENS
+from control.api.keys import CHANGES, LIVE, PUBLISHER, STATE, TOKENS
 from control.api.live import Wish, event
 from control.api.wire.problems import reply
 from control.console.files import version
@@ -54,7 +54,7 @@ def _hello(request: web.Request) -> dict[str, object]:
         "console": version(),
         "name": token.name if token is not None else "",
         "role": token.role if token is not None else "write",
-        "domain": request.app[SERVICE].domain,
+        "domain": request.app[CHANGES].domain,
         "port": _ingress_port(request.app[STATE]),
         "routers": len(request.app[PUBLISHER].routers),
     }
@@ -79,7 +79,7 @@ async def get_history(request: web.Request) -> web.Response:
     Each is minutes ago, requests, errors, p50 and p99 in ms; what nobody asked has no minute.
     """
     match = request.match_info
-    view, revision = request.app[SERVICE].read.revision(match["app"], match["revision"])
+    view, revision = request.app[CHANGES].read.revision(match["app"], match["revision"])
     assert view.app is not None
     rates = request.app[PUBLISHER].rates
     return reply({"minutes": rates.history(view.app.name, revision.name)})

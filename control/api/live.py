@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from control.api.wire import summaries
-from control.changes.changes import Service
+from control.changes.changes import Changes
 from control.model.errors import Invalid, NotFound
 from control.model.resources import AppView
 from control.ops.quarantine import Quarantine
@@ -156,8 +156,8 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
 class Live:
     """All topics, and the loop that tells them; it rests while nobody listens."""
 
-    def __init__(self, service: Service, publisher: Publisher, quarantine: Quarantine) -> None:
-        self._service = service
+    def __init__(self, changes: Changes, publisher: Publisher, quarantine: Quarantine) -> None:
+        self._changes = changes
         self._publisher = publisher
         self._quarantine = quarantine
         self._topics: dict[Wish, Topic] = {}
@@ -176,7 +176,7 @@ class Live:
     def listening(self, wish: Wish, known: str) -> Iterator[Listener]:
         """Hear of what is wished for until the end of the block. Raises NotFound."""
         if wish.app:
-            self._service.read.app(wish.app)
+            self._changes.read.app(wish.app)
         topic = self._topics.get(wish)
         if topic is None:
             topic = self._topics[wish] = AppTopic(self, wish) if wish.app else Overview(self, wish)
@@ -230,8 +230,8 @@ class Live:
     # --- what topics read
 
     @property
-    def service(self) -> Service:
-        return self._service
+    def changes(self) -> Changes:
+        return self._changes
 
     def quarantined(self, app: str) -> str:
         """Why an app is served as it was; empty when it is not."""
@@ -240,12 +240,12 @@ class Live:
     def lines(self) -> list[dict[str, Any]]:
         """Every app in one line, rendered once per change."""
         found = []
-        for view in self._service.read.apps():
+        for view in self._changes.read.apps():
             assert view.app is not None
             name, why = view.app.name, self.quarantined(view.app.name)
             known = self._lines.get(name)
             if known is None or known[0] is not view or known[1] != why:
-                wire = summaries.line(view, self._service.domain, why)
+                wire = summaries.line(view, self._changes.domain, why)
                 known = self._lines[name] = (view, why, wire)
             found.append(known[2])
         if len(self._lines) > 2 * len(found) + 100:
@@ -325,12 +325,12 @@ class AppTopic(Topic):
     def render(self, rates: AllRates) -> tuple[str, Any]:
         name = self._wish.app
         try:
-            view = self._live.service.read.app(name)
+            view = self._live.changes.read.app(name)
         except NotFound:
             return "gone", {"app": name}
         return "app", summaries.page(
             view,
-            self._live.service.domain,
+            self._live.changes.domain,
             with_inactive=self._wish.with_inactive,
             quarantined=self._live.quarantined(name),
         )

@@ -72,7 +72,7 @@ def _check_it_led_there(api: Api, app: str, number: int, before: int) -> None:
     if not any(r.get("rolledBackTo") == number for r in since):
         fail(
             f"the rollback to record {number} was given up before it was complete; "
-            f"{told(api, app)}; see: turnout journal {app}"
+            f"{who_serves(api, app)}; see: turnout journal {app}"
         )
 
 
