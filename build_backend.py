@@ -43,10 +43,11 @@ _ROUTER = Path("router")
 # What a request touches, by room.
 _ROOMS = {
     "contract": "hosts memo outcomes peers settings",
-    "sockets": "intake outbox unsent",
+    "loop": "clock intake outbox unsent",
     "http": "chunked fields request_head response_head seams sized trail websocket",
     "routing": "replicas retry_budget selection stats table",
-    "forwarding": "access_log attempts clock context exchange shedding tunnel",
+    "forwarding": "access_log agreement attempts choice context exchange held_body shedding"
+    " states tunnel",
 }
 COMPILED = [
     *(_ROUTER / room / f"{name}.py" for room, names in _ROOMS.items() for name in names.split()),

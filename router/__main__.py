@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from router.contract.settings import RouterSettings
-from router.forwarding.descriptors import fitted
 from router.forwarding.log_file import check_target
+from router.loop.descriptors import fitted
 from router.process import tokens
 from router.process.config import BadSettings, load
 from router.process.serving import serve

@@ -21,20 +21,19 @@ ARROWS = {
     "router": "",
     "router.process": "",
     "router.contract": "router.process",
-    "router.sockets": "",
+    "router.loop": "router.contract",
     "router.http": "router.contract",
     "router.routing": "router.contract router.http",
-    "router.upstream": "router.process router.contract router.sockets router.http router.routing",
-    "router.forwarding": "router.contract router.sockets router.http router.routing"
-    " router.upstream",
-    "router.ingress": "router.contract router.sockets router.http router.routing router.forwarding",
+    "router.upstream": "router.process router.contract router.loop router.http router.routing",
+    "router.forwarding": "router.contract router.loop router.http router.routing router.upstream",
+    "router.ingress": "router.contract router.loop router.http router.routing router.forwarding",
     "router.worker": "router.process router.contract router.http router.routing router.forwarding"
     " router.ingress",
     "router.sources": "router.process router.contract",
     "router.supervisor": "router router.process router.contract router.routing router.worker"
     " router.sources",
-    "router.__main__": "router.process router.contract router.forwarding router.sources"
-    " router.supervisor",
+    "router.__main__": "router.process router.contract router.loop router.forwarding"
+    " router.sources router.supervisor",
     # The control plane knows of the router what a router is told, and how to be a process.
     "control": "",
     "control.model": "router.process router.contract",
@@ -67,7 +66,7 @@ ARROWS = {
 # The rim: rooms and modules that do I/O. Whatever is not named here decides, and is pure.
 RIM = {
     "router.process", "router.sources", "router.supervisor", "router.worker",
-    "router.ingress.http1", "router.sockets", "router.upstream", "router.forwarding.context",
+    "router.ingress.http1", "router.loop", "router.upstream", "router.forwarding.context",
     "router.forwarding.log_file", "router.forwarding.tunnel",
     "control.api", "control.changes.turn", "control.cli",
     "control.console.files", "control.console.vendor", "control.demo", "control.ops.upkeep",

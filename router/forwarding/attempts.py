@@ -1,4 +1,4 @@
-"""How a request gets to a replica: routing, waiting for room, attempts, retries.
+"""How a request gets to a replica: waiting for room, connecting, sending, and sending again.
 
 A request is sent again only if no byte of a response was passed on and it can be replayed; to
 each replica at most once, and only within the budget of the revision that failed. One that a
@@ -15,381 +15,354 @@ from typing import TYPE_CHECKING, Final
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
-from router.forwarding.context import Edge
+from router.forwarding.choice import STALE, Choice
+from router.forwarding.context import Context
+from router.forwarding.held_body import HeldBody
+from router.forwarding.states import CONNECTING, DELAYED, ENDED, QUEUED, ROUTING, SENT, moved
 from router.http.request_head import RequestHead
-from router.http.response_head import ResponseHead
 from router.http.seams import ClientSide, ExchangeSide, UpstreamSide
 from router.routing.replicas import Queued, Replica
-from router.routing.selection import less_loaded, with_room
-from router.routing.table import FaultRoute, RevisionRoute, Route
+from router.routing.table import FaultRoute
 
 if TYPE_CHECKING:
     import asyncio
 
-
 # A pooled connection idle for longer than this is not used for a request that cannot be sent
 # twice: the replica may be closing it this very moment, and the loss would be the client's.
 _FRESH_ENOUGH_S: Final = 1.0
-_DELAY_GRACE_S: Final = 5.0  # an injected delay is the timer's to end, never the sweeper's
+# An injected delay is its timer's to end and a connect the connector's; the sweeper ends only
+# what these have missed.
+_DELAY_GRACE_S: Final = 5.0
+_CONNECT_GRACE_S: Final = 1.0
 
 
-class Attempts(ExchangeSide):
-    """The way of one request to a replica; `Exchange` goes on from there."""
+class Asker(ExchangeSide):
+    """The exchange as its attempts know it: what waits for them, and hears what comes of one."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def delayed(self) -> None:
+        """An injected delay is over."""
+
+    @abstractmethod
+    def admitted(self, replica: Replica) -> None:
+        """The first of the queue is called: the replica has room, or left the table."""
+
+    @abstractmethod
+    def connected(self, connection: UpstreamSide) -> None:
+        """The connection that was asked for is open."""
+
+    @abstractmethod
+    def connect_failed(self, outcome: Outcome) -> None:
+        """The connection could not be opened."""
+
+    @abstractmethod
+    def replica_left(self) -> None:
+        """The replica left the table before it accepted."""
+
+
+class Attempts:
+    """The attempts of one request to reach a replica, one after the other.
+
+    Each step returns None while the request is on its way, or the answer that is left to give
+    when there is no way on. The exchange is handed to each step and not kept: the two would be a
+    cycle, which only the collector can free.
+    """
 
     __slots__ = (
-        "edge",
-        "client",
-        "head",
-        "route",
-        "revision",
+        "state",
         "replica",
         "upstream",
-        "reason",
-        "is_over",
-        "response",
-        # attempts
-        "_tried",
-        "_resent",
-        "_queue",
-        "_waits_until",
-        "_connecting",
-        "_held",
-        "_held_bytes",
-        "request_ended",
-        # accounting
-        "started",
         "sent_at",
+        "_client",
+        "_choice",
+        "_connecting",
+        "_context",
+        "_head",
+        "_held",
+        "_queue",
+        "_queued_until",
+        "_delayed_until",
+        "_was_sent",
     )
 
-    def __init__(self, edge: Edge, client: ClientSide, head: RequestHead) -> None:
-        self.edge = edge
-        self.client = client
-        self.head = head
-        self.route: Route | None = None
-        self.revision: RevisionRoute | None = None
-        self.replica: Replica | None = None
-        self.upstream: UpstreamSide | None = None
-        self.reason = ""
-        self.is_over = False
-        self.response: ResponseHead | None = None
-        self._tried: tuple[Replica, ...] = ()
-        self._resent = False  # after a connection broke on which it had been sent
-        self._queue: deque[Queued] | None = None
-        self._waits_until = 0.0  # for room, however often it is called in vain
-        self._connecting: asyncio.Task[None] | None = None
-        self._held: list[bytes] | None = []
-        self._held_bytes = 0
-        self.request_ended = not head.has_body
-        self.started = perf_counter()
+    def __init__(
+        self, context: Context, client: ClientSide, head: RequestHead, choice: Choice
+    ) -> None:
+        self.state = ROUTING
+        self.replica: Replica | None = None  # at which the request is in flight
+        self.upstream: UpstreamSide | None = None  # while SENT, until the answer is complete
         self.sent_at = 0.0
+        self._client = client
+        self._choice = choice
+        self._connecting: asyncio.Task[None] | None = None  # while CONNECTING
+        self._context = context
+        self._head = head
+        self._held = HeldBody(context.settings.replay_bytes) if head.has_body else None
+        self._queue: deque[Queued] | None = None  # while QUEUED
+        self._queued_until = 0.0  # however often it is called in vain
+        self._delayed_until = 0.0
+        self._was_sent = False  # on a connection that broke
 
     # --- choosing
 
-    def start(self) -> None:
-        """Route the request by the table in force now, and make the first attempt."""
-        edge = self.edge
-        found = edge.table.lookup(self.head.host_key)
-        if isinstance(found, Outcome):
-            found = edge.missed(found, self.head.host_key, self.client)
-        if isinstance(found, Outcome):
-            self._refuse(found)
-            return
-        self.route = found
-        if edge.shedding and random() < edge.shedding.get(found.app, 0.0):
-            self._refuse(outcomes.ROUTER_OVERLOADED)
-            return
-        if not self.request_ended and 0 < edge.settings.max_body_bytes < self.head.length:
-            self._refuse(outcomes.CONTENT_TOO_LARGE)
-            return
-        revision = found.revision()
-        if revision is None:
-            self._refuse(found.outcome or outcomes.NO_READY_REPLICA)
-            return
-        self.reason = found.reason
-        self.revision = revision
-        revision.stats.in_flight += 1
-        if revision.fault is None:
-            self._attempt(outcomes.NO_READY_REPLICA)
-        else:
-            self._suffer(revision.fault)
+    def start(self, asker: Asker) -> Outcome | None:
+        """Make the first attempt."""
+        choice = self._choice
+        refusal = choice.draw()
+        if refusal is not None or choice.revision is None:
+            return refusal
+        if choice.revision.fault is not None:
+            return self._suffer(asker, choice.revision.fault)
+        return self._attempt(asker, outcomes.NO_READY_REPLICA)
 
-    def _suffer(self, fault: FaultRoute) -> None:
+    def _suffer(self, asker: Asker, fault: FaultRoute) -> Outcome | None:
         """An injected fault: some requests are answered with an error, some wait first."""
         if monotonic() >= fault.ends_at:
-            self._attempt(outcomes.NO_READY_REPLICA)
-        elif random() * 100 < fault.abort_percent:
-            self._refuse(fault.outcome)
-        elif random() * 100 < fault.delay_percent:
-            self.client.arm(fault.delay_s + _DELAY_GRACE_S)
-            self.edge.clock.later(fault.delay_s, self._delayed)
-        else:
-            self._attempt(outcomes.NO_READY_REPLICA)
-
-    def _delayed(self) -> None:
-        if self.is_over:
-            return
-        gone = self._follow_table()
-        if gone is None:
-            self._attempt(outcomes.NO_READY_REPLICA)
-        else:
-            self._refuse(gone)
-
-    def _attempt(self, otherwise: Outcome, *, retry_for: str = "") -> None:
-        """Try one more replica, or give the answer that the last attempt earned."""
-        failed = self.revision
-        if retry_for and (not self._may_retry(retry_for) or self._follow_table() is not None):
-            self._refuse(otherwise)
-            return
-        replica = self._next_replica()
-        if replica is not None and self.head.upgrade:
-            otherwise = outcomes.REPLICA_OVERLOADED
-            replica = self._with_tunnel_left(replica)
-        if replica is None:
-            self._refuse(otherwise)
-            return
-        if retry_for and failed is not None:
-            failed.stats.retries[retry_for] += 1
-            self.reason = "retry"
-        if replica.in_flight < replica.limit:
-            self._use(replica)
-        else:
-            self._find_room(replica)
-
-    def _follow_table(self) -> Outcome | None:
-        """Route by the table in force, some time after the request was; an answer if it cannot be.
-
-        A replica that left the table is ended once what it was sent is answered: nothing may go
-        there any more. The revision stays the same if it can.
-        """
-        edge, known = self.edge, self.revision
-        assert known is not None
-        found = edge.table.lookup(self.head.host_key)
-        if isinstance(found, Outcome):
-            found = edge.missed(found, self.head.host_key, self.client)
-        if isinstance(found, Outcome):
-            return found
-        if found is self.route:
+            return self._attempt(asker, outcomes.NO_READY_REPLICA)
+        if random() * 100 < fault.abort_percent:
+            return fault.outcome
+        if random() * 100 < fault.delay_percent:
+            self.state = moved(self.state, DELAYED)
+            self._delayed_until = self._context.clock.now + fault.delay_s
+            self._context.clock.later(fault.delay_s, asker.delayed)
             return None
-        revision = found.named(known.name) or found.revision()
-        if revision is None:
-            return found.outcome or outcomes.NO_READY_REPLICA
-        known.stats.in_flight -= 1
-        revision.stats.in_flight += 1
-        self.route, self.revision, self.reason = found, revision, found.reason
+        return self._attempt(asker, outcomes.NO_READY_REPLICA)
+
+    def delayed(self, asker: Asker) -> Outcome | None:
+        """Go on after an injected delay, in which the table may have changed."""
+        self.state = moved(self.state, ROUTING)
+        refusal = self._choice.follow_table()
+        if refusal is not None:
+            return refusal
+        return self._attempt(asker, outcomes.NO_READY_REPLICA)
+
+    def _retry(self, asker: Asker, otherwise: Outcome, reason: str) -> Outcome | None:
+        choice = self._choice
+        failed = choice.revision
+        assert failed is not None
+        if not choice.may_retry(reason) or choice.follow_table() is not None:
+            return otherwise
+        refusal = self._attempt(asker, otherwise)
+        if refusal is None:
+            failed.stats.retries[reason] += 1
+            choice.reason = "retry"
+        return refusal
+
+    def _attempt(self, asker: Asker, otherwise: Outcome) -> Outcome | None:
+        """Try one more replica, or give the answer that the last attempt earned."""
+        choice = self._choice
+        replica = choice.replica()
+        if replica is not None and self._head.upgrade:
+            otherwise = outcomes.REPLICA_OVERLOADED
+            replica = choice.with_tunnel_left(replica)
+        if replica is None:
+            return otherwise
+        if replica.in_flight >= replica.limit:
+            return self._find_room(asker, replica)
+        self._use(asker, replica)
         return None
-
-    def _may_retry(self, reason: str) -> bool:
-        assert self.revision is not None
-        if reason == "stale":
-            return True  # the replica is well, only the connection was old: no load is added
-        stats, settings = self.revision.stats, self.edge.settings
-        return stats.budget.take(
-            stats.requests + stats.in_flight,
-            settings.retry_budget_percent / 100,
-            settings.retry_min_per_s,
-        )
-
-    def _next_replica(self) -> Replica | None:
-        assert self.revision is not None
-        assert self.route is not None
-        now = self.edge.clock.now
-        replica = less_loaded(self.revision.replicas, now, self._tried)
-        if replica is not None or not self._tried or not self.edge.settings.retry_other_revisions:
-            return replica
-        for other in self.route.others(self.revision):  # a dead revision costs no user a failure
-            replica = less_loaded(other.replicas, now, self._tried)
-            if replica is not None:
-                self.revision.stats.in_flight -= 1
-                other.stats.in_flight += 1
-                self.revision = other
-                return replica
-        return None
-
-    def _with_tunnel_left(self, drawn: Replica) -> Replica | None:
-        """The replica that was drawn, or another of its revision if that has all its tunnels.
-
-        A full one counts as tried, so that neither the queue nor a retry leads to it. The split is
-        for the operator to say: what does not fit goes to no other revision, just as requests.
-        """
-        assert self.revision is not None
-        replicas, limit = self.revision.replicas, self.edge.tunnel_limit
-        full = [r for r in replicas if r.tunnels >= limit and r not in self._tried]
-        self._tried = (*self._tried, *full)
-        return less_loaded(replicas, self.edge.clock.now, self._tried) if drawn in full else drawn
 
     # --- waiting for room
 
-    def _find_room(self, full: Replica) -> None:
+    def _find_room(self, asker: Asker, full: Replica) -> Outcome | None:
         """Another replica of the revision that has room, else a place in the queue."""
-        assert self.revision is not None
-        edge = self.edge
-        roomy = with_room(self.revision.replicas, edge.clock.now, self._tried)
+        context = self._context
+        roomy = self._choice.with_room()
         if roomy is not None:
-            self._use(roomy)
-        elif len(full.queue) >= edge.queue_limit:
-            self._refuse(outcomes.REPLICA_OVERLOADED)
-        else:
-            self._waits_until = self._waits_until or edge.clock.now + edge.settings.queue_timeout_s
-            self._wait(full.queue)
+            self._use(asker, roomy)
+            return None
+        if len(full.queue) >= context.queue_limit:
+            return outcomes.REPLICA_OVERLOADED
+        if not self._queued_until:
+            self._queued_until = context.clock.now + context.settings.queue_timeout_s
+        self._wait(asker, full.queue)
+        return None
 
-    def _wait(self, queue: deque[Queued]) -> None:
+    def _wait(self, asker: Asker, queue: deque[Queued]) -> None:
+        self.state = moved(self.state, QUEUED)
         self._queue = queue
-        queue.append(self)
-        self.client.arm(self._waits_until - self.edge.clock.now)
+        queue.append(asker)
 
-    def admitted(self, replica: Replica) -> None:
-        """The first of the queue is called: a replica has room, or left the table."""
+    def admitted(self, asker: Asker, replica: Replica) -> Outcome | None:
+        """It was the first of the queue, and has left it by this call."""
         self._queue = None
-        assert self.revision is not None
+        self.state = moved(self.state, ROUTING)
         if replica.departed:
-            self._start_again()
-        elif replica in self._tried:  # room for others; this one waits for another replica
-            self._wait(replica.queue)
-        elif replica.ejected_until > self.edge.clock.now or (
-            self.head.upgrade and replica.tunnels >= self.edge.tunnel_limit
-        ):
-            self._attempt(outcomes.NO_READY_REPLICA)
-        else:
-            self._use(replica)
+            return self._start_again(asker)
+        if self._choice.excludes(replica):  # room for others; this one waits for another replica
+            self._wait(asker, replica.queue)
+            return None
+        context = self._context
+        is_ejected = replica.ejected_until > context.clock.now
+        if is_ejected or (self._head.upgrade and replica.tunnels >= context.tunnel_limit):
+            return self._attempt(asker, outcomes.NO_READY_REPLICA)
+        self._use(asker, replica)
+        return None
 
-    def _start_again(self) -> None:
+    def _start_again(self, asker: Asker) -> Outcome | None:
         """By the table in force now: nothing has been sent."""
-        assert self.revision is not None
-        self.revision.stats.in_flight -= 1
-        self.revision = None
-        self.start()
-
-    def _leave_queue(self) -> None:
-        queue, self._queue = self._queue, None
-        if queue is not None:
-            queue.remove(self)
+        self._choice.forget_revision()
+        return self.start(asker)
 
     # --- connecting
 
-    def _use(self, replica: Replica) -> None:
+    def _use(self, asker: Asker, replica: Replica) -> None:
         self.replica = replica
         replica.in_flight += 1
         connection = None
-        if not self._resent:  # one that may be closing is no place for a last attempt
-            fresh = self.edge.clock.now - _FRESH_ENOUGH_S
-            connection = replica.take_idle(0.0 if self.head.is_idempotent else fresh)
+        if not self._was_sent:  # one that may be closing is no place for a last attempt
+            fresh = self._context.clock.now - _FRESH_ENOUGH_S
+            connection = replica.take_idle(0.0 if self._head.is_idempotent else fresh)
         if connection is not None:
-            self._send(connection)
+            self._send(asker, connection)
         else:
-            self.client.arm(self.edge.settings.connect_timeout_s + 1.0)
-            self._connecting = self.edge.connector.connect(replica, self)
+            self.state = moved(self.state, CONNECTING)
+            self._connecting = self._context.connector.connect(replica, asker)
 
-    def connected(self, connection: UpstreamSide) -> None:
+    def connected(self, asker: Asker, connection: UpstreamSide) -> None:
         """The connection that was asked for is open."""
         self._connecting = None
-        if self.is_over:
-            connection.release(self.edge.clock.now)
-            return
-        self._send(connection)
+        self._send(asker, connection)
 
-    def _send(self, connection: UpstreamSide) -> None:
+    def _send(self, asker: Asker, connection: UpstreamSide) -> None:
         """Send the head and what has arrived of the body."""
+        self.state = moved(self.state, SENT)
         self.upstream = connection
         self.sent_at = perf_counter()
-        held = self._held or ()
-        wire = self.head.wire if not held else b"".join((self.head.wire, *held))
-        is_head = self.head.method == b"HEAD"
-        connection.begin(self, wire, is_head=is_head)
-        if self.client.is_blocked:  # by the answer before, while this request waited
+        head = self._head
+        wire = head.wire if self._held is None else self._held.behind(head.wire)
+        connection.begin(asker, wire, is_head=head.method == b"HEAD")
+        if self._client.is_blocked:  # by the answer before, while this request waited
             connection.hold()
-        settings = self.edge.settings
-        if self.request_ended:
-            self.client.arm(settings.response_timeout_s)
-        else:
-            self.client.arm(settings.body_idle_timeout_s)
-            if not connection.is_blocked:  # by the first bytes, which left at once if they are many
-                self.client.resume_body()
 
-    def _forget_unreplayable(self, connection: UpstreamSide) -> None:
-        """Let go of a body that will not be sent twice, once the replica may have seen it."""
-        is_long = self._held_bytes > self.edge.settings.replay_bytes
-        if is_long or (not self.head.is_idempotent and connection.has_sent):
-            self._held = None
+    def patience_s(self) -> float:
+        """How long the request may still wait before it is sent."""
+        if self.state == QUEUED:
+            return self._queued_until - self._context.clock.now
+        if self.state == DELAYED:
+            return self._delayed_until - self._context.clock.now + _DELAY_GRACE_S
+        return self._context.settings.connect_timeout_s + _CONNECT_GRACE_S
 
-    # --- losing
-
-    def replica_left(self) -> None:
-        """It left the table before it accepted; the address of a dead container never answers."""
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
-            self._leave_replica()
-            self._start_again()
-
-    def connect_failed(self, outcome: Outcome) -> None:
-        """No connection: nothing was sent, so any request may go to another replica."""
-        self._connecting = None
-        if self.is_over:
+    def send_body(self, data: bytes) -> None:
+        """Send more of the body, or hold it until there is a connection."""
+        held, upstream = self._held, self.upstream
+        assert held is not None
+        held.add(data)
+        if upstream is None:
+            if held.is_full:
+                self._client.hold_body()
             return
+        # One that is long or must not be sent twice is let go of, once the replica may have seen
+        # something of it.
+        if held.is_whole and (held.is_full or (not self._head.is_idempotent and upstream.has_sent)):
+            held.let_go()
+        upstream.write(data)
+
+    # --- what became of an attempt
+
+    def connect_failed(self, asker: Asker, outcome: Outcome) -> Outcome | None:
+        """Nothing was sent, so any request may go to another replica."""
+        self._connecting = None
+        self.state = moved(self.state, ROUTING)
         if outcome is outcomes.OUT_OF_SOCKETS:
             # The router's own trouble. Ejecting the replica for it would send the load, and the
             # same trouble, to the next one.
-            self._refuse(outcome)
-            return
+            return outcome
         self._lose_replica()
-        self._attempt(outcome, retry_for="connect")
+        return self._retry(asker, outcome, "connect")
 
-    def upstream_lost(self) -> None:
-        """The connection broke before the response was complete."""
+    def replica_left(self, asker: Asker) -> Outcome | None:
+        """The address of a dead container never answers, so it is not waited for."""
+        self._stop_connecting()
+        self.state = moved(self.state, ROUTING)
+        self._leave_replica()
+        return self._start_again(asker)
+
+    def answered(self, status: int) -> None:
+        """The replica answers: the request is not sent again, whatever comes of the answer."""
+        replica = self.replica
+        assert replica is not None
+        if self._held is not None:
+            self._held.let_go()
+        if 502 <= status <= 504:
+            self._choice.note_fault(replica)
+        elif replica.failures or replica.faults:
+            replica.answered()
+
+    def silent(self) -> None:
+        """The replica did not answer in time."""
+        if self.replica is not None:
+            self._choice.note_fault(self.replica)
+
+    def lost(self, asker: Asker) -> Outcome | None:
+        """The connection broke before the answer began."""
         connection, self.upstream = self.upstream, None
         assert connection is not None
-        is_replayable = self.head.is_idempotent or not connection.has_sent
-        if self.response is not None:
-            self._cut(outcomes.UPSTREAM_RESET)
-        elif self._held is None or not is_replayable:
-            self._refuse(outcomes.UPSTREAM_RESET)
-        elif self._resent and connection.has_sent:
+        self.state = moved(self.state, ROUTING)
+        has_sent = connection.has_sent
+        is_replayable = self._held is None or self._held.is_whole
+        if not is_replayable or (has_sent and not self._head.is_idempotent):
+            return outcomes.UPSTREAM_RESET
+        if self._was_sent and has_sent:
+            # The second connection that broke on it: it may be the request that breaks replicas,
+            # and sent on and on it would take all of them down.
             self._lose_replica()
-            self._refuse(outcomes.UPSTREAM_RESET)
-        elif connection.used > 1:
+            return outcomes.UPSTREAM_RESET
+        if connection.used > 1:
             # The replica closed an idle connection as we used it: its right (RFC 9112 §9.3.1).
-            self._resent = True
+            self._was_sent = True
             self._leave_replica()
-            self._attempt(outcomes.UPSTREAM_RESET, retry_for="stale")
-        else:
-            self._resent = self._resent or connection.has_sent
-            self._lose_replica()
-            self._attempt(outcomes.UPSTREAM_RESET, retry_for="reset")
+            return self._retry(asker, outcomes.UPSTREAM_RESET, STALE)
+        self._was_sent = self._was_sent or has_sent
+        self._lose_replica()
+        return self._retry(asker, outcomes.UPSTREAM_RESET, "reset")
 
     def _lose_replica(self) -> None:
         replica = self.replica
         assert replica is not None
         # Eject first: leaving hands this slot to the next queued request, which must not go to a
         # replica that just failed.
-        self._eject(replica)
+        self._choice.eject(replica)
         self._leave_replica()
-        self._tried = (*self._tried, replica)
+        self._choice.exclude(replica)
 
     def _leave_replica(self) -> None:
         replica, self.replica = self.replica, None
         assert replica is not None
         replica.leave()
 
-    def _eject(self, replica: Replica) -> None:
-        assert self.revision is not None
-        replica.eject(self.edge.clock.now, self.edge.settings.slow_start_s)
-        self.revision.stats.ejections += 1
+    # --- the end
 
-    def _note_fault(self, replica: Replica) -> None:
-        """A 502, 503 or 504 of the replica's own: some in a row, and it is passed over."""
-        replica.faults += 1
-        limit, revision = self.edge.settings.eject_after_faults, self.revision
-        if not limit or replica.faults < limit or revision is None:
+    def done(self, *, is_reusable: bool) -> None:
+        """The answer is complete: what becomes of the connection."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is None:
             return
-        if revision.can_spare(replica, self.edge.clock.now):
-            self._eject(replica)
+        if is_reusable:
+            upstream.release(self._context.clock.now)
+        else:
+            upstream.close()
 
-    # --- how it ends; `Exchange` knows
+    def drop(self) -> None:
+        """Give up the connection, or the one on its way: the replica need not go on."""
+        self._stop_connecting()
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.close()
 
-    @abstractmethod
-    def _refuse(self, outcome: Outcome) -> None:
-        """Answer in the replica's place."""
+    def end(self, asker: Asker) -> None:
+        """The exchange is over: leave the queue or the replica, which stays named for the log."""
+        self.state = moved(self.state, ENDED)
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.remove(asker)
+        replica = self.replica
+        if replica is not None:
+            replica.leave()
 
-    @abstractmethod
-    def _cut(self, outcome: Outcome) -> None:
-        """End an answer that has begun and cannot be completed."""
+    def _stop_connecting(self) -> None:
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()

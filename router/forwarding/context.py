@@ -13,19 +13,19 @@ from router.contract import outcomes
 from router.contract.outcomes import Outcome
 from router.contract.peers import is_in, network, plain_address
 from router.contract.settings import RouterSettings
-from router.forwarding import descriptors
 from router.forwarding.access_log import AccessLog
-from router.forwarding.clock import Clock
 from router.forwarding.shedding import Shedding
 from router.forwarding.tunnel import Tunnels
 from router.http.request_head import Ingress
 from router.http.seams import ClientSide
 from router.http.trail import HOPS_LINE, VIA_LINE
+from router.loop import descriptors
+from router.loop.clock import Clock
+from router.loop.outbox import Outbox
 from router.routing import table
 from router.routing.replicas import Replica, ReplicaRegistry
 from router.routing.stats import WorkerStats
 from router.routing.table import Route, RoutingTable
-from router.sockets.outbox import Outbox
 from router.upstream.connector import Connector
 
 log: Final = logging.getLogger("turnout.router")
@@ -43,7 +43,7 @@ class Deadlined(Protocol):
         """Called once when it is late; sets a new deadline or ends itself."""
 
 
-class Edge:
+class Context:
     """One worker's shared state. `table` is replaced whole; its routes are never changed."""
 
     def __init__(self, settings: RouterSettings, loop: asyncio.AbstractEventLoop) -> None:

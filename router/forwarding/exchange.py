@@ -1,6 +1,6 @@
 """One request and its response: framing towards the client, endings, accounting.
 
-Exactly one reply or one abort leaves an exchange. It imports no I/O: both sides are called
+Exactly one answer or one abort leaves an exchange. It imports no I/O: both sides are called
 through narrow methods, and tests drive it with recorded sides.
 """
 
@@ -11,129 +11,212 @@ from time import perf_counter
 
 from router.contract import outcomes
 from router.contract.outcomes import CLIENT_CLOSED, Outcome
+from router.forwarding import states
 from router.forwarding.access_log import AccessLog
-from router.forwarding.attempts import Attempts
-from router.forwarding.context import Edge
+from router.forwarding.agreement import Agreement
+from router.forwarding.attempts import Asker, Attempts
+from router.forwarding.choice import Choice
+from router.forwarding.context import Context
+from router.forwarding.states import moved
 from router.http.chunked import chunk, last_chunk
 from router.http.request_head import RequestHead
 from router.http.response_head import CHUNKED, ResponseHead, compose
-from router.http.seams import ClientSide
+from router.http.seams import ClientSide, UpstreamSide
+from router.routing.replicas import Replica
 from router.routing.stats import UNKNOWN_APP
 
 
-class Exchange(Attempts):
-    """One request and its response."""
+class Exchange(Asker):
+    """One request and its response. Its states, and when which may follow, are in `states.py`."""
 
     __slots__ = (
-        "got_continue",
+        "answer",
+        "_context",
+        "_client",
+        "_head",
+        "_choice",
+        "_attempts",
+        "_body",
+        # the response
+        "_response",
         "_out",
         "_rechunks",
         "_keeps_alive",
         # accounting
-        "error",
-        "bytes_in",
-        "bytes_out",
+        "_error",
+        "_started",
+        "_bytes_in",
+        "_bytes_out",
     )
 
-    def __init__(self, edge: Edge, client: ClientSide, head: RequestHead) -> None:
-        super().__init__(edge, client, head)
-        self.got_continue = False
-        self._out: list[bytes] = []
+    def __init__(self, context: Context, client: ClientSide, head: RequestHead) -> None:
+        self.answer = states.AWAITED
+        self._context = context
+        self._client = client
+        self._head = head
+        self._choice = Choice(context, client, head)
+        self._attempts = Attempts(context, client, head, self._choice)
+        if not head.has_body:
+            self._body = states.COMPLETE
+        else:
+            self._body = states.WITHHELD if head.expects_continue else states.ARRIVING
+        self._response: ResponseHead | None = None  # from states.ANSWERING on
+        self._out: list[bytes] = []  # of the answer, until `flush`
         self._rechunks = False
         self._keeps_alive = head.keeps_alive
-        self.error = ""  # the code of an answer made here, or of what cut one short
-        self.bytes_in = 0
-        self.bytes_out = 0
+        self._error = ""  # the code of an answer made here, or of what cut one short
+        self._started = perf_counter()
+        self._bytes_in = 0
+        self._bytes_out = 0
 
     def __repr__(self) -> str:
-        return f"<Exchange {self.head} replica={self.replica} response={self.response}>"
+        way = self._attempts
+        states = " ".join(states.NAMES[state] for state in (self._body, way.state, self.answer))
+        return f"<Exchange {self._head} {states} replica={way.replica}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be done with it."""
+        return self.answer >= states.ANSWERED
+
+    # --- the way to a replica
+
+    def start(self) -> None:
+        """Begin; the answer may be given at once."""
+        self._go_on(self._attempts.start(self))
+
+    def delayed(self) -> None:
+        if self._attempts.state == states.DELAYED:
+            self._go_on(self._attempts.delayed(self))
+
+    def admitted(self, replica: Replica) -> None:
+        self._go_on(self._attempts.admitted(self, replica))
+
+    def connected(self, connection: UpstreamSide) -> None:
+        if self._attempts.state != states.CONNECTING:  # it ended as the connection came
+            connection.release(self._context.clock.now)
+            return
+        self._attempts.connected(self, connection)
+        self._go_on(None)
+
+    def connect_failed(self, outcome: Outcome) -> None:
+        if self._attempts.state == states.CONNECTING:
+            self._go_on(self._attempts.connect_failed(self, outcome))
+
+    def replica_left(self) -> None:
+        if self._attempts.state == states.CONNECTING:
+            self._go_on(self._attempts.replica_left(self))
+
+    def upstream_lost(self) -> None:
+        if self.answer == states.AWAITED:
+            self._go_on(self._attempts.lost(self))
+        else:
+            self._attempts.upstream = None
+            self._cut(outcomes.UPSTREAM_RESET)
 
     def upstream_broken(self) -> None:
-        """The replica sent what is no HTTP/1.1 response."""
         self._fail(outcomes.UPSTREAM_PROTOCOL)
+
+    def _go_on(self, refusal: Outcome | None) -> None:
+        """After each step of the attempts: wait for what comes of it, or refuse."""
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._arm()
+        upstream = self._attempts.upstream
+        # It may be blocked already by what was held of the body, if that was much.
+        if upstream is not None and self._body != states.COMPLETE and not upstream.is_blocked:
+            self._client.resume_body()
+
+    def _arm(self) -> None:
+        """Allow what is awaited now the time that it may take."""
+        settings = self._context.settings
+        if self._attempts.state != states.SENT:
+            seconds = self._attempts.patience_s()
+        elif self.answer == states.ANSWERING:
+            seconds = settings.response_idle_s
+        elif self._body == states.COMPLETE:
+            seconds = settings.response_timeout_s
+        else:
+            seconds = settings.body_idle_timeout_s
+        self._client.arm(seconds)
 
     # --- the request's body
 
     def request_body(self, pieces: list[bytes]) -> None:
         """Bytes of the request's body, decoded."""
-        self.bytes_in += sum(map(len, pieces))
-        if 0 < self.edge.settings.max_body_bytes < self.bytes_in:  # chunked: not known before
+        self._bytes_in += sum(map(len, pieces))
+        settings = self._context.settings
+        if 0 < settings.max_body_bytes < self._bytes_in:  # chunked: not known before
             self.body_refused(outcomes.CONTENT_TOO_LARGE)
             return
-        data = chunk(pieces) if self.head.is_chunked else b"".join(pieces)
+        data = chunk(pieces) if self._head.is_chunked else b"".join(pieces)
         if data:
-            self._send_body(data)
-        if self.upstream is not None:  # else the connection or the queue has its own limit
-            self.client.arm(self.edge.settings.body_idle_timeout_s)
-
-    def _send_body(self, data: bytes) -> None:
-        if self._held is not None:
-            self._held.append(data)
-            self._held_bytes += len(data)
-        if self.upstream is None:
-            if self._held_bytes > self.edge.settings.replay_bytes:
-                self.client.hold_body()
-            return
-        if self._held is not None:
-            self._forget_unreplayable(self.upstream)
-        self.upstream.write(data)
+            self._attempts.send_body(data)
+        if self._attempts.state == states.SENT:  # else what it waits for has its own limit
+            self._client.arm(settings.body_idle_timeout_s)
 
     def request_finished(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
         """The request is complete."""
-        self.request_ended = True
-        if self.head.is_chunked:
-            self._send_body(last_chunk(trailers))
-        if self.upstream is not None:
-            self.client.arm(self.edge.settings.response_timeout_s)
+        self._body = moved(self._body, states.COMPLETE)
+        if self._head.is_chunked:
+            self._attempts.send_body(last_chunk(trailers))
+        if self._attempts.state == states.SENT:
+            self._client.arm(self._context.settings.response_timeout_s)
+
+    def body_refused(self, outcome: Outcome) -> None:
+        """The request's body cannot be read; the replica must not take it for complete."""
+        self._keeps_alive = False
+        self._fail(outcome)
+
+    def hold_body(self) -> None:
+        self._client.hold_body()
+
+    def resume_body(self) -> None:
+        self._client.resume_body()
 
     # --- the response
 
     def interim(self, head: ResponseHead) -> None:
         """A 1xx answer: passed on, except to HTTP/1.0, which knows none (RFC 9110 §15.2)."""
-        self.got_continue = self.got_continue or head.status == 100
-        if self.head.is_http11:
-            self.client.write([head.status_line, *head.lines, b"\r\n"])
+        if head.status == 100 and self._body == states.WITHHELD:
+            self._body = moved(self._body, states.ARRIVING)
+        if self._head.is_http11:
+            self._client.write([head.status_line, *head.lines, b"\r\n"])
 
     def response_head(self, head: ResponseHead) -> None:
         """The final response begins; its head leaves with the first bytes of its body."""
-        replica = self.replica
-        assert replica is not None
-        assert self.revision is not None
-        if 502 <= head.status <= 504:
-            self._note_fault(replica)
-        elif replica.failures or replica.faults:
-            replica.answered()
-        self.response = head
-        self._held = None
-        request = self.head
+        self.answer = moved(self.answer, states.ANSWERING)
+        way, context, request = self._attempts, self._context, self._head
+        way.answered(head.status)
+        self._response = head
         self._rechunks = request.is_http11 and head.framing >= CHUNKED
-        if self._must_close(request, head):
+        if self._must_close(head):
             self._keeps_alive = False
-        exposes = self.edge.settings.expose_revision
+        revision, replica = self._choice.revision, way.replica
+        assert revision is not None
+        assert replica is not None
+        exposes = context.settings.expose_revision
         self._out = compose(
             head,
             is_http11=request.is_http11,
             keeps_alive=self._keeps_alive,
             request_id=request.request_id,
-            date=self.edge.clock.date_line,
-            extra=self.revision.exposed(replica, self.reason) if exposes else b"",
+            date=context.clock.date_line,
+            extra=revision.exposed(replica, self._choice.reason) if exposes else b"",
         )
 
-    def _must_close(self, request: RequestHead, response: ResponseHead) -> bool:
+    def _must_close(self, response: ResponseHead) -> bool:
         """Whether the client's connection ends with this response."""
-        if not request.is_http11 and response.framing >= CHUNKED:
+        if not self._head.is_http11 and response.framing >= CHUNKED:
             return True  # the end of the connection is the end of the body
-        # Whether an expected body still comes is the client's choice: nothing behind it is read.
-        return self.edge.is_draining or self._has_unread_body
-
-    @property
-    def _has_unread_body(self) -> bool:
-        return self.head.expects_continue and not self.got_continue and not self.request_ended
+        # Whether a withheld body still comes is the client's choice: nothing behind it is read.
+        return self._context.is_draining or self._body == states.WITHHELD
 
     def response_body(self, pieces: list[bytes]) -> None:
         """Bytes of the response's body, decoded; they leave with `flush`."""
         size = sum(map(len, pieces))
-        self.bytes_out += size
+        self._bytes_out += size
         if self._rechunks:
             if size:
                 self._out += (b"%x\r\n" % size, *pieces, b"\r\n")
@@ -144,207 +227,157 @@ class Exchange(Attempts):
         """Send what has been gathered."""
         if self._out:
             out, self._out = self._out, []
-            self.client.write(out)
-        self.client.arm(self.edge.settings.response_idle_s)
-
-    def hold_body(self) -> None:
-        """The replica takes no more: the client must not send more."""
-        self.client.hold_body()
-
-    def resume_body(self) -> None:
-        """The replica takes more again."""
-        self.client.resume_body()
+            self._client.write(out)
+        self._client.arm(self._context.settings.response_idle_s)
 
     def hold_response(self) -> None:
         """The client takes no more: the replica must not send more."""
-        if self.upstream is not None:
-            self.upstream.hold()
+        upstream = self._attempts.upstream
+        if upstream is not None:
+            upstream.hold()
 
     def resume_response(self) -> None:
         """The client reads again."""
-        settings = self.edge.settings
-        if self.upstream is not None:
-            self.upstream.resume()
-        if self._queue is not None:
-            self.client.arm(self._waits_until - self.edge.clock.now)
-        elif self.upstream is None:
-            self.client.arm(settings.connect_timeout_s + 1.0)
-        elif self.response is not None:
-            self.client.arm(settings.response_idle_s)
-        elif self.request_ended:
-            self.client.arm(settings.response_timeout_s)
-        else:
-            self.client.arm(settings.body_idle_timeout_s)
+        upstream = self._attempts.upstream
+        if upstream is not None:
+            upstream.resume()
+        self._arm()
 
     def response_ended(self, trailers: Sequence[tuple[bytes, bytes]], *, is_reusable: bool) -> None:
         """The response is complete, and whether its connection may carry another."""
         if self._rechunks:
             self._out.append(last_chunk(trailers))
         if self._out:
-            self.client.write(self._out)
-        upstream, self.upstream = self.upstream, None
-        if upstream is not None:
-            if is_reusable and self.request_ended:
-                upstream.release(self.edge.clock.now)
-            else:
-                upstream.close()
-        assert self.response is not None
-        self.account(self.response.status)
-        self.client.finished(keeps_alive=self._keeps_alive)
+            self._client.write(self._out)
+        self._attempts.done(is_reusable=is_reusable and self._body == states.COMPLETE)
+        self._end(states.ANSWERED, self._status())
+        self._client.finished(keeps_alive=self._keeps_alive)
+
+    # --- a tunnel
 
     def switching(self, head: ResponseHead, rest: bytes) -> None:
         """101: from here on both connections carry opaque bytes, if that was asked for."""
-        upstream, replica, revision = self.upstream, self.replica, self.revision
-        assert upstream is not None
+        replica, revision = self._attempts.replica, self._choice.revision
+        upstream = self._attempts.upstream
         assert replica is not None
         assert revision is not None
-        if not self.head.upgrade or not head.upgrade:
+        assert upstream is not None
+        if not self._head.upgrade or not head.upgrade:
             self._fail(outcomes.UPSTREAM_PROTOCOL)
             return
-        if replica.tunnels >= self.edge.tunnel_limit:  # others were agreed upon meanwhile
+        if replica.tunnels >= self._context.tunnel_limit:  # others were agreed upon meanwhile
             self._fail(outcomes.REPLICA_OVERLOADED)
             return
-        self.response = head
+        self.answer = moved(self.answer, states.TUNNELLING)
+        agreement = Agreement(head.upgrade, replica, revision, self.tunnel_ended)
         connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade
         wire = b"".join((head.status_line, *head.lines, connection))
-        revision.stats.tunnels += 1
-        replica.tunnel_began()
-        self.client.tunnel(self, upstream, wire, rest)
+        self._client.tunnel(agreement, upstream, wire, rest)
 
-    @property
-    def is_websocket(self) -> bool:
-        """Whether the tunnel that was agreed upon carries frames."""
-        return self.response is not None and self.response.upgrade.lower() == b"websocket"
-
-    @property
-    def replica_has_left(self) -> bool:
-        """Whether the replica of the tunnel left the table."""
-        return self.replica is not None and self.replica.departed
-
-    def tunnel_ended(self, *, is_stalled: bool) -> None:
-        """The tunnel is over."""
-        if is_stalled and self.route is not None:
-            self.edge.stats.errors[self.route.app, "TunnelStalled"] += 1
-        if self.revision is not None:
-            self.revision.stats.tunnels -= 1
-        if self.replica is not None:
-            self.replica.tunnel_ended()
-        self.account(101)
+    def tunnel_ended(self, is_stalled: bool) -> None:
+        """The tunnel is over; `is_stalled` when a side took nothing for too long."""
+        if is_stalled:
+            self._context.stats.errors[self._app(), "TunnelStalled"] += 1
+        self._end(states.ANSWERED, 101)
 
     # --- endings
 
     def client_lost(self) -> None:
         """The client is gone: the replica need not go on."""
-        self._drop_upstream()
-        self.account(self.response.status if self.response is not None else CLIENT_CLOSED)
+        self._attempts.drop()
+        self._end(states.ABANDONED, self._status())
 
     def client_stalled(self) -> None:
         """The client took nothing of its answer for too long, and is given up."""
-        self.error = "ClientStalled"
-        app = self.route.app if self.route is not None else UNKNOWN_APP
-        self.edge.stats.errors[app, self.error] += 1
+        self._note("ClientStalled")
         self.client_lost()
 
     def timed_out(self) -> None:
         """The armed timeout expired: answer 503, 408 or 504, depending on what we waited for."""
-        upstream = self.upstream
-        if self._queue is not None:
+        way = self._attempts
+        upstream = way.upstream
+        if way.state == states.QUEUED:
             self._fail(outcomes.REPLICA_OVERLOADED)
-        elif upstream is not None and not self.request_ended and not upstream.is_blocked:
+        elif upstream is not None and self._body != states.COMPLETE and not upstream.is_blocked:
             self._fail(outcomes.REQUEST_TIMEOUT)
         else:
-            if self.replica is not None and self.response is None:
-                self._note_fault(self.replica)
+            if self.answer == states.AWAITED:
+                way.silent()
             self._fail(outcomes.UPSTREAM_TIMEOUT)
-
-    def body_refused(self, outcome: Outcome) -> None:
-        """The request's body cannot be read; the replica must not take it for complete."""
-        self._keeps_alive = False
-        self._fail(outcome)
 
     def _fail(self, outcome: Outcome) -> None:
         """Say what went wrong, or cut the answer short if it has begun."""
-        self._drop_upstream()
-        if self.response is not None:
-            self._cut(outcome)
-        else:
+        self._attempts.drop()
+        if self.answer == states.AWAITED:
             self._refuse(outcome)
-
-    def _drop_upstream(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        upstream, self.upstream = self.upstream, None
-        if upstream is not None:
-            upstream.close()
+        else:
+            self._cut(outcome)
 
     def _cut(self, outcome: Outcome) -> None:
-        response = self.response
+        response = self._response
         assert response is not None
-        assert self.route is not None
-        self.error = outcome.code
-        self.edge.stats.errors[self.route.app, self.error] += 1
+        self._note(outcome.code)
         if self._out:
-            self.client.write(self._out)
-        self.account(response.status)
+            self._client.write(self._out)
+        self._end(states.CUT, response.status)
         # To HTTP/1.0 a chunked answer has no frame of its own: only the end of the connection.
-        self.client.cut(is_framed=self._rechunks or response.framing < CHUNKED)
+        self._client.cut(is_framed=self._rechunks or response.framing < CHUNKED)
 
     def _refuse(self, outcome: Outcome) -> None:
-        app = self.route.app if self.route is not None else UNKNOWN_APP
-        self.error = outcome.code
-        self.edge.stats.errors[app, outcome.code] += 1
-        self.account(outcome.status)
-        self.client.answer(outcome, self.head, keeps_alive=self.keeps_alive)
+        self._note(outcome.code)
+        self._end(states.REFUSED, outcome.status)
+        is_draining = self._context.is_draining
+        keeps_alive = self._keeps_alive and self._body != states.WITHHELD and not is_draining
+        self._client.answer(outcome, self._head, keeps_alive=keeps_alive)
 
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether the client's connection may carry another request after an edge answer."""
-        return self._keeps_alive and not self._has_unread_body and not self.edge.is_draining
+    def _note(self, code: str) -> None:
+        self._error = code
+        self._context.stats.errors[self._app(), code] += 1
 
-    def account(self, status: int) -> None:
+    def _app(self) -> str:
+        route = self._choice.route
+        return route.app if route is not None else UNKNOWN_APP
+
+    def _status(self) -> int:
+        return self._response.status if self._response is not None else CLIENT_CLOSED
+
+    def _end(self, how: int, status: int) -> None:
         """It is over: count it, once."""
-        self.is_over = True
-        replica = self.replica
-        if replica is None:
-            self._leave_queue()
-        else:
-            replica.in_flight -= 1
-            if replica.queue:
-                replica.admit_next()
-        revision = self.revision
+        self.answer = moved(self.answer, how)
+        way, stats, revision = self._attempts, self._context.stats, self._choice.revision
+        way.end(self)
         now = perf_counter()
-        if self.edge.access_log is not None:
-            self._log(self.edge.access_log, status, now)
+        if self._context.access_log is not None:
+            self._log(self._context.access_log, status, now)
         if revision is None:
-            app = self.route.app if self.route is not None else UNKNOWN_APP
-            self.edge.stats.of(app, "").codes[status] += 1
+            stats.of(self._app(), "").codes[status] += 1
             return
         revision.stats.record(
             status,
-            seconds=now - self.started,
-            upstream_seconds=now - self.sent_at if self.sent_at else None,
-            bytes_in=self.bytes_in,
-            bytes_out=self.bytes_out,
+            seconds=now - self._started,
+            upstream_seconds=now - way.sent_at if way.sent_at else None,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
         )
-        if self.sent_at:
-            self.edge.stats.overhead.observe(self.sent_at - self.started)
+        if way.sent_at:
+            stats.overhead.observe(way.sent_at - self._started)
 
     def _log(self, log: AccessLog, status: int, now: float) -> None:
-        seconds = now - self.started
+        seconds = now - self._started
         if not log.takes(status, seconds):
             return
+        choice, way = self._choice, self._attempts
         log.add(
-            self.head,
-            client=self.client.peer,
+            self._head,
+            client=self._client.peer,
             status=status,
-            error=self.error,
-            app=self.route.app if self.route is not None else "",
-            revision=self.revision.name if self.revision is not None else "",
-            replica=self.replica.id if self.replica is not None else "",
-            reason=self.reason,
+            error=self._error,
+            app=choice.route.app if choice.route is not None else "",
+            revision=choice.revision.name if choice.revision is not None else "",
+            replica=way.replica.id if way.replica is not None else "",
+            reason=choice.reason,
             seconds=seconds,
-            upstream_seconds=now - self.sent_at if self.sent_at else 0.0,
-            bytes_in=self.bytes_in,
-            bytes_out=self.bytes_out,
+            upstream_seconds=now - way.sent_at if way.sent_at else 0.0,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
         )

@@ -14,12 +14,12 @@ from random import random
 from typing import Final, cast
 
 from router.contract.settings import RouterSettings
-from router.forwarding.clock import Clock
 from router.http.seams import Agreed
 from router.http.websocket import GOING_AWAY, SERVICE_RESTART, FrameBoundary, close_frame, is_close
+from router.loop.clock import Clock
+from router.loop.outbox import Outbox
+from router.loop.unsent import reset, unsent_bytes
 from router.routing.stats import WorkerStats
-from router.sockets.outbox import Outbox
-from router.sockets.unsent import reset, unsent_bytes
 
 _FAREWELL_S = 2.0  # for the frame that is being sent to end, and for the client's own Close
 _NEVER: Final = float("inf")
@@ -180,7 +180,7 @@ class Tunnel:
         self._is_closed = True
         self._client.close()
         self._replica.close()
-        self._agreed.tunnel_ended(is_stalled=is_stalled)
+        self._agreed.end(is_stalled=is_stalled)
 
     def _give_up(self) -> None:
         """One side takes nothing: both ends are reset, as neither got all it was sent."""

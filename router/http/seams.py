@@ -166,7 +166,7 @@ class ExchangeSide(ABC):
 
 
 class Agreed(Protocol):
-    """What a tunnel asks of the exchange that agreed on it."""
+    """What a tunnel was agreed upon with."""
 
     @property
     def is_websocket(self) -> bool:
@@ -176,5 +176,5 @@ class Agreed(Protocol):
     def replica_has_left(self) -> bool:
         """Whether the replica left the table, and the tunnel has to end some time."""
 
-    def tunnel_ended(self, *, is_stalled: bool) -> None:
+    def end(self, *, is_stalled: bool) -> None:
         """The tunnel is over; `is_stalled` when a side took nothing for too long."""

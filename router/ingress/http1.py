@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome, bad_request
-from router.forwarding.context import Edge
+from router.forwarding.context import Context
 from router.forwarding.exchange import Exchange
 from router.http.chunked import ChunkedDecoder, FramingError
 from router.http.request_head import RequestHead, prefers_json
@@ -22,9 +22,9 @@ from router.http.sized import SizedDecoder
 from router.ingress.heads import HeadReader
 from router.ingress.partial import PartialHead, behind_empty_lines
 from router.ingress.transport import ClientTransport
+from router.loop.intake import Intake
+from router.loop.unsent import reset
 from router.routing.stats import UNKNOWN_APP
-from router.sockets.intake import Intake
-from router.sockets.unsent import reset
 
 # Why the client's socket is not read: bits, because several reasons can hold at once.
 _PIPELINED: Final = 1
@@ -59,7 +59,7 @@ class ClientConnection(ClientTransport):
 
     _heads: HeadReader  # from `connection_made` on
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Context) -> None:
         super().__init__(edge)
         self._requests_left = edge.settings.max_requests_per_connection
         self._buffer = b""  # held bytes; `_at` is the first that counts

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.forwarding.context import Edge
+from router.forwarding.context import Context
 from router.http.seams import ClientSide
-from router.sockets.intake import Intake
-from router.sockets.unsent import reset, unsent_bytes
+from router.loop.intake import Intake
+from router.loop.unsent import reset, unsent_bytes
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,7 +36,7 @@ class ClientTransport(ClientSide):
     transport: asyncio.Transport  # from `connection_made` on
     _intake: Intake
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Context) -> None:
         super().__init__()
         self.edge = edge
         self.deadline = edge.clock.now + edge.settings.head_timeout_s

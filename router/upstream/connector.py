@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from router.contract import outcomes
 from router.contract.settings import RouterSettings
+from router.loop.outbox import Outbox
 from router.process.addresses import is_misled, is_name
 from router.process.names import Names
 from router.routing.replicas import Replica, Waiting
-from router.sockets.outbox import Outbox
 from router.upstream.http1 import UpstreamConnection
 
 # The router has run out of something: the replica was not even asked.

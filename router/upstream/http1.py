@@ -24,9 +24,9 @@ from router.http.response_head import (
     read_status_line,
 )
 from router.http.seams import ExchangeSide, UpstreamSide
+from router.loop.intake import Intake
+from router.loop.outbox import Outbox
 from router.routing.replicas import Replica
-from router.sockets.intake import Intake
-from router.sockets.outbox import Outbox
 
 _LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep
 _INTERIM_PER_TURN: Final = 32  # 1xx answers passed on at once

@@ -28,7 +28,7 @@ import uvloop
 from router.contract.settings import RouterSettings
 from router.contract.snapshot import app_from
 from router.forwarding.access_log import AccessLog
-from router.forwarding.context import Edge
+from router.forwarding.context import Context
 from router.http.fields import believe_only_proxies
 from router.ingress.http1 import ClientConnection
 from router.process.listeners import BACKLOG
@@ -59,7 +59,7 @@ class Worker:
         self._accepts_on = {slot}  # slots: its own, and those it stands in for
         self._channel_socket = channel
         self._channel = Channel(self._on_message, self._on_supervisor_lost)
-        self._edge: Edge | None = None
+        self._edge: Context | None = None
         self._compiler: Compiler | None = None
         self._staged: dict[str, AppRoutes] = {}
         self._domain = "localhost"
@@ -97,7 +97,7 @@ class Worker:
 
     def _begin(self, settings: RouterSettings) -> None:
         believe_only_proxies(settings.trusted_only_fields)
-        self._edge = edge = Edge(settings, self._loop)
+        self._edge = edge = Context(settings, self._loop)
         self._compiler = Compiler(edge.registry, edge.stats)
         if settings.access_log:
             edge.access_log = AccessLog(
@@ -126,7 +126,7 @@ class Worker:
         for slot in slots & self._listeners.keys():
             self._listeners.pop(slot).close()
 
-    async def _listen(self, edge: Edge, slot: int) -> None:
+    async def _listen(self, edge: Context, slot: int) -> None:
         while slot in self._accepts_on:  # unless it was told otherwise meanwhile
             try:
                 # Closing a server closes its socket, and this one may be needed again.
@@ -145,7 +145,7 @@ class Worker:
                 server.close()
             return
 
-    async def _tick(self, edge: Edge) -> None:
+    async def _tick(self, edge: Context) -> None:
         while True:
             due = time.monotonic() + edge.settings.tick_s
             await asyncio.sleep(edge.settings.tick_s)
@@ -153,7 +153,7 @@ class Worker:
             edge.note_lag(edge.clock.now - due)
             edge.sweep()
 
-    async def _heartbeat(self, edge: Edge) -> None:
+    async def _heartbeat(self, edge: Context) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
             lifetime_s = edge.settings.metric_lifetime_s
@@ -240,7 +240,7 @@ class Worker:
             edge.is_draining = True
             self._spawn(self._drain(edge, idle_s, tunnels_s))
 
-    async def _drain(self, edge: Edge, idle_s: float, tunnels_s: float) -> None:
+    async def _drain(self, edge: Context, idle_s: float, tunnels_s: float) -> None:
         """Finish what is in flight.
 
         Every answer from now on ends its connection. Idle ones may bring one more request for a

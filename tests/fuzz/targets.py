@@ -19,7 +19,7 @@ from httptools import (
 )
 
 from router.contract.settings import RouterSettings
-from router.forwarding.context import Edge
+from router.forwarding.context import Context
 from router.http.chunked import ChunkedDecoder, FramingError
 from router.ingress.http1 import ClientConnection
 from router.ingress.refusals import read_unusual
@@ -92,7 +92,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.loop = Loop()
-        self.edge = Edge(
+        self.edge = Context(
             RouterSettings(routes="-", via=False), cast(asyncio.AbstractEventLoop, self.loop)
         )
         compiler = Compiler(self.edge.registry, self.edge.stats)

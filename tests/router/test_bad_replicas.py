@@ -14,7 +14,7 @@ import pytest
 from router.contract.snapshot import Fault
 from router.http.websocket import FrameBoundary
 from router.ingress.http1 import ClientConnection
-from router.sockets.outbox import Outbox
+from router.loop.outbox import Outbox
 from tests.router.test_bad_clients import GET, MANY, QUICK, never_reads, quiet
 from tests.router.test_tunnel import SWITCHING, UPGRADE, Replica, frame, open_socket
 from tests.support.builders import a_revision, an_app, take
@@ -444,7 +444,7 @@ async def test_a_request_admitted_while_its_client_is_blocked_holds_its_replica_
         await eventually(lambda: edge.edge.stats.of("shop", "shop--v1").in_flight == 1)
         await second.send(GET)
         await eventually(lambda: edge.edge.registry.queued())
-        (ours,) = [c for c in edge.edge.clients if c._exchange and c._exchange._queue]  # type: ignore[attr-defined]
+        (ours,) = [c for c in edge.edge.clients if c._exchange and c._exchange._attempts._queue]  # type: ignore[attr-defined]
         assert isinstance(ours, ClientConnection)
         ours.pause_writing()  # as its transport says for the answer before
         gate.is_open.set()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from router.contract.settings import RouterSettings
-from router.forwarding.descriptors import connections_within, fitted, last_for_clients
+from router.loop.descriptors import connections_within, fitted, last_for_clients
 from tests.support.builders import a_revision, an_app
 from tests.support.edges import running
 from tests.support.origin import Origin

@@ -9,7 +9,7 @@ from typing import Any
 from control.model.schema import AppBody
 from router.contract.settings import RouterSettings
 from router.contract.snapshot import App, Endpoint, Revision
-from router.forwarding.context import Edge
+from router.forwarding.context import Context
 from router.routing.table import Compiler
 
 
@@ -35,14 +35,14 @@ def an_app(*revisions: Revision, name: str = "shop", hosts: Sequence[str] = ()) 
     return App(name=name, mode="multiple", hosts=tuple(hosts), revisions=tuple(revisions))
 
 
-def an_edge(*apps: App, domain: str = "localhost", **settings: Any) -> Edge:
+def an_edge(*apps: App, domain: str = "localhost", **settings: Any) -> Context:
     """An edge that routes by a table of these apps; needs a running loop."""
-    edge = Edge(RouterSettings(routes="-", **settings), asyncio.get_running_loop())
+    edge = Context(RouterSettings(routes="-", **settings), asyncio.get_running_loop())
     take(edge, *apps, domain=domain)
     return edge
 
 
-def take(edge: Edge, *apps: App, domain: str = "localhost") -> None:
+def take(edge: Context, *apps: App, domain: str = "localhost") -> None:
     """Replace an edge's table."""
     compiler = Compiler(edge.registry, edge.stats)
     old, known = edge.table, dict(edge.table.apps)

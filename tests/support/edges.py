@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 from router.contract.snapshot import App
-from router.forwarding.context import Edge
+from router.forwarding.context import Context
 from router.ingress.http1 import ClientConnection
 from tests.support.builders import a_revision, an_app, an_edge
 from tests.support.origin import Origin
@@ -75,7 +75,7 @@ class Client:
 class RunningEdge:
     """An edge that accepts connections."""
 
-    def __init__(self, edge: Edge, port: int) -> None:
+    def __init__(self, edge: Context, port: int) -> None:
         self.edge = edge
         self.port = port
         self.clients: list[Client] = []
@@ -120,7 +120,7 @@ async def running(*apps: App, **settings: Any) -> AsyncIterator[RunningEdge]:
         await settled()
 
 
-async def _tick(edge: Edge) -> None:
+async def _tick(edge: Context) -> None:
     while True:
         await asyncio.sleep(edge.settings.tick_s)
         edge.clock.tick()
