@@ -44,13 +44,14 @@ _ROUTER = Path("router")
 _ROOMS = {
     "contract": "hosts memo outcomes peers settings",
     "loop": "clock intake outbox unsent",
-    "http": "chunked fields request_head response_head seams sized trail websocket",
-    "routing": "replicas retry_budget selection stats table",
-    "forwarding": "access_log agreement attempts choice context exchange held_body shedding"
-    " states tunnel",
+    "http": "chunked fields request_head response_head request_ids seams sized trail websocket",
+    "routing": "inside replicas retry_budget selection stats table",
+    "forwarding": "access_log admission agreement attempts choice context exchange held_body"
+    " shedding states tunnel",
 }
 COMPILED = [
     *(_ROUTER / room / f"{name}.py" for room, names in _ROOMS.items() for name in names.split()),
+    _ROUTER / "worker" / "sweeper.py",
     *_ROUTER.glob("ingress/[a-z]*.py"),
     *_ROUTER.glob("upstream/[a-z]*.py"),
     Path("control/settings.py"),  # which extends the router's

@@ -5,6 +5,7 @@ Pure. On a socket for IPv6 and IPv4, IPv4 peers are called ::ffff:192.0.2.1 (RFC
 
 from __future__ import annotations
 
+from functools import cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -33,6 +34,12 @@ def network(text: str) -> Network:
     if mapped is None or found.prefixlen < _MAPPED:
         return found
     return IPv4Network((mapped, found.prefixlen - _MAPPED))
+
+
+@cache
+def networks(texts: tuple[str, ...]) -> list[Network]:
+    """The networks that a setting lists. Raises ValueError."""
+    return [network(text) for text in texts]
 
 
 def is_in(address: str, networks: list[Network]) -> bool:

@@ -62,8 +62,8 @@ class Choice:
     def _found(self) -> Route | Outcome:
         context, key = self._context, self._head.host_key
         found = context.table.lookup(key)
-        if isinstance(found, Outcome):
-            return context.missed(found, key, self._client)
+        if found is outcomes.HOST_NOT_FOUND and context.inside.has(self._client.peer):
+            return context.table.lookup_inside(key)
         return found
 
     def follow_table(self) -> Outcome | None:

@@ -13,20 +13,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from router.contract.outcomes import Outcome
+from router.http.native import mypyc_attr
 from router.http.request_head import RequestHead
 from router.http.response_head import ResponseHead
 
 if TYPE_CHECKING:
     import asyncio
 
-    from mypy_extensions import mypyc_attr
-else:
 
-    def mypyc_attr(**_):
-        """Tells the compiler that tests, which are not compiled, subclass a class."""
-        return lambda cls: cls
-
-
+# Tests, which are not compiled, have sides of their own.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ClientSide(ABC):
     """What an exchange asks of the connection its request came on."""

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from router.contract.outcomes import Outcome, bad_request
+from router.contract.peers import is_in, networks, plain_address
 from router.contract.settings import RouterSettings
 from router.http.request_head import Ingress, RequestHead, RequestReading
+from router.http.trail import HOPS_LINE, VIA_LINE
 from router.ingress.partial import judge_whole
 from router.ingress.refusals import diagnose, read_unusual
 from router.ingress.repeated import Repeated, is_repeatable
 
+if TYPE_CHECKING:
+    import asyncio
+
 _REST_OF_LINE: Final = len("  HTTP/1.1")
 _LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep twice
+
+
+def ingress_of(transport: asyncio.BaseTransport, settings: RouterSettings) -> Ingress:
+    """What all requests on a client's connection have in common."""
+    peer = transport.get_extra_info("peername")
+    sock = transport.get_extra_info("sockname")
+    address = plain_address(peer[0]) if isinstance(peer, tuple) else "unknown"
+    port = sock[1] if isinstance(sock, tuple) else 80
+    lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\n"
+    return Ingress(
+        forwarded=lines.encode(),
+        peer=address.encode(),
+        is_trusted=is_in(address, networks(settings.trusted_proxies)),
+        via=VIA_LINE if settings.via else HOPS_LINE,
+        max_target_bytes=settings.max_target_bytes,
+        max_fields=settings.max_fields,
+    )
 
 
 class HeadReader:

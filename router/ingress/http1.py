@@ -19,7 +19,7 @@ from router.http.chunked import ChunkedDecoder, FramingError
 from router.http.request_head import RequestHead, prefers_json
 from router.http.seams import Agreed, UpstreamSide
 from router.http.sized import SizedDecoder
-from router.ingress.heads import HeadReader
+from router.ingress.heads import HeadReader, ingress_of
 from router.ingress.partial import PartialHead, behind_empty_lines
 from router.ingress.transport import ClientTransport
 from router.loop.intake import Intake
@@ -80,10 +80,10 @@ class ClientConnection(ClientTransport):
         self.transport = cast(asyncio.Transport, transport)
         self._intake = Intake(self.transport)
         edge = self.edge
-        self._heads = HeadReader(edge.ingress_for(transport), edge.settings)
+        self._heads = HeadReader(ingress_of(transport, edge.settings), edge.settings)
         sock = transport.get_extra_info("socket")  # which nothing but a real network has
-        refusal = edge.admit(self, self.peer, sock.fileno() if sock is not None else -1)
-        if refusal is not None and edge.turn_away(self):
+        refusal = edge.clients.admit(self, self.peer, sock.fileno() if sock is not None else -1)
+        if refusal is not None and edge.clients.turn_away(self):
             self._refuse(refusal)
         elif refusal is not None:
             self._count(refusal)
@@ -93,7 +93,7 @@ class ClientConnection(ClientTransport):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
         self._unblock()
-        self.edge.left(self, self.peer)
+        self.edge.clients.left(self, self.peer)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_lost()
@@ -223,7 +223,7 @@ class ClientConnection(ClientTransport):
     def _request(self, wire: bytes) -> None:
         self._discarded = 0
         edge = self.edge
-        head = self._heads.read(wire, edge.new_id())
+        head = self._heads.read(wire, edge.ids.new())
         if isinstance(head, Outcome):
             self._refuse(head, wire)
             return
@@ -317,14 +317,14 @@ class ClientConnection(ClientTransport):
         """From here on the connection carries opaque bytes."""
         self._exchange = None
         edge = self.edge
-        edge.clients.discard(self)
+        edge.clients.became_tunnel(self)
         edge.outbox.write(self.transport, wire)
         if self._buffer:
             upstream.write(self._buffer[self._at :])
         edge.outbox.flush()  # what tunnels carry is written directly, and must come behind
         client_is_blocked, replica_is_blocked = self.is_blocked, upstream.is_blocked
         self._unblock()
-        gone = partial(edge.forget_peer, self.peer)
+        gone = partial(edge.clients.forget, self.peer)
         tunnel = edge.tunnels.new(agreed, self.transport, upstream.detach(), gone)
         if edge.is_draining:  # agreed upon while the worker leaves
             tunnel.leave(edge.clock.now)
@@ -378,7 +378,7 @@ class ClientConnection(ClientTransport):
         self, outcome: Outcome, head: RequestHead | None, block: bytes, *, keeps_alive: bool
     ) -> None:
         reply = outcome.reply(
-            head.request_id if head is not None else self.edge.new_id(),
+            head.request_id if head is not None else self.edge.ids.new(),
             date=self.edge.clock.date_line,
             as_json=prefers_json(block),
             is_head=head is not None and head.method == b"HEAD",

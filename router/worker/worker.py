@@ -34,6 +34,7 @@ from router.ingress.http1 import ClientConnection
 from router.process.listeners import BACKLOG
 from router.routing.table import AppRoutes, Compiler
 from router.worker.channel import Channel, Message
+from router.worker.sweeper import Sweeper
 
 log = logging.getLogger("turnout.router")
 
@@ -146,12 +147,11 @@ class Worker:
             return
 
     async def _tick(self, edge: Context) -> None:
+        sweeper = Sweeper(edge)
         while True:
             due = time.monotonic() + edge.settings.tick_s
             await asyncio.sleep(edge.settings.tick_s)
-            edge.clock.tick()
-            edge.note_lag(edge.clock.now - due)
-            edge.sweep()
+            sweeper.tick(time.monotonic() - due)
 
     async def _heartbeat(self, edge: Context) -> None:
         while True:

@@ -69,7 +69,7 @@ async def test_a_client_that_gets_one_of_the_last_descriptors_is_told_so() -> No
     async with Origin() as origin:
         app = an_app(a_revision("v1", 100, endpoints=[origin.address]))
         async with running(app) as live:
-            live.edge._last_descriptor = 2.0
+            live.edge.clients._last_descriptor = 2.0
             answer = await live.exchange(b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
 
             assert b" 503 " in answer

@@ -11,6 +11,7 @@ from typing import Any, cast
 from router.contract.snapshot import App
 from router.forwarding.context import Context
 from router.ingress.http1 import ClientConnection
+from router.worker.sweeper import Sweeper
 from tests.support.builders import a_revision, an_app, an_edge
 from tests.support.origin import Origin
 
@@ -121,10 +122,10 @@ async def running(*apps: App, **settings: Any) -> AsyncIterator[RunningEdge]:
 
 
 async def _tick(edge: Context) -> None:
+    sweeper = Sweeper(edge)
     while True:
         await asyncio.sleep(edge.settings.tick_s)
-        edge.clock.tick()
-        edge.sweep()
+        sweeper.tick(0.0)
 
 
 @asynccontextmanager
