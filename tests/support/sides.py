@@ -19,11 +19,12 @@ from router.contract.snapshot import Fault
 from router.forwarding.context import Context
 from router.forwarding.exchange import Exchange
 from router.http.request_head import Ingress, RequestHead
-from router.http.response_head import read_response, read_status_line
+from router.http.response_head import read_status_line
 from router.http.seams import Agreed, ClientSide, ExchangeSide, UpstreamSide
 from router.ingress.heads import HeadReader
 from router.routing.replicas import Replica
 from tests.support.builders import a_revision, an_app, take
+from tests.support.heads import read_response
 
 # Every limit is another number, so that a transcript can say which of them is armed.
 LIMITS = {
