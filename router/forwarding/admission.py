@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from router.contract import outcomes
 from router.contract.outcomes import Outcome
 from router.contract.settings import RouterSettings
 from router.forwarding.tunnel import Tunnels
+from router.http.seams import ClientSide
 from router.loop import descriptors
 from router.routing.stats import WorkerStats
-
-
-class Deadlined(Protocol):
-    """A connection that the sweeper looks at: late once `deadline` lies behind the clock."""
-
-    deadline: float
-
-    def on_deadline(self) -> None:
-        """Called once when it is late; sets a new deadline or ends itself."""
 
 
 class Admission:
@@ -42,22 +33,22 @@ class Admission:
         self._last_descriptor = descriptors.last_for_clients()
         self._stats = stats
         self._tunnels = tunnels
-        self._admitted: set[Deadlined] = set()
-        self._turned_away: set[Deadlined] = set()  # they are being told why
+        self._admitted: set[ClientSide] = set()
+        self._turned_away: set[ClientSide] = set()  # they are being told why
         self._of: dict[str, int] = {}  # connections, tunnels too, by the client's address
 
     def __len__(self) -> int:
         return len(self._admitted)
 
-    def __iter__(self) -> Iterator[Deadlined]:
+    def __iter__(self) -> Iterator[ClientSide]:
         return iter(list(self._admitted))
 
-    def late(self, now: float) -> list[Deadlined]:
+    def late(self, now: float) -> list[ClientSide]:
         """The connections whose deadline has passed, those that are turned away too."""
         groups = (self._admitted, self._turned_away)
         return [client for group in groups for client in group if client.deadline < now]
 
-    def admit(self, client: Deadlined, peer: str, descriptor: int) -> Outcome | None:
+    def admit(self, client: ClientSide, peer: str, descriptor: int) -> Outcome | None:
         """Count a new connection in, or say why there may be no more."""
         if descriptor > self._last_descriptor:
             self._stats.accept_errors["descriptors"] += 1
@@ -72,7 +63,7 @@ class Admission:
         self._admitted.add(client)
         return None
 
-    def turn_away(self, client: Deadlined) -> bool:
+    def turn_away(self, client: ClientSide) -> bool:
         """Whether there is room to tell a client that it may not come in.
 
         A flood beyond the limit is not told: answering it would hold as many descriptors again.
@@ -83,7 +74,7 @@ class Admission:
         self._turned_away.add(client)
         return True
 
-    def left(self, client: Deadlined, peer: str) -> None:
+    def left(self, client: ClientSide, peer: str) -> None:
         """A connection is gone, whether or not it was admitted."""
         if client in self._admitted:
             self._admitted.discard(client)
@@ -91,7 +82,7 @@ class Admission:
         else:
             self._turned_away.discard(client)
 
-    def became_tunnel(self, client: Deadlined) -> None:
+    def became_tunnel(self, client: ClientSide) -> None:
         """A connection is a tunnel's from here on; it counts for its client until `forget`."""
         self._admitted.discard(client)
 

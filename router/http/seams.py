@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 class ClientSide(ABC):
     """What an exchange asks of the connection its request came on."""
 
-    __slots__ = ("is_blocked",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.is_blocked = False  # the client reads slower than it is sent to
+    @property
+    @abstractmethod
+    def is_blocked(self) -> bool:
+        """Whether the client reads slower than it is sent to."""
 
     @property
     @abstractmethod
@@ -63,6 +65,15 @@ class ClientSide(ABC):
     @abstractmethod
     def arm(self, seconds: float) -> None:
         """Call `timed_out` unless armed again within that time."""
+
+    @property
+    @abstractmethod
+    def deadline(self) -> float:
+        """When that time is over."""
+
+    @abstractmethod
+    def on_deadline(self) -> None:
+        """Called by the sweeper when it is over; sets another deadline, or ends the connection."""
 
     @abstractmethod
     def tunnel(self, agreed: Agreed, upstream: UpstreamSide, wire: bytes, rest: bytes) -> None:

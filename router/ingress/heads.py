@@ -11,13 +11,14 @@ from router.contract.peers import is_in, networks, plain_address
 from router.contract.settings import RouterSettings
 from router.http.request_head import Ingress, RequestHead, RequestReading
 from router.http.trail import HOPS_LINE, VIA_LINE
-from router.ingress.partial import judge_whole
+from router.ingress.partial import PartialHead, behind_empty_lines, judge_whole
 from router.ingress.refusals import diagnose, read_unusual
 from router.ingress.repeated import Repeated, is_repeatable
 
 if TYPE_CHECKING:
     import asyncio
 
+_CR: Final = 13
 _REST_OF_LINE: Final = len("  HTTP/1.1")
 _LONGEST_REPEATED: Final = 2048  # bytes that an idle connection may keep twice
 
@@ -42,13 +43,43 @@ def ingress_of(transport: asyncio.BaseTransport, settings: RouterSettings) -> In
 class HeadReader:
     """Remembers the fields of the last head, as most clients send the same ones again."""
 
-    __slots__ = ("_last_block", "_repeated", "_settings", "ingress")
+    __slots__ = ("_last_block", "_partial", "_repeated", "_settings", "ingress", "whole")
 
     def __init__(self, ingress: Ingress, settings: RouterSettings) -> None:
         self.ingress = ingress
         self._settings = settings
         self._last_block = b""  # the fields of the request before, as received
         self._repeated: Repeated | None = None
+        self._partial: PartialHead | None = None
+        self.whole = b""  # the bytes of a head that is to be read next
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of a head has arrived."""
+        return self._partial is not None
+
+    def take(self, data: bytes, at: int) -> int:
+        """Take a head from `at` on; returns the offset behind it, or behind all there is of it."""
+        partial = self._partial
+        if partial is None:
+            if data[at] == _CR:
+                at = behind_empty_lines(data, at)
+            end = data.find(b"\r\n\r\n", at) + 4
+            if end >= 4:
+                self.whole = data if not at and end == len(data) else data[at:end]
+                return end
+            if at == len(data):
+                return at
+            partial = self._partial = PartialHead()
+        end = partial.take(data, at)
+        self.whole = partial.whole
+        if self.whole:
+            self._partial = None
+        return end
+
+    def judge(self) -> Outcome | None:
+        """The refusal for a head that can already be told to be bad, though it is incomplete."""
+        return self._partial.judge(self._settings) if self._partial is not None else None
 
     def read(self, wire: bytes, new_id: bytes) -> RequestHead | Outcome:
         """A whole head, understood, or the refusal it earns; `new_id` is for a head without one."""

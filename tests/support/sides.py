@@ -83,9 +83,10 @@ class Connecting:
     def add_done_callback(self, done: Callable[[Any], Any]) -> None:
         self._done = done
 
-    def cancel(self) -> None:
+    def cancel(self) -> bool:
         self._did.append(f"cancel {self.name}")
         self.end()
+        return True
 
     def end(self) -> None:
         if self._done is not None:
@@ -97,9 +98,17 @@ class RecordedClient(ClientSide):
     """A client's connection."""
 
     def __init__(self, did: list[str]) -> None:
-        super().__init__()
         self._did = did
+        self._is_blocked = False
         self.agreed: Agreed | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        return self._is_blocked
+
+    def block(self, *, is_blocked: bool) -> None:
+        """Read no more, or again."""
+        self._is_blocked = is_blocked
 
     @property
     def peer(self) -> str:
@@ -125,6 +134,13 @@ class RecordedClient(ClientSide):
 
     def arm(self, seconds: float) -> None:
         self._did.append(f"arm {ARMED.get(round(seconds), round(seconds))}")
+
+    @property
+    def deadline(self) -> float:
+        return 0.0
+
+    def on_deadline(self) -> None:
+        pass
 
     def tunnel(self, agreed: Agreed, upstream: UpstreamSide, wire: bytes, rest: bytes) -> None:
         self.agreed = agreed
@@ -349,10 +365,10 @@ def _hear(stage: Stage, exchange: Exchange, word: str, rest: str) -> None:
     elif word == "end":
         exchange.response_ended([], is_reusable=rest != "closing")
     elif word == "client" and rest == "blocked":
-        stage.client.is_blocked = True
+        stage.client.block(is_blocked=True)
         exchange.hold_response()
     elif word == "client" and rest == "reads":
-        stage.client.is_blocked = False
+        stage.client.block(is_blocked=False)
         exchange.resume_response()
     elif word == "replica" and rest == "leaves":
         stage.addresses = ["127.0.0.1:99"]
