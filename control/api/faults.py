@@ -14,8 +14,10 @@ from control.api.wire.representation import revision_wire
 from control.changes.changes import Outcome
 from control.model.body import Model
 from control.model.clock import SystemClock
-from router.contract.check import MAX_DELAY_MS, MAX_FAULT_S, Percent
+from router.contract.check import MAX_DELAY_MS, MAX_FAULT_S
 from router.contract.snapshot import Fault
+
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class FaultBody(Model):

@@ -1,10 +1,9 @@
 """Whether a table is good: its form, its rules, and a sentence for each problem."""
 
+from router.contract.check.form import Path
 from router.contract.check.table import (
     MAX_DELAY_MS,
     MAX_FAULT_S,
-    Path,
-    Percent,
     Problem,
     check,
     check_app,
@@ -16,7 +15,6 @@ __all__ = [
     "MAX_DELAY_MS",
     "MAX_FAULT_S",
     "Path",
-    "Percent",
     "Problem",
     "check",
     "check_app",

@@ -36,7 +36,7 @@ _SENTENCES = {
 
 
 def what_is_wrong(error: Any) -> str:
-    """What to do about one of pydantic's errors, without the path of the value."""
+    """What to do about one of pydantic's errors, or one in its form; without the value's path."""
     context = error.get("ctx", {})
     if error["type"] == "value_error":
         return str(context["error"])

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from typing import Any, cast
 
 from router.contract import snapshot
+from router.contract.check.form import (
+    Flag,
+    ListOf,
+    Maybe,
+    Number,
+    OneOf,
+    Path,
+    Reading,
+    Record,
+    Text,
+)
 from router.contract.check.sentences import what_is_wrong
 from router.contract.check.the_rest import TheRest
 from router.contract.domains import Owners, host_problem
@@ -32,8 +34,6 @@ from router.contract.hosts import (
     fold,
     parse_name,
 )
-
-Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,103 +67,101 @@ def is_address(value: str) -> bool:
     return True
 
 
-def _endpoint(value: Any) -> Any:
-    return {"address": value, "replica": value} if isinstance(value, str) else value
-
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-
-
 MAX_DELAY_MS = 60_000  # of an injected fault
 MAX_FAULT_S = 86400.0
-Percent = Annotated[float, Field(ge=0, le=100)]
+
+_NAME = Text(shortest=1, longest=253)
+_PERCENT = Number(least=0, most=100, is_whole=False)
+_FAULT = Record(
+    snapshot.Fault,
+    {
+        "until": Number(is_whole=False),
+        "delay_ms": Number(least=0, most=MAX_DELAY_MS),
+        "delay_percent": _PERCENT,
+        "abort_status": Number(least=400, most=599),
+        "abort_percent": _PERCENT,
+        "seconds": Number(least=0, most=MAX_FAULT_S, is_whole=False),
+    },
+    frozenset({"until"}),
+)
+_ENDPOINT = Record(
+    snapshot.Endpoint, {"address": Text(), "replica": _NAME}, frozenset({"address", "replica"})
+)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
+class _Endpoint:
+    """An object, or HOST:PORT alone, which then is the replica's name too."""
+
+    def read(self, value: Any, path: Path, reading: Reading) -> Any:
+        if isinstance(value, str):
+            value = {"address": value, "replica": value}
+        return _ENDPOINT.read(value, path, reading)
 
 
-class _Endpoint(_Model):
-    address: str
-    replica: Name
-
-
-class _Fault(_Model):
-    until: float
-    delay_ms: Annotated[int, Field(ge=0, le=MAX_DELAY_MS)] = 0
-    delay_percent: Percent = 0.0
-    abort_status: Annotated[int, Field(ge=400, le=599)] = 503
-    abort_percent: Percent = 0.0
-    seconds: Annotated[float, Field(ge=0, le=MAX_FAULT_S)] = 0.0
-
-
-class _Revision(_Model):
-    name: Name
-    weight: int = 0
-    labels: list[str] = []
-    endpoints: list[Annotated[_Endpoint, BeforeValidator(_endpoint)]] = []
-    fault: _Fault | None = None
-
-
-class _App(_Model):
-    name: Name
-    mode: Literal["single", "multiple", "labels"] = "single"
-    hosts: list[Name] = []
-    external: bool = True
-    revisions: list[_Revision] = []
-
-
-class _Snapshot(_Model):
-    domain: Name = "localhost"
-    version: Annotated[int, Field(ge=0)] = 0
-    epoch: str = ""
-    apps: list[_App] = []
-    problems: list[str] = []
-
-
-# In a file somebody writes by hand, an unknown key is a spelling mistake.
-class _FileRevision(_Revision):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _FileApp(_App):
-    model_config = ConfigDict(extra="forbid")
-    revisions: list[_FileRevision] = []  # type: ignore[assignment]
-
-
-class _FileSnapshot(_Snapshot):
-    model_config = ConfigDict(extra="forbid")
-    apps: list[_FileApp] = []  # type: ignore[assignment]
+_REVISION = Record(
+    snapshot.Revision,
+    {
+        "name": _NAME,
+        "weight": Number(),
+        "labels": ListOf(Text()),
+        "endpoints": ListOf(_Endpoint()),
+        "fault": Maybe(_FAULT),
+    },
+    frozenset({"name"}),
+    is_written_by_hand=True,
+)
+_APP = Record(
+    snapshot.App,
+    {
+        "name": _NAME,
+        "mode": OneOf(("single", "multiple", "labels")),
+        "hosts": ListOf(_NAME),
+        "external": Flag(),
+        "revisions": ListOf(_REVISION),
+    },
+    frozenset({"name"}),
+    is_written_by_hand=True,
+)
+_SNAPSHOT = Record(
+    snapshot.Snapshot,
+    {
+        "domain": _NAME,
+        "version": Number(least=0),
+        "epoch": Text(),
+        "apps": ListOf(_APP),
+        "problems": ListOf(Text()),
+    },
+    frozenset(),
+    is_written_by_hand=True,
+)
 
 
 def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Problem]:
     """The snapshot in decoded JSON (or a routes file), or everything that is wrong with it."""
-    form = _FileSnapshot if is_file else _Snapshot
-    try:
-        model = form.model_validate(wire)
-    except ValidationError as error:
-        found = error.errors(include_input=False)
-        return [*map(_problem, found), *_of_the_rest(form, TheRest(wire, found))]
-    problems = list(_rules(model))
-    return problems or _freeze(model)
+    reading = Reading(is_file)
+    table = _SNAPSHOT.read(wire, (), reading)
+    if reading.mistakes:
+        rest = TheRest(wire, reading.mistakes)
+        return [*map(_problem, reading.mistakes), *_of_the_rest(rest, is_file=is_file)]
+    problems = list(_rules(table))
+    return problems or cast(snapshot.Snapshot, table)
 
 
-def _of_the_rest(form: type[_Snapshot], rest: TheRest) -> Iterator[Problem]:
-    try:
-        model = form.model_validate(rest.document)
-    except ValidationError:  # what is wrong with the form was enough
-        return
-    yield from (problem for problem in _rules(model) if rest.can_say(problem.path))
+def _of_the_rest(rest: TheRest, *, is_file: bool) -> Iterator[Problem]:
+    reading = Reading(is_file)
+    table = _SNAPSHOT.read(rest.document, (), reading)
+    if not reading.mistakes:  # else what is wrong with the form was enough
+        yield from (problem for problem in _rules(table) if rest.can_say(problem.path))
 
 
 def check_app(wire: Any, domain: str) -> snapshot.App | list[Problem]:
     """One app out of decoded JSON by the same rules, without those between apps."""
-    try:
-        model = _App.model_validate(wire)
-    except ValidationError as error:
-        return [_problem(e) for e in error.errors(include_input=False)]
-    problems = list(_app_rules(model, (), domain))
-    return problems or snapshot.app_from(model.model_dump())
+    reading = Reading(is_file=False)
+    app = _APP.read(wire, (), reading)
+    if reading.mistakes:
+        return [_problem(mistake) for mistake in reading.mistakes]
+    problems = list(_app_rules(app, (), domain))
+    return problems or cast(snapshot.App, app)
 
 
 def _problem(error: Any) -> Problem:
@@ -177,14 +175,14 @@ def domain_problem(domain: str) -> str:
     return "" if fold(domain.encode()) == domain.encode() else "not a lower-case host name"
 
 
-def _rules(model: _Snapshot) -> Iterator[Problem]:
-    if wrong := domain_problem(model.domain):
+def _rules(table: snapshot.Snapshot) -> Iterator[Problem]:
+    if wrong := domain_problem(table.domain):
         yield Problem(("domain",), wrong)
     owners = Owners()
     names: set[str] = set()
-    for i, app in enumerate(model.apps):
+    for i, app in enumerate(table.apps):
         at: Path = ("apps", i)
-        yield from _app_rules(app, at, model.domain)
+        yield from _app_rules(app, at, table.domain)
         if app.name in names:
             yield Problem((*at, "name"), f"{app.name} appears twice")
         elif rival := owners.conflict(app.name, app.hosts):
@@ -194,7 +192,7 @@ def _rules(model: _Snapshot) -> Iterator[Problem]:
         names.add(app.name)
 
 
-def _app_rules(app: _App, at: Path, domain: str) -> Iterator[Problem]:
+def _app_rules(app: snapshot.App, at: Path, domain: str) -> Iterator[Problem]:
     if not APP_NAME.fullmatch(app.name):
         yield Problem((*at, "name"), f"{app.name!r} is no app name: {NAME_RULE.format(32)}")
     for j, host in enumerate(app.hosts):
@@ -204,7 +202,7 @@ def _app_rules(app: _App, at: Path, domain: str) -> Iterator[Problem]:
     yield from _traffic_rules(app, at)
 
 
-def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
+def _revision_rules(app: snapshot.App, at: Path) -> Iterator[Problem]:
     names = Counter(r.name for r in app.revisions)
     labels = Counter(label for r in app.revisions for label in r.labels)
     for j, revision in enumerate(app.revisions):
@@ -232,7 +230,7 @@ def _revision_rules(app: _App, at: Path) -> Iterator[Problem]:
                 yield Problem((*here, "labels"), f"label {label} appears twice")
 
 
-def _traffic_rules(app: _App, at: Path) -> Iterator[Problem]:
+def _traffic_rules(app: snapshot.App, at: Path) -> Iterator[Problem]:
     total = sum(r.weight for r in app.revisions)
     if app.revisions and total not in (0, 100):
         yield Problem(at, f"the weights sum to {total}; they must sum to 100")
@@ -240,13 +238,3 @@ def _traffic_rules(app: _App, at: Path) -> Iterator[Problem]:
         yield Problem(
             (*at, "mode"), "single mode has one revision with weight; use mode multiple to split"
         )
-
-
-def _freeze(model: _Snapshot) -> snapshot.Snapshot:
-    return snapshot.Snapshot(
-        domain=model.domain,
-        version=model.version,
-        epoch=model.epoch,
-        problems=tuple(model.problems),
-        apps=tuple(snapshot.app_from(app.model_dump()) for app in model.apps),
-    )

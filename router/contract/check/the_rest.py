@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-Path = tuple[str | int, ...]
+from router.contract.check.form import Path
 
 _REQUIRED = ("name", "address", "replica", "until")  # an object without it cannot be judged
 # A key with an unknown name may be this one, misspelled: the rules cannot go by its default then.
