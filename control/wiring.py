@@ -34,6 +34,7 @@ from control.settings import ControlSettings
 from control.store import Store
 from control.up.certificates import Authority
 from router.process import serving
+from router.process.admin.web_site import WebSite
 from router.process.admin_server import AdminServer
 from router.process.children import on_parent_gone
 from router.process.state import write_durably
@@ -132,7 +133,7 @@ class ControlPlane:
     ) -> str:
         settings = self.settings
         server = AdminServer(
-            app,
+            WebSite(app),
             address,
             tls=tls,
             max_connections=settings.admin_connections,

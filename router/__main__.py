@@ -15,7 +15,6 @@ from router.process import tokens
 from router.process.config import BadSettings, load
 from router.process.serving import serve
 from router.process.state import tighten
-from router.sources.control_plane import ControlSource
 from router.sources.file import FileSource
 from router.sources.source import SnapshotSource
 from router.supervisor import handover
@@ -53,6 +52,8 @@ def _told(settings: RouterSettings) -> SnapshotSource | None:
         return FileSource(path, settings.domain)
     if not settings.control:
         return None
+    from router.sources.control_plane import ControlSource  # aiohttp, for who uses it
+
     find = partial(tokens.to_send, settings.control, settings.token_file, settings.state, _ROLES)
     token = tokens.kept(lambda: settings.token or find())
     return ControlSource(settings.control, settings.state / "router", token)

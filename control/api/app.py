@@ -20,8 +20,9 @@ from control.console.session import Codes
 from control.publish.publisher import Publisher
 from control.reconcile.reconciler import Reconciler
 from control.settings import ControlSettings
+from router.process.admin.refusals import tokens_of
 from router.process.door import SYNC
-from router.process.guard import guard, tokens_of
+from router.process.guard import guard
 
 _ARM = "/{slashes:/*}{root:(?i:subscriptions|tenants)}{path:(/.*)?}"
 

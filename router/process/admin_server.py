@@ -1,4 +1,7 @@
-"""The HTTP server of an admin port: aiohttp, with bounds on what a client may hold without asking.
+"""The server of an admin port, with bounds on what a client may hold without asking.
+
+What speaks HTTP on its connections is a site: aiohttp's for the control plane, a small one for the
+router, whose four pages are not worth aiohttp's memory.
 
 A connection counts from its accept (a TLS handshake included) to its end. One that sends no whole
 request for a while is closed; when there are too many, the one that has been silent longest makes
@@ -12,22 +15,15 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import cast
-
-from aiohttp import web
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, cast
 
 from router.process.listeners import address_of, bind_admin
 
 log = logging.getLogger("turnout")
 
-# Of a long poll or a stream: the name of the token that it came with. It may be ended at any time,
-# as it is simply asked for again.
-WAITER = web.RequestKey("waiter", str)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_LEAVE_S = 2.0  # for answers being written; a long poll is cancelled when its client goes
+LEAVE_S = 2.0  # for answers being written; a long poll is cancelled when its client goes
 _SWEEP_S = 1.0
 _IDLE_S = 75.0  # between two requests; above the interval of most scrapers
 _STALLED_S = 60.0  # without a byte of an answer taken
@@ -36,36 +32,67 @@ _NO_ROOM_S = 0.1  # until the next accept, when there are no descriptors left
 _QUIET_S = 10.0  # without a failed accept, after which the next one is news
 
 
+class Work(Protocol):
+    """A request that is being handled."""
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the client has to send more of it."""
+
+    @property
+    def waiter(self) -> str | None:
+        """Of a long poll or a stream, the name of the token that it came with.
+
+        It may be ended at any time, as it is simply asked for again.
+        """
+
+
+Handling = Callable[[object, Work], AbstractContextManager[None]]
+
+
+class Site(Protocol):
+    """What speaks HTTP on the connections."""
+
+    async def start(self, handling: Handling) -> None:
+        """Before the first; what handles a request of a protocol does it in `handling`."""
+
+    def connection(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+
+    async def stop(self) -> None:
+        """Let answers be written, for LEAVE_S at most."""
+
+
 class Connection(asyncio.Protocol):
-    """One client: hands everything on to aiohttp's protocol, and notes how long it is silent."""
+    """One client: hands everything on to the site's protocol, and notes how long it is silent."""
 
     def __init__(self, inner: asyncio.Protocol, now: float, silence_s: float) -> None:
         self.inner = inner
         self.transport: asyncio.Transport | None = None  # none yet during a TLS handshake
-        self._request: web.Request | None = None  # that is being handled
+        self._work: Work | None = None  # that is being handled
         self.silent_since = now
         self.lost = asyncio.Event()
         self._patience_s = silence_s
         self._unsent = 0
         self._moved_at = now
 
-    def begin(self, request: web.Request) -> None:
+    def begin(self, work: Work) -> None:
         """The head of a request has arrived."""
-        self._request = request
+        self._work = work
 
     @property
     def is_busy(self) -> bool:
         """Whether it is we who work; until its body has arrived the client is waited for."""
-        return self._request is not None and not self._request.can_read_body
+        return self._work is not None and not self._work.awaits_body
 
     @property
     def waiter(self) -> str | None:
         """Whose token only waits here for news; None when it does not."""
-        return self._request.get(WAITER) if self._request is not None else None
+        return self._work.waiter if self._work is not None else None
 
     def end(self, now: float) -> None:
         """The answer is on its way."""
-        self._request = None
+        self._work = None
         self.silent_since = now
         self._patience_s = _IDLE_S
 
@@ -100,11 +127,11 @@ class Connection(asyncio.Protocol):
 
 
 class AdminServer:
-    """Serves an application on one address."""
+    """Serves a site on one address."""
 
     def __init__(
         self,
-        app: web.Application,
+        site: Site,
         address: str,
         *,
         listener: socket.socket | None = None,
@@ -123,19 +150,7 @@ class AdminServer:
         self._by_inner: dict[object, Connection] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._refused_at = -_QUIET_S  # when an accept failed last
-
-        @web.middleware
-        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await self._note(request, handler)
-
-        app.middlewares.insert(0, note)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            shutdown_timeout=_LEAVE_S,
-            handler_cancellation=True,
-            auto_decompress=False,  # also bodies that are refused unread would be unpacked
-        )
+        self._site = site
 
     @property
     def address(self) -> str:
@@ -154,7 +169,7 @@ class AdminServer:
         """Bind, unless a listener was handed over, and accept. Raises OSError."""
         if self._listener is None:
             self._listener = bind_admin(self._address, self._setting)
-        await self._runner.setup()
+        await self._site.start(self._handling)
         self._listener.listen(_BACKLOG)
         self._tasks = [asyncio.create_task(self._accept()), asyncio.create_task(self._sweep())]
 
@@ -163,16 +178,18 @@ class AdminServer:
         await _end(self._tasks)
         if self._listener is not None:
             self._listener.close()
-        await self._runner.cleanup()
+        await self._site.stop()
         await _end(list(self._open))
 
-    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        connection = self._by_inner.get(request.protocol)
+    @contextmanager
+    def _handling(self, inner: object, work: Work) -> Iterator[None]:
+        connection = self._by_inner.get(inner)
         if connection is None:  # it went while its request was parsed
-            return await handler(request)
-        connection.begin(request)
+            yield
+            return
+        connection.begin(work)
         try:
-            return await handler(request)
+            yield
         finally:
             connection.end(asyncio.get_running_loop().time())
 
@@ -189,7 +206,7 @@ class AdminServer:
             if len(self._open) >= self._max and not self._make_room():
                 sock.close()  # all are at work; whoever asks for so much has a token
                 continue
-            connection = Connection(self._new_inner(), loop.time(), self._silence_s)
+            connection = Connection(self._site.connection(), loop.time(), self._silence_s)
             task = loop.create_task(self._serve(sock, connection))
             self._open[task] = connection
             self._by_inner[connection.inner] = connection
@@ -200,10 +217,6 @@ class AdminServer:
         if now - self._refused_at > _QUIET_S:
             log.error("event=admin_accept_failed reason=%r", str(error))
         self._refused_at = now
-
-    def _new_inner(self) -> asyncio.Protocol:
-        assert self._runner.server is not None
-        return self._runner.server()
 
     async def _serve(self, sock: socket.socket, connection: Connection) -> None:
         """From accept to end; cancelled to end it early."""

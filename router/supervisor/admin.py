@@ -7,12 +7,20 @@ import socket
 from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from router.process.admin.pages import Asked, Page, Pages, page_of
+from router.process.admin.refusals import (
+    Refusal,
+    beyond_its_role,
+    known_hosts,
+    of_a_page,
+    open_paths,
+    tokens_of,
+    without_token,
+)
 from router.process.admin_server import AdminServer
-from router.process.guard import guard, tokens_of
 from router.process.tokens import Tokens
 from router.supervisor.metrics import RouterCollector
 
@@ -29,6 +37,12 @@ class Admin:
         self._registry.register(RouterCollector(supervisor))
         self._server: AdminServer | None = None
         self._tokens: Tokens | None = None
+        self._pages = {
+            "/metrics": self._metrics,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/table": self._table,
+        }
 
     @property
     def address(self) -> str:
@@ -45,18 +59,10 @@ class Admin:
     async def start(self, listener: socket.socket | None = None) -> None:
         """Serve, on a socket that was handed over if there is one."""
         settings = self._supervisor.settings
-        is_local = settings.admin.startswith("unix:")  # whose file mode is its guard
-        middlewares = []
-        if not is_local:
+        if not settings.admin.startswith("unix:"):  # whose file mode is its guard
             self._tokens = tokens_of(settings)
-            middlewares = [guard(settings, self._tokens)]
-        app = web.Application(middlewares=middlewares)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/table", self._table)
         self._server = AdminServer(
-            app,
+            Pages(self._answer),
             settings.admin,
             listener=listener,
             max_connections=settings.admin_connections,
@@ -69,38 +75,59 @@ class Admin:
         if self._server is not None:
             await self._server.close()
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _answer(self, asked: Asked) -> Page:
+        refusal = self._refusal(asked)
+        if refusal is not None:
+            return page_of(refusal)
+        page = self._pages.get(asked.path)
+        return await page(asked) if page is not None else Page(b"404: Not Found", 404)
+
+    def _refusal(self, asked: Asked) -> Refusal | None:
+        """What a request gets that may not see the page."""
+        settings, tokens = self._supervisor.settings, self._tokens
+        if tokens is None:
+            return None
+        refusal = of_a_page(
+            asked.values("host"),
+            asked.values("origin"),
+            asked.values("sec-fetch-site"),
+            known=known_hosts(settings),
+            sockname=asked.sockname,
+        )
+        if refusal is not None or asked.path in open_paths(settings):
+            return refusal
+        sent = asked.values("authorization")
+        token = tokens.find(sent[0] if sent else "")
+        if token is None:
+            return without_token(is_sent=bool(sent))
+        return beyond_its_role(token, asked.method, asked.path)
+
+    async def _metrics(self, asked: Asked) -> Page:
         await self._supervisor.refresh_stats()
-        return exposition(self._registry, request.headers.get("Accept", ""))
+        encode, content_type = choose_encoder(", ".join(asked.values("accept")))
+        return Page(encode(self._registry), content_type=content_type)
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self, _: Asked) -> Page:
         trouble = self._tokens.trouble() if self._tokens is not None else ""
-        return web.Response(text=f"{trouble or 'ok'}\n")
+        return Page(f"{trouble or 'ok'}\n".encode())
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, _: Asked) -> Page:
         supervisor = self._supervisor
         reloads = supervisor.reloads
         if reloads.is_refused and supervisor.settings.control:
-            return web.Response(status=503, text=f"an older table is in force: {_refused(reloads)}")
+            return Page(f"an older table is in force: {_refused(reloads)}".encode(), 503)
         if supervisor.is_ready() or supervisor.is_upgrading:
             notes = [_refused(reloads)] if reloads.is_refused else []
             notes += [f"app {n} is refused: {w}\n" for n, w in supervisor.snapshot.refused.items()]
-            return web.Response(text="".join(["ready\n", *notes]))
+            return Page("".join(["ready\n", *notes]).encode())
         ready, wanted = supervisor.workers_ready(), supervisor.settings.worker_count
         why = supervisor.reloads.last_failure or "no table yet"
-        return web.Response(status=503, text=f"{ready} of {wanted} workers route: {why}\n")
+        return Page(f"{ready} of {wanted} workers route: {why}\n".encode(), 503)
 
-    async def _table(self, _: web.Request) -> web.Response:
+    async def _table(self, _: Asked) -> Page:
         wire = dataclasses.asdict(dataclasses.replace(self._supervisor.snapshot, delta=None))
         del wire["delta"]
-        body = orjson.dumps(wire)
-        return web.Response(body=body, content_type="application/json")
-
-
-def exposition(registry: CollectorRegistry, accept: str) -> web.Response:
-    """The registry as text, or as OpenMetrics for who accepts it."""
-    encode, content_type = choose_encoder(accept)
-    return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        return Page(orjson.dumps(wire), content_type="application/json")
 
 
 def _refused(reloads: Reloads) -> str:

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from control.up.certificates import Authority
 from router.contract.settings import RouterSettings
-from router.process.admin_server import WAITER, AdminServer
+from router.process.admin.web_site import WAITER, WebSite
+from router.process.admin_server import AdminServer
 from router.process.config import load
 from router.process.guard import guard
 from router.process.tokens import Tokens
@@ -47,7 +48,7 @@ async def serving(
         app.middlewares.append(guard(settings, Tokens("", guarded_in)))
     app.router.add_route("*", "/", handler)
     server = AdminServer(
-        app, "127.0.0.1:0", tls=tls, max_connections=max_connections, silence_s=silence_s
+        WebSite(app), "127.0.0.1:0", tls=tls, max_connections=max_connections, silence_s=silence_s
     )
     await server.start()
     opened: list[asyncio.StreamWriter] = []

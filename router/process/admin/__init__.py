@@ -1,0 +1,1 @@
+"""What is served at an admin port, and to whom."""
