@@ -345,6 +345,8 @@ def test_a_router_on_another_host_follows(state: Path) -> None:
     assert (state / "tokens").stat().st_mode & 0o77 == 0
     settings = {**FREE, "token_file": state / "tokens"}
     with Turnout("up", state=state / "one", **settings) as up:
+        use = block("two-hosts.md", "sh use").replace("10.0.0.1:8081", up.facts["admin"])
+        walk([(use, "is ready")], up, state / "bin", cwd=state)
         flags = second.split(" turnout ")[1].replace("10.0.0.1:8081", up.facts["admin"]).split()
         with Turnout(*flags, state=state / "two", token=token, **FREE) as router:
             assert router.get("nobody.localhost")[0] == 404  # it has the table, not 503
