@@ -67,6 +67,7 @@ class Plane:
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
         counters = self.counters = ControlCounters()
+        self.store.on_record = counters.count_record
         self.reconciler = Reconciler(settings, self.store, publisher, counters, SystemClock())
         on_exit, instance = self.reconciler.lives.on_exit, self.store.instance
         runtimes: dict[str, Runtime] = {

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class ControlSource:
         self._last_good = LastGood(state)
         self._state = state
         self._received = Received()
+        self.heard_at = 0.0
         self._refusals = 0  # whole answers in a row that could not be taken
         self._is_saving = True  # whether the last good table could be kept
         self._keeping: asyncio.Task[None] | None = None
@@ -74,7 +76,7 @@ class ControlSource:
                     continue
                 if failures >= _SILENT_RETRIES:
                     log.warning("event=control_found")
-                failures = 0
+                failures, self.heard_at = 0, time.time()
                 if body is not None:
                     wire = _decoded(body)
                     what = self._take(wire)
