@@ -80,6 +80,7 @@ class ControlPlane:
             partial(Prober, targets=targets),
         )
         on_exit, instance = self.reconciler.events.on_exit, self.store.instance
+        self.store.on_record = counters.count_record
         runtimes: dict[str, Runtime] = {
             "process": ProcessRuntime(settings.state, instance, on_exit),
             "endpoint": EndpointRuntime(targets),
