@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from router.process.admin.refusals import Refusal
 from router.process.admin_server import LEAVE_S, Handling
+
+log = logging.getLogger("turnout")
 
 _MOST_HEAD_BYTES = 32768
 _MOST_WAITING = 16  # pipelined requests; a client that has sent more is not read
@@ -92,7 +95,11 @@ class Pages:
         with self._handling(inner, asked):
             if asked.method not in ("GET", "HEAD"):
                 return Page(b"405: only GET and HEAD here\n", 405, headers={"Allow": "GET, HEAD"})
-            return await self._answer(asked)
+            try:
+                return await self._answer(asked)
+            except Exception:
+                log.exception("event=page_failed path=%r", asked.path)
+                return Page(b"500: see the log\n", 500)
 
 
 class _Conversation(asyncio.Protocol):
@@ -109,7 +116,7 @@ class _Conversation(asyncio.Protocol):
         self._has_ended = False  # nothing more of it is read
         self._target = b""
         self._fields: dict[str, list[str]] = {}
-        self._size = 0
+        self._unfinished = 0  # bytes received since the last whole request
 
     # --- what the loop tells
 
@@ -131,12 +138,15 @@ class _Conversation(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._parser is None or self._has_ended:
             return
+        self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._has_ended = True  # its request is answered as any other, and nothing after it
         except HttpParserError:
             self._refuse(400, b"400: that is not HTTP/1.1\n")
+        if self._unfinished > _MOST_HEAD_BYTES:
+            self._refuse(431, b"431: the head is too large\n")
         if self._transport is not None and len(self._received) > _MOST_WAITING:
             self._transport.pause_reading()
         if self._received and self._task is None:
@@ -150,21 +160,20 @@ class _Conversation(asyncio.Protocol):
     # --- what llhttp tells
 
     def on_message_begin(self) -> None:
-        self._target, self._fields, self._size = b"", {}, 0
+        self._target, self._fields = b"", {}
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        self._grow(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.decode("latin-1").lower()
         self._fields.setdefault(key, []).append(value.decode("latin-1"))
-        self._grow(len(name) + len(value))
 
     def on_body(self, body: bytes) -> None:
         self._refuse(413, b"413: no body is read here\n")
 
     def on_message_complete(self) -> None:
+        self._unfinished = 0
         if self._has_ended or self._parser is None or self._transport is None:
             return
         asked = Asked(
@@ -176,11 +185,6 @@ class _Conversation(asyncio.Protocol):
         )
         self._received.append(asked)
         self._has_ended = not asked.keeps_alive
-
-    def _grow(self, size: int) -> None:
-        self._size += size
-        if self._size > _MOST_HEAD_BYTES:
-            self._refuse(431, b"431: the head is too large\n")
 
     # --- answers
 
