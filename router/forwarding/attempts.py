@@ -119,7 +119,7 @@ class Attempts:
 
     def _suffer(self, asker: Asker, fault: FaultRoute) -> Outcome | None:
         """An injected fault: some requests are answered with an error, some wait first."""
-        if monotonic() >= fault.ends_at:
+        if monotonic() >= fault.ends_at:  # it ends by itself, also when no table comes
             return self._attempt(asker, outcomes.NO_READY_REPLICA)
         if random() * 100 < fault.abort_percent:
             return fault.outcome
@@ -142,6 +142,7 @@ class Attempts:
         choice = self._choice
         failed = choice.revision
         assert failed is not None
+        # Routed anew: since the request was, its replicas may have left the table, and are ended.
         if not choice.may_retry(reason) or choice.follow_table() is not None:
             return otherwise
         refusal = self._attempt(asker, otherwise)
@@ -196,6 +197,7 @@ class Attempts:
             return None
         context = self._context
         is_ejected = replica.ejected_until > context.clock.now
+        # It became free because it fails, or by a request and not by a tunnel: choose anew.
         if is_ejected or (self._head.upgrade and replica.tunnels >= context.tunnel_limit):
             return self._attempt(asker, outcomes.NO_READY_REPLICA)
         self._use(asker, replica)
@@ -304,6 +306,8 @@ class Attempts:
         has_sent = connection.has_sent
         is_replayable = self._held is None or self._held.is_whole
         if not is_replayable or (has_sent and not self._head.is_idempotent):
+            # What the replica did with it is not known, and only the client can tell whether it
+            # does harm a second time.
             return outcomes.UPSTREAM_RESET
         if self._was_sent and has_sent:
             # The second connection that broke on it: it may be the request that breaks replicas,

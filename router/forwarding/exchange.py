@@ -249,6 +249,7 @@ class Exchange(Asker):
             self._out.append(last_chunk(trailers))
         if self._out:
             self._client.write(self._out)
+        # After an early answer the rest of the request would be taken for the next one.
         self._attempts.done(is_reusable=is_reusable and self._body == states.COMPLETE)
         self._end(states.ANSWERED, self._status())
         self._client.finished(keeps_alive=self._keeps_alive)
@@ -343,7 +344,7 @@ class Exchange(Asker):
 
     def _end(self, how: int, status: int) -> None:
         """It is over: count it, once."""
-        self.answer = moved(self.answer, how)
+        self.answer = moved(self.answer, how)  # first: leaving lets others in, who may end, too
         way, stats, revision = self._attempts, self._context.stats, self._choice.revision
         way.end(self)
         now = perf_counter()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from router.forwarding.states import ROW, allowed
+
 IDLE: Final = 0  # no request has begun, or the one before is over
 HEAD: Final = 1  # a part of a head has arrived
 BUSY: Final = 2  # an exchange is on; its body may still be arriving
@@ -22,11 +24,11 @@ MOVES: Final[Mapping[int, tuple[int, ...]]] = {
     CLOSING: (GONE,),
     GONE: (),
 }
-_ALLOWED: Final = tuple(sum(1 << to for to in MOVES[at]) for at in range(len(NAMES)))
+_ALLOWED: Final = allowed(MOVES)
 
 
 def moved(at: int, to: int) -> int:
     """The phase after a change. Raises RuntimeError for one that is not allowed."""
-    if not _ALLOWED[at] >> to & 1:
+    if not _ALLOWED[at * ROW + to]:
         raise RuntimeError(f"a connection that is {NAMES[at]} cannot become {NAMES[to]}")
     return to
