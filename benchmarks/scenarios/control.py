@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from control.model.clock import Moment
+from control.model.kinds import AppName, ReplicaName, RevisionName
 from control.model.resources import AppView, ReplicaState, replace, to_doc
 from control.model.schema import AppBody
 from control.reconcile.limits import Limits
@@ -41,7 +42,7 @@ _POLL_S = 0.002
 _APART_S = 0.03  # between two changes, so that each is a version of its own
 _IDLE_S = 4.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-_ZERO = "app00000"
+_ZERO = AppName("app00000")
 
 
 def a_body(address: str, suffix: str, version: int = 0, **ingress: object) -> dict[str, object]:
@@ -66,7 +67,7 @@ def fill(path: Path, address: str, apps: int) -> None:
         view = settled(commands.deploy(view, _ZERO, body, 1000.0 + version, str), address)
     Store(path).close()
     assert view.app is not None
-    rows = [("apps", _ZERO, orjson.dumps(to_doc(view.app)))]
+    rows: list[tuple[str, str, bytes]] = [("apps", _ZERO, orjson.dumps(to_doc(view.app)))]
     rows += [("revisions", n, orjson.dumps(to_doc(r))) for n, r in view.revisions.items()]
     rows += [("replicas", n, orjson.dumps(to_doc(r))) for n, r in view.replicas.items()]
     with sqlite3.connect(path) as db:
@@ -83,11 +84,15 @@ def fill(path: Path, address: str, apps: int) -> None:
     db.close()
 
 
+def _replica_of(revision: RevisionName) -> ReplicaName:
+    return ReplicaName(f"{revision}-r1")
+
+
 def settled(view: AppView, address: str) -> AppView:
     """The view once its replicas run and the old ones are gone."""
     for _ in range(6):
         moment = Moment(2000.0, 2000.0)
-        result = plan(view, moment, _LIMITS, lambda *_: True, lambda revision: f"{revision}-r1")
+        result = plan(view, moment, _LIMITS, lambda *_: True, _replica_of)
         replicas = {
             name: replace(r, state=ReplicaState.READY, address=address)
             for name, r in result.view.replicas.items()

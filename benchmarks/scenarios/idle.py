@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.scenarios.control import settled
+from control.model.kinds import AppName
 from control.model.resources import AppView
 from control.model.schema import AppBody
 from control.rules import commands
@@ -60,7 +61,7 @@ def fill(path: Path, addresses: list[str], apps: int, probes: list[dict[str, Any
     """A store of apps whose newest revision serves from one endpoint."""
     store = Store(path)
     for number in range(apps):
-        name, view = f"app{number}", AppView(None)
+        name, view = AppName(f"app{number}"), AppView(None)
         address = addresses[number % len(addresses)]
         for version in range(REVISIONS):
             container = {"image": f"endpoint:{address}", "probes": probes}

@@ -10,13 +10,14 @@ from pydantic import BeforeValidator
 from control.api.keys import CHANGES, RECONCILER, RENDERED
 from control.api.wire import bodies
 from control.api.wire.caller import answer, caller_of
+from control.api.wire.names import app_of
 from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
 from control.changes.changes import Outcome
 from control.changes.images import ComparedImages
 from control.changes.preconditions import is_known, tag_of
-from control.model.body import Model
+from control.model.kinds import NO_LABEL, LabelName, Model, folded
 from control.model.resources import AppView
 from control.model.schema import Mode
 from control.rules.base_revision import base_of
@@ -26,7 +27,7 @@ class ModeBody(Model):
     """What sets the mode."""
 
     mode: Annotated[Mode, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)]
-    target_label: str = ""
+    target_label: LabelName = NO_LABEL
 
 
 def app_reply(
@@ -68,7 +69,7 @@ async def list_apps(request: web.Request) -> web.Response:
 
 async def get_app(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}."""
-    response = app_reply(request, request.app[CHANGES].read.app(request.match_info["app"]))
+    response = app_reply(request, request.app[CHANGES].read.app(app_of(request)))
     tag = response.headers["ETag"]
     if is_known(request.headers.get("If-None-Match", ""), tag):
         return web.Response(status=304, headers={"ETag": tag})
@@ -86,7 +87,7 @@ async def put_app(request: web.Request) -> web.Response:
     `sameImage` when nothing was made and the revision's images are what their tags mean now.
     """
     body = bodies.put(await body_of(request))
-    changes, name = request.app[CHANGES], request.match_info["app"]
+    changes, name = request.app[CHANGES], app_of(request)
     images = await changes.compared_images(name)
     done = changes.put(
         caller_of(request), name, body, is_forced=is_forced(request), rebuilt=images.rebuilt
@@ -107,7 +108,7 @@ def _compared(view: AppView, images: ComparedImages) -> dict[str, bool]:
 async def patch_app(request: web.Request) -> web.Response:
     """PATCH /v1/apps/{app}: a JSON merge patch; force=true and `sameImage` as with PUT."""
     changes, patch = request.app[CHANGES], await body_of(request)
-    name, is_asked = request.match_info["app"], bodies.has_template(patch)
+    name, is_asked = app_of(request), bodies.has_template(patch)
     images = await changes.compared_images(name) if is_asked else ComparedImages()
     done = changes.patch(
         caller_of(request),
@@ -122,21 +123,21 @@ async def patch_app(request: web.Request) -> web.Response:
 
 async def delete_app(request: web.Request) -> web.Response:
     """DELETE /v1/apps/{app}."""
-    done = request.app[CHANGES].delete(caller_of(request), request.match_info["app"])
+    done = request.app[CHANGES].delete(caller_of(request), app_of(request))
     return answer(done, lambda _: web.Response(status=204))
 
 
 async def set_mode(request: web.Request) -> web.Response:
     """PUT /v1/apps/{app}/mode."""
     body = decode(ModeBody, await body_of(request))
-    changes, name = request.app[CHANGES], request.match_info["app"]
-    caller, label = caller_of(request), body.target_label.lower()
+    changes, name = request.app[CHANGES], app_of(request)
+    caller, label = caller_of(request), folded(body.target_label)
     return app_answer(request, changes.set_mode(caller, name, body.mode, label))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/cancel: give up the deploy under way; `cancelled` is its revision."""
-    done = request.app[CHANGES].cancel(caller_of(request), request.match_info["app"])
+    done = request.app[CHANGES].cancel(caller_of(request), app_of(request))
     return answer(done, lambda made: app_reply(request, made[0], cancelled=made[1].name))
 
 
@@ -151,5 +152,5 @@ async def start_app(request: web.Request) -> web.Response:
 
 
 def _set_stopped(request: web.Request, *, is_stopped: bool) -> web.Response:
-    changes, name = request.app[CHANGES], request.match_info["app"]
+    changes, name = request.app[CHANGES], app_of(request)
     return app_answer(request, changes.set_stopped(caller_of(request), name, is_stopped=is_stopped))

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from control.api.keys import CHANGES, LIVE, PUBLISHER, STATE, TOKENS
 from control.api.live import Wish, event
+from control.api.wire.names import app_of, revision_of
 from control.api.wire.problems import reply
 from control.console.files import version
 from router import __version__
@@ -78,8 +79,7 @@ async def get_history(request: web.Request) -> web.Response:
 
     Each is minutes ago, requests, errors, p50 and p99 in ms; what nobody asked has no minute.
     """
-    match = request.match_info
-    view, revision = request.app[CHANGES].read.revision(match["app"], match["revision"])
+    view, revision = request.app[CHANGES].read.revision(app_of(request), revision_of(request))
     assert view.app is not None
     rates = request.app[PUBLISHER].rates
     return reply({"minutes": rates.history(view.app.name, revision.name)})

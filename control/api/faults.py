@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 
 from control.api.keys import CHANGES
 from control.api.wire.caller import answer, caller_of
+from control.api.wire.names import app_of, revision_of
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import revision_wire
 from control.changes.changes import Outcome
-from control.model.body import Model
 from control.model.clock import SystemClock
+from control.model.kinds import Model, folded
 from router.contract.check import MAX_DELAY_MS, MAX_FAULT_S
 from router.contract.snapshot import Fault
 
@@ -38,7 +39,7 @@ class FaultBody(Model):
 
 async def set_fault(request: web.Request) -> web.Response:
     """PUT …/fault: some requests are delayed or refused, until the seconds are over."""
-    body, match = decode(FaultBody, await body_of(request)), request.match_info
+    body = decode(FaultBody, await body_of(request))
     now = SystemClock().now()
     fault = Fault(
         now.wall + body.seconds,
@@ -50,18 +51,18 @@ async def set_fault(request: web.Request) -> web.Response:
     )
     ends_at = now.steady + body.seconds
     done = request.app[CHANGES].set_fault(
-        caller_of(request), match["app"], match["revision"], fault, ends_at
+        caller_of(request), app_of(request), revision_of(request), fault, ends_at
     )
     return _answer(request, done)
 
 
 async def clear_fault(request: web.Request) -> web.Response:
     """DELETE …/fault: end it at once."""
-    changes, match = request.app[CHANGES], request.match_info
-    done = changes.clear_fault(caller_of(request), match["app"], match["revision"])
+    changes = request.app[CHANGES]
+    done = changes.clear_fault(caller_of(request), app_of(request), revision_of(request))
     return _answer(request, done)
 
 
 def _answer(request: web.Request, done: Outcome) -> web.Response:
-    name, domain = request.match_info["revision"].lower(), request.app[CHANGES].domain
+    name, domain = folded(revision_of(request)), request.app[CHANGES].domain
     return answer(done, lambda view: reply(revision_wire(view, view.revisions[name], domain)))

@@ -10,12 +10,13 @@ from pydantic import Field
 from control.api.apps import app_reply
 from control.api.keys import CHANGES
 from control.api.wire.caller import answer, caller_of
+from control.api.wire.names import app_of
 from control.api.wire.paging import limit_of, link
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import moment
 from control.history.journal import Record
-from control.model.body import Model
 from control.model.errors import Invalid
+from control.model.kinds import AppName, Model
 
 _DEFAULT = 50
 
@@ -34,7 +35,7 @@ async def get_journal(request: web.Request) -> web.Response:
     """GET /v1/journal?app=&before=&limit=, newest first."""
     query = request.query
     before, limit = _number(query.get("before", "0")), limit_of(query, "limit", _DEFAULT)
-    found = request.app[CHANGES].read.journal(query.get("app", ""), before, limit + 1)
+    found = request.app[CHANGES].read.journal(AppName(query.get("app", "")), before, limit + 1)
     body: dict[str, Any] = {"value": [_wire(record) for record in found[:limit]]}
     if len(found) > limit:
         body["nextLink"] = link(request, before=str(found[limit - 1].number))
@@ -64,7 +65,5 @@ async def roll_back(request: web.Request) -> web.Response:
     """POST /v1/apps/{app}/rollback {"to": N}; `restored` is the record that was gone back to."""
     raw = await body_of(request) if await request.read() else {}
     body = decode(RollbackBody, raw)
-    done = request.app[CHANGES].roll_back(
-        caller_of(request), request.match_info["app"], body.to, body.newest
-    )
+    done = request.app[CHANGES].roll_back(caller_of(request), app_of(request), body.to, body.newest)
     return answer(done, lambda made: app_reply(request, made[0], restored=_wire(made[1])))

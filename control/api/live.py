@@ -21,6 +21,7 @@ import orjson
 from control.api.wire import summaries
 from control.changes.changes import Changes
 from control.model.errors import Invalid, NotFound
+from control.model.kinds import EVERY_APP, AppName
 from control.model.resources import AppView
 from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
@@ -80,7 +81,7 @@ class Topic(ABC):
         self._rates = b""
 
     @abstractmethod
-    def concerns(self, app: str) -> bool:
+    def concerns(self, app: AppName) -> bool:
         """Whether a change of an app may show here."""
 
     @abstractmethod
@@ -123,7 +124,7 @@ class Topic(ABC):
 class Wish:
     """What a listener wants to look at."""
 
-    app: str = ""
+    app: AppName = EVERY_APP
     with_inactive: bool = False
     search: str = ""
     sort: str = "name"
@@ -137,7 +138,7 @@ class Wish:
         if sort not in SORTS:
             raise Invalid(f"sort: {sort[:40]!r} is not one of {', '.join(SORTS)}")
         return cls(
-            query.get("app", "").lower(),
+            AppName(query.get("app", "").lower()),
             query.get("inactive", "").lower() == "true",
             query.get("search", "").strip().lower()[:_MOST_SEARCHED],
             sort,
@@ -165,7 +166,7 @@ class Live:
         self._loop: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
-    def changed(self, app: str) -> None:
+    def changed(self, app: AppName) -> None:
         """An app is another one than it was."""
         for topic in self._topics.values():
             if topic.concerns(app):
@@ -233,7 +234,7 @@ class Live:
     def changes(self) -> Changes:
         return self._changes
 
-    def quarantined(self, app: str) -> str:
+    def quarantined(self, app: AppName) -> str:
         """Why an app is served as it was; empty when it is not."""
         return self._quarantine.why(app) or ""
 
@@ -267,7 +268,7 @@ class Overview(Topic):
         """Whether its order follows the traffic."""
         return self._wish.sort in ("rate", "errors", "p99")
 
-    def concerns(self, app: str) -> bool:
+    def concerns(self, app: AppName) -> bool:
         return True
 
     def render(self, rates: AllRates) -> tuple[str, Any]:
@@ -319,7 +320,7 @@ class AppTopic(Topic):
         self._live = live
         self._wish = wish
 
-    def concerns(self, app: str) -> bool:
+    def concerns(self, app: AppName) -> bool:
         return app == self._wish.app
 
     def render(self, rates: AllRates) -> tuple[str, Any]:

@@ -11,12 +11,13 @@ from control.api.apps import app_answer
 from control.api.keys import CHANGES, PUBLISHER
 from control.api.wire import bodies
 from control.api.wire.caller import answer, caller_of
+from control.api.wire.names import app_of, replica_of, revision_of
 from control.api.wire.paging import listed
 from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import age_of, replica_wire, revision_wire
 from control.changes.changes import Outcome
-from control.model.body import Model
 from control.model.errors import Invalid
+from control.model.kinds import NO_LABEL, Model, folded
 from control.model.resources import AppView, Revision
 from control.model.schema import Label
 from control.model.template import Template
@@ -28,13 +29,13 @@ _MAX_TAIL = 1000
 class TargetLabel(Model):
     """Labels mode: whom a new revision is for."""
 
-    target_label: Label = ""
+    target_label: Label = NO_LABEL
 
 
 async def list_revisions(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions?limit=&after=, newest first."""
     changes = request.app[CHANGES]
-    view = changes.read.app(request.match_info["app"])
+    view = changes.read.app(app_of(request))
     newest = sorted(view.revisions.values(), key=age_of)
     return listed(request, newest, age_of, lambda r: _shown(request, view, r))
 
@@ -42,9 +43,7 @@ async def list_revisions(request: web.Request) -> web.Response:
 async def get_revision(request: web.Request) -> web.Response:
     """GET /v1/apps/{app}/revisions/{revision}."""
     changes = request.app[CHANGES]
-    view, revision = changes.read.revision(
-        request.match_info["app"], request.match_info["revision"]
-    )
+    view, revision = changes.read.revision(app_of(request), revision_of(request))
     return reply(_shown(request, view, revision))
 
 
@@ -60,7 +59,7 @@ async def copy(request: web.Request) -> web.Response:
 
     In labels mode `targetLabel` stands beside the template's keys.
     """
-    changes, match = request.app[CHANGES], request.match_info
+    changes = request.app[CHANGES]
     patch = await body_of(request) if await request.read() else {}
     label = patch.pop("targetLabel", None) if isinstance(patch, dict) else None
     target = decode(TargetLabel, {"targetLabel": label})
@@ -70,27 +69,27 @@ async def copy(request: web.Request) -> web.Response:
         return decode(Template, bodies.merge_patch(wire, patch))
 
     done = changes.copy(
-        caller_of(request), match["app"], match["revision"], changed, target.target_label
+        caller_of(request), app_of(request), revision_of(request), changed, target.target_label
     )
     return app_answer(request, done)
 
 
 async def activate(request: web.Request) -> web.Response:
     """POST …/activate."""
-    changes, match = request.app[CHANGES], request.match_info
-    done = changes.activate(caller_of(request), match["app"], match["revision"])
+    changes = request.app[CHANGES]
+    done = changes.activate(caller_of(request), app_of(request), revision_of(request))
     return _answer(request, done)
 
 
 async def deactivate(request: web.Request) -> web.Response:
     """POST …/deactivate; the revision may be purged by it when no history is kept."""
-    changes, match = request.app[CHANGES], request.match_info
-    done = changes.deactivate(caller_of(request), match["app"], match["revision"])
+    changes = request.app[CHANGES]
+    done = changes.deactivate(caller_of(request), app_of(request), revision_of(request))
 
     def shown(view: AppView) -> web.Response:
-        revision = view.revisions.get(match["revision"].lower())
+        revision = view.revisions.get(folded(revision_of(request)))
         if revision is None:
-            return reply({"name": match["revision"], "active": False})
+            return reply({"name": revision_of(request), "active": False})
         return reply(revision_wire(view, revision, changes.domain))
 
     return answer(done, shown)
@@ -98,36 +97,35 @@ async def deactivate(request: web.Request) -> web.Response:
 
 async def restart(request: web.Request) -> web.Response:
     """POST …/restart."""
-    changes, match = request.app[CHANGES], request.match_info
-    done = changes.restart(caller_of(request), match["app"], match["revision"])
+    changes = request.app[CHANGES]
+    done = changes.restart(caller_of(request), app_of(request), revision_of(request))
     return _answer(request, done)
 
 
 def _answer(request: web.Request, done: Outcome) -> web.Response:
-    name = request.match_info["revision"].lower()
+    name = folded(revision_of(request))
     return answer(done, lambda view: reply(_shown(request, view, view.revisions[name])))
 
 
 async def list_replicas(request: web.Request) -> web.Response:
     """GET …/replicas?limit=&after=, by name."""
-    match = request.match_info
-    view, revision = request.app[CHANGES].read.revision(match["app"], match["revision"])
+    view, revision = request.app[CHANGES].read.revision(app_of(request), revision_of(request))
     replicas = sorted(view.of(revision.name), key=lambda r: r.name)
     return listed(request, replicas, lambda r: r.name, lambda r: replica_wire(r, revision.template))
 
 
 async def get_replica(request: web.Request) -> web.Response:
     """GET …/replicas/{replica}."""
-    changes, match = request.app[CHANGES], request.match_info
-    _, revision = changes.read.revision(match["app"], match["revision"])
-    replica = changes.read.replica(match["app"], match["revision"], match["replica"])
+    changes = request.app[CHANGES]
+    _, revision = changes.read.revision(app_of(request), revision_of(request))
+    replica = changes.read.replica(app_of(request), revision_of(request), replica_of(request))
     return reply(replica_wire(replica, revision.template))
 
 
 async def get_logs(request: web.Request) -> web.StreamResponse:
     """GET …/replicas/{replica}/logs?tail=N&container=C; follow=true streams lines of text."""
-    changes, match = request.app[CHANGES], request.match_info
-    replica = changes.read.replica(match["app"], match["revision"], match["replica"])
+    changes = request.app[CHANGES]
+    replica = changes.read.replica(app_of(request), revision_of(request), replica_of(request))
     tail, container = request.query.get("tail", "20"), request.query.get("container", "")
     if not tail.isascii() or not tail.isdigit() or int(tail) > _MAX_TAIL:
         raise Invalid(f"tail: {tail!r} is not a number up to {_MAX_TAIL}")

@@ -9,7 +9,7 @@ from aiohttp import web
 from control.api.keys import CODES, TOKENS
 from control.api.wire.problems import body_of, decode, problem, reply
 from control.console import session
-from control.model.body import Model
+from control.model.kinds import Model
 from router.process.guard import TOKEN
 from router.process.tokens import Token
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from control.api.keys import PUBLISHER, RECONCILER
 from control.api.wire.problems import body_of, decode
-from control.model.records import Count
+from control.model.kinds import Count
 from router.process.guard import TOKEN, waits
 
 _MAX_WAIT_S = 60.0

@@ -16,13 +16,13 @@ from control.changes.changes import Change
 from control.changes.dry_run import Previews
 from control.changes.preconditions import Conditions
 from control.changes.turn import Turn
-from control.model.body import Model
+from control.model.kinds import AppName, Model
 
 
 class ChangeBody(Model):
     """One app of a transaction; the body is that of the same method on /v1/apps/APP."""
 
-    app: str
+    app: AppName
     method: Annotated[
         Literal["PUT", "PATCH", "DELETE"],
         BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v),

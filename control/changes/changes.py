@@ -24,6 +24,7 @@ from control.history.caller import Caller
 from control.history.journal import Record
 from control.model import traffic
 from control.model.errors import Invalid, no_app, together
+from control.model.kinds import NO_LABEL, AppName, LabelName, RevisionName, folded
 from control.model.resources import AppView, Revision, replace
 from control.model.schema import AppBody, TrafficRule
 from control.model.template import Template
@@ -43,7 +44,7 @@ T = TypeVar("T")
 class Change:
     """One app to be created, replaced or, without a body, deleted."""
 
-    app: str
+    app: AppName
     body: BodyOf | None
     is_existing: bool = False  # a patch: there has to be something to change
     is_asked: bool = False  # a patch that is about the template: one that failed is tried again
@@ -64,7 +65,7 @@ class Changes:
 
     # --- changing
 
-    async def compared_images(self, name: str) -> ComparedImages:
+    async def compared_images(self, name: AppName) -> ComparedImages:
         """The revisions that a deploy may repeat, by whether their images are others by now.
 
         Only for those that are here: a registry is not asked.
@@ -74,14 +75,14 @@ class Changes:
     def put(
         self,
         caller: Caller,
-        name: str,
+        name: AppName,
         body: AppBody,
         *,
         is_forced: bool = False,
         rebuilt: frozenset[str] = frozenset(),
     ) -> tuple[AppView, bool] | Previews:
         """Create or replace an app; returns its view and whether it is new."""
-        is_new = self._store.view(name.lower()).app is None
+        is_new = self._store.view(folded(name)).app is None
         change = Change(name, lambda _: body, is_forced=is_forced, rebuilt=rebuilt)
         done = self._one(caller, change)
         return done if isinstance(done, Previews) else (done, is_new)
@@ -89,7 +90,7 @@ class Changes:
     def patch(
         self,
         caller: Caller,
-        name: str,
+        name: AppName,
         body: BodyOf,
         *,
         is_asked: bool,
@@ -121,7 +122,7 @@ class Changes:
             if not is_last:
                 await work.make(turn)
             stale = work.take_stale()
-            todo = [change for change in changes if change.app.lower() in stale]
+            todo = [change for change in changes if folded(change.app) in stale]
             if not todo:
                 break
         for view in work.changed():
@@ -167,10 +168,10 @@ class Changes:
     def copy(
         self,
         caller: Caller,
-        app: str,
-        revision: str,
+        app: AppName,
+        revision: RevisionName,
         changes: Callable[[Template], Template],
-        target_label: str,
+        target_label: LabelName,
     ) -> Outcome:
         """Deploy again what a revision runs, with changes; labels mode needs a label for it."""
         _, base = self.read.revision(app, revision)
@@ -179,14 +180,14 @@ class Changes:
             caller, app, lambda view: _with_template(view, template, target_label), is_asked=True
         )
 
-    def delete(self, caller: Caller, name: str) -> Previews | None:
+    def delete(self, caller: Caller, name: AppName) -> Previews | None:
         """Delete an app; its replicas drain and end. Works on one that cannot be read, too."""
-        if name.lower() in self._store.unreadable:
-            return self._discard(caller, name.lower())
+        if folded(name) in self._store.unreadable:
+            return self._discard(caller, folded(name))
         done = self._one(caller, Change(name, None))
         return done if isinstance(done, Previews) else None
 
-    def _discard(self, caller: Caller, name: str) -> Previews | None:
+    def _discard(self, caller: Caller, name: AppName) -> Previews | None:
         if caller.is_dry_run:
             return NO_APP_CHANGES
         self._store.discard(name, journal.record(name, _NOTHING, _NOTHING, caller, time.time()))
@@ -204,49 +205,55 @@ class Changes:
         self.places.remove_group(name)
         return None
 
-    def set_mode(self, caller: Caller, app: str, mode: str, target_label: str = "") -> Outcome:
+    def set_mode(
+        self, caller: Caller, app: AppName, mode: str, target_label: LabelName = NO_LABEL
+    ) -> Outcome:
         """Switch between single, multiple and labels."""
         return self._change(
             caller, app, lambda view, now: commands.set_mode(view, mode, now, target_label)
         )
 
-    def set_traffic(self, caller: Caller, app: str, rules: tuple[TrafficRule, ...]) -> Outcome:
+    def set_traffic(self, caller: Caller, app: AppName, rules: tuple[TrafficRule, ...]) -> Outcome:
         """Replace the traffic rules."""
         return self._change(caller, app, lambda view, now: commands.set_traffic(view, rules, now))
 
-    def add_label(self, caller: Caller, app: str, label: str, revision: str) -> Outcome:
+    def add_label(
+        self, caller: Caller, app: AppName, label: LabelName, revision: RevisionName
+    ) -> Outcome:
         return self._change(
-            caller, app, lambda view, now: commands.add_label(view, label, revision.lower(), now)
+            caller, app, lambda view, now: commands.add_label(view, label, folded(revision), now)
         )
 
-    def remove_label(self, caller: Caller, app: str, label: str) -> Outcome:
+    def remove_label(self, caller: Caller, app: AppName, label: LabelName) -> Outcome:
         return self._change(caller, app, lambda view, now: commands.remove_label(view, label, now))
 
-    def swap_labels(self, caller: Caller, app: str, first: str, second: str) -> Outcome:
+    def swap_labels(
+        self, caller: Caller, app: AppName, first: LabelName, second: LabelName
+    ) -> Outcome:
         """Exchange two labels."""
         return self._change(
             caller, app, lambda view, now: commands.swap_labels(view, first, second, now)
         )
 
-    def activate(self, caller: Caller, app: str, revision: str) -> Outcome:
+    def activate(self, caller: Caller, app: AppName, revision: RevisionName) -> Outcome:
         """Bring a revision back."""
         return self._change(
-            caller, app, lambda view, now: commands.activate(view, revision.lower(), now)
+            caller, app, lambda view, now: commands.activate(view, folded(revision), now)
         )
 
-    def deactivate(self, caller: Caller, app: str, revision: str) -> Outcome:
+    def deactivate(self, caller: Caller, app: AppName, revision: RevisionName) -> Outcome:
         """Send a revision to rest."""
         return self._change(
-            caller, app, lambda view, now: commands.rest(view, revision.lower(), now)
+            caller, app, lambda view, now: commands.rest(view, folded(revision), now)
         )
 
-    def restart(self, caller: Caller, app: str, revision: str) -> Outcome:
+    def restart(self, caller: Caller, app: AppName, revision: RevisionName) -> Outcome:
         """Replace a revision's replicas one at a time."""
         return self._change(
-            caller, app, lambda view, now: commands.restart(view, revision.lower(), now)
+            caller, app, lambda view, now: commands.restart(view, folded(revision), now)
         )
 
-    def set_stopped(self, caller: Caller, app: str, *, is_stopped: bool) -> Outcome:
+    def set_stopped(self, caller: Caller, app: AppName, *, is_stopped: bool) -> Outcome:
         """Stop or start an app."""
         return self._change(
             caller,
@@ -254,37 +261,37 @@ class Changes:
             lambda view, now: commands.set_stopped(view, now, is_stopped=is_stopped),
         )
 
-    def set_secrets(self, caller: Caller, app: str, values: Mapping[str, str]) -> Outcome:
+    def set_secrets(self, caller: Caller, app: AppName, values: Mapping[str, str]) -> Outcome:
         """Add secrets or replace their values."""
         return self._change(caller, app, lambda view, now: commands.set_secrets(view, values, now))
 
-    def remove_secret(self, caller: Caller, app: str, name: str) -> Outcome:
+    def remove_secret(self, caller: Caller, app: AppName, name: str) -> Outcome:
         """Take a secret away. Raises Invalid while something needs it."""
         return self._change(caller, app, lambda view, now: commands.remove_secret(view, name, now))
 
     def set_fault(
-        self, caller: Caller, app: str, revision: str, fault: Fault, ends_at: float
+        self, caller: Caller, app: AppName, revision: RevisionName, fault: Fault, ends_at: float
     ) -> Outcome:
         """Let a fault act on a revision until a steady moment."""
         return self._change(
             caller,
             app,
-            lambda view, now: commands.set_fault(view, revision.lower(), fault, ends_at, now),
+            lambda view, now: commands.set_fault(view, folded(revision), fault, ends_at, now),
         )
 
-    def clear_fault(self, caller: Caller, app: str, revision: str) -> Outcome:
+    def clear_fault(self, caller: Caller, app: AppName, revision: RevisionName) -> Outcome:
         return self._change(
-            caller, app, lambda view, now: commands.clear_fault(view, revision.lower(), now)
+            caller, app, lambda view, now: commands.clear_fault(view, folded(revision), now)
         )
 
-    def forget_label(self, caller: Caller, app: str, label: str) -> Outcome:
+    def forget_label(self, caller: Caller, app: AppName, label: LabelName) -> Outcome:
         """Drop the history of a label."""
         return self._change(caller, app, lambda view, _: commands.forget_label(view, label))
 
     # --- going back
 
     def roll_back(
-        self, caller: Caller, app: str, to: int = 0, known: int = 0
+        self, caller: Caller, app: AppName, to: int = 0, known: int = 0
     ) -> tuple[AppView, Record] | Previews:
         """Restore an app's state as of a record, and return that too.
 
@@ -302,7 +309,7 @@ class Changes:
             if not rollback.was_in_force(view, record.state):
                 continue
             work = self._restoring(caller, app, record)
-            if not rollback.is_there_already(view, work.view(app.lower())):
+            if not rollback.is_there_already(view, work.view(folded(app))):
                 rollback.check_is_first(self.read.records(app), caller, known, record)
                 return self._restored(work, caller, app, record)
         raise Invalid(
@@ -311,32 +318,32 @@ class Changes:
         )
 
     def _restored(
-        self, work: UnitOfWork, caller: Caller, app: str, record: Record
+        self, work: UnitOfWork, caller: Caller, app: AppName, record: Record
     ) -> tuple[AppView, Record] | Previews:
-        return _ended(work, caller, lambda: (work.view(app.lower()), record))
+        return _ended(work, caller, lambda: (work.view(folded(app)), record))
 
-    def _restoring(self, caller: Caller, app: str, record: Record) -> UnitOfWork:
+    def _restoring(self, caller: Caller, app: AppName, record: Record) -> UnitOfWork:
         state = record.state
         if state is None:
             raise Invalid(f"record {record.number} is that of a deletion: there is nothing in it")
         work = self._work(caller)
         work.change(
-            app.lower(),
+            folded(app),
             lambda view, now: rollback.roll_back(view, state, now, record.number),
             _conditions(caller),
             restores=record.number,
         )
         return work
 
-    def cancel(self, caller: Caller, app: str) -> tuple[AppView, Revision] | Previews:
+    def cancel(self, caller: Caller, app: AppName) -> tuple[AppView, Revision] | Previews:
         """Give up the deploy or rollback that is under way, and return the revision dropped."""
         dropped = commands.under_way(self.read.app(app))
         done = self._change(caller, app, commands.cancel)
         assert dropped is not None  # else the command has raised
         return done if isinstance(done, Previews) else (done, dropped)
 
-    def _change(self, caller: Caller, name: str, command: Command) -> Outcome:
-        name, work = name.lower(), self._work(caller)
+    def _change(self, caller: Caller, name: AppName, command: Command) -> Outcome:
+        name, work = folded(name), self._work(caller)
         work.change(name, command, _conditions(caller))
         return _ended(work, caller, lambda: work.view(name))
 
@@ -349,9 +356,9 @@ def _ended(work: UnitOfWork, caller: Caller, result: Callable[[], T]) -> T | Pre
     return result()
 
 
-def _known(work: UnitOfWork, name: str) -> str:
+def _known(work: UnitOfWork, name: AppName) -> AppName:
     """Names are found in any case; a new one is checked as it was written."""
-    lower = name.lower()
+    lower = folded(name)
     return name if work.view(lower).app is None else lower
 
 
@@ -359,7 +366,7 @@ def _conditions(caller: Caller) -> Conditions:
     return Conditions(caller.if_match, caller.if_none_match)
 
 
-def _with_template(view: AppView, template: Template, target_label: str) -> AppBody:
+def _with_template(view: AppView, template: Template, target_label: LabelName) -> AppBody:
     assert view.app is not None
     configuration = view.app.configuration.model_copy(update={"target_label": target_label})
     return AppBody(configuration=configuration, template=template)

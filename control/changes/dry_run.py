@@ -11,6 +11,7 @@ from typing import Any
 
 from control.history import journal
 from control.model import labels, traffic
+from control.model.kinds import NO_REVISION, RevisionName
 from control.model.resources import AppView, Provisioning
 from router.contract.hosts import app_host, label_host, revision_host
 
@@ -20,7 +21,7 @@ class Preview:
     """A change before it is made; `changes` is empty when nothing would happen."""
 
     changes: list[str]
-    revision: str | None  # that would be made
+    revision: RevisionName | None  # that would be made
     activates: list[str]
     deactivates: list[str]
     traffic_before: dict[str, int]
@@ -85,7 +86,7 @@ def _settled(view: AppView, now: float) -> AppView:
         for name, r in view.revisions.items()
     }
     if app.is_single and app.candidate:
-        app = replace(app, serving=app.candidate, candidate="")
+        app = replace(app, serving=app.candidate, candidate=NO_REVISION)
         revisions = {
             name: r if name == app.serving else replace(r, is_active=False)
             for name, r in revisions.items()
@@ -112,7 +113,7 @@ def _hosts(view: AppView, domain: str) -> Iterator[str]:
         yield from (label_host(app.name, label, domain) for label in share.labels)
 
 
-def _warnings(old: AppView, end: AppView, made: list[str]) -> Iterator[str]:
+def _warnings(old: AppView, end: AppView, made: list[RevisionName]) -> Iterator[str]:
     app = end.app
     if app is None:
         return

@@ -11,7 +11,7 @@ Keys are names in lower case; of an environment, its group's and its own: `group
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from control.changes.dry_run import NO_APP_CHANGES, Previews
 from control.changes.workspaces import KIND, Workspaces
 from control.history.caller import Caller
 from control.model.errors import Conflict, Invalid, NotFound, StoreUnavailable
+from control.model.kinds import AppName
 from control.model.records import CHECKED, document
 from control.model.resources import App, AppView
 from control.model.schema import AppBody
@@ -143,14 +144,14 @@ class Places:
         """The apps that live in a group, by name."""
         return [app for app in self._apps() if self.group_of(app).key == group.lower()]
 
-    def holds_unreadable(self, group: str, app: str) -> bool:
+    def holds_unreadable(self, group: str, app: AppName) -> bool:
         """Whether an app with a record that cannot be read is in a group, or may be."""
         found = self._store.unreadable.get(app)
         if found is None:
             return False
         return found.resource_group is None or self._key(found.resource_group) == group.lower()
 
-    def unreadable_in(self, group: str) -> list[str]:
+    def unreadable_in(self, group: str) -> list[AppName]:
         """The apps that are in a group and have a record that cannot be read, by name."""
         return sorted(
             name
@@ -324,7 +325,7 @@ class Places:
         self._remove([("environment", environment.key)])
         return True
 
-    def _running_in(self, environment: Environment) -> list[str]:
+    def _running_in(self, environment: Environment) -> list[AppName]:
         names = [app.name for app in self._apps() if self.environment_of(app) == environment]
         for name, found in self._store.unreadable.items():
             key = found.environment
@@ -359,7 +360,7 @@ def _no_environment(group: str, name: str) -> Invalid:
     )
 
 
-def _in_use(environment: Environment, apps: list[str]) -> Conflict:
+def _in_use(environment: Environment, apps: Sequence[str]) -> Conflict:
     return Conflict(
         f"environment {environment.name} has apps; delete them first: {', '.join(apps)}"
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from control.history.journal import Record
 from control.model.errors import NotFound, no_app, no_revision
+from control.model.kinds import EVERY_APP, AppName, ReplicaName, RevisionName, folded
 from control.model.resources import AppView, Replica, Revision
 from control.runtime import Runtimes
 from control.store import Store
@@ -24,35 +25,35 @@ class Reader:
         """All apps, by name."""
         return [self._store.view(name) for name in self._store.names()]
 
-    def app(self, name: str) -> AppView:
+    def app(self, name: AppName) -> AppView:
         """One app. Raises NotFound."""
-        view = self._store.view(name.lower())
-        self._store.check_readable(name.lower())
+        view = self._store.view(folded(name))
+        self._store.check_readable(folded(name))
         if view.app is None:
             raise no_app(name)
         return view
 
-    def peek(self, name: str) -> AppView:
+    def peek(self, name: AppName) -> AppView:
         """What there is of an app, also when it has been deleted and its replicas still drain."""
-        return self._store.view(name.lower())
+        return self._store.view(folded(name))
 
-    def rival(self, app: str, host: str) -> str:
+    def rival(self, app: AppName, host: str) -> AppName:
         """The other app that keeps an app from having a custom domain; empty for none."""
-        return self._store.owners.rival(app.lower(), host)
+        return AppName(self._store.owners.rival(folded(app), host))
 
-    def revision(self, app: str, name: str) -> tuple[AppView, Revision]:
+    def revision(self, app: AppName, name: RevisionName) -> tuple[AppView, Revision]:
         """One revision. Raises NotFound."""
         view = self.app(app)
-        revision = view.revisions.get(name.lower())
+        revision = view.revisions.get(folded(name))
         if revision is None:
             raise no_revision(app, name, view.revisions)
         return view, revision
 
-    def replica(self, app: str, revision: str, name: str) -> Replica:
+    def replica(self, app: AppName, revision: RevisionName, name: ReplicaName) -> Replica:
         """One replica. Raises NotFound."""
         view, found = self.revision(app, revision)
         for replica in view.of(found.name):
-            if replica.name == name.lower():
+            if replica.name == folded(name):
                 return replica
         raise NotFound(f"revision {revision} has no replica {name}")
 
@@ -74,18 +75,18 @@ class Reader:
             known = ", ".join(names)
             raise NotFound(f"revision {revision.name} has no container {container}; it has {known}")
 
-    def journal(self, app: str = "", before: int = 0, limit: int = 50) -> list[Record]:
+    def journal(self, app: AppName = EVERY_APP, before: int = 0, limit: int = 50) -> list[Record]:
         """What was changed, newest first."""
-        return self._store.journal(app.lower(), min(before or _NEWEST, _NEWEST), limit)
+        return self._store.journal(folded(app), min(before or _NEWEST, _NEWEST), limit)
 
-    def record(self, app: str, number: int) -> Record:
+    def record(self, app: AppName, number: int) -> Record:
         """One record of an app. Raises NotFound."""
         for record in self.journal(app, before=number + 1, limit=1):
             if record.number == number:
                 return record
         raise NotFound(f"app {app} has no record {number}; its numbers: turnout journal {app}")
 
-    def records(self, app: str) -> Iterator[Record]:
+    def records(self, app: AppName) -> Iterator[Record]:
         """All of an app, newest first."""
         before = 0
         while records := self.journal(app, before):

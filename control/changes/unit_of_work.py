@@ -11,6 +11,7 @@ from control.changes.turn import Turn
 from control.history import journal, label_history
 from control.history.caller import Caller
 from control.model.errors import Conflict, PreconditionFailed, no_app
+from control.model.kinds import AppName
 from control.model.resources import AppView, replace
 from control.rules import domains
 from control.rules.sameness import is_same
@@ -27,18 +28,20 @@ class UnitOfWork:
         self._domain = domain
         self._caller = caller
         self._now = time.time()
-        self._old: dict[str, AppView] = {}  # what was read, also of apps that stay as they are
-        self._new: dict[str, AppView] = {}
-        self._made: dict[str, Write] = {}
-        self._restores: dict[str, int] = {}  # the record that a rollback of the app goes back to
+        self._old: dict[AppName, AppView] = {}  # what was read, also of apps that stay as they are
+        self._new: dict[AppName, AppView] = {}
+        self._made: dict[AppName, Write] = {}
+        self._restores: dict[
+            AppName, int
+        ] = {}  # the record that a rollback of the app goes back to
 
-    def view(self, name: str) -> AppView:
+    def view(self, name: AppName) -> AppView:
         """An app as it would be."""
         return self._new.get(name) or self._store.view(name)
 
     def change(
         self,
-        name: str,
+        name: AppName,
         command: Command,
         conditions: Conditions = UNCONDITIONAL,
         *,
@@ -70,7 +73,7 @@ class UnitOfWork:
         """The apps that will be recorded, as they would be."""
         return list(self._new.values())
 
-    def take_stale(self) -> set[str]:
+    def take_stale(self) -> set[AppName]:
         """The apps that somebody else changed meanwhile; nothing is drafted for them any more."""
         stale = {
             name for name, old in self._old.items() if self._store.view(name).serial != old.serial
@@ -102,10 +105,10 @@ class UnitOfWork:
         changed = {name: (self._old[name], new) for name, new in self._new.items()}
         domains.check(self._store.owners, self._domain, changed)
 
-    def _preview(self, name: str) -> Preview:
+    def _preview(self, name: AppName) -> Preview:
         return preview(self._old[name], self._new[name], self._domain, self._now)
 
-    def _make(self, name: str) -> Write:
+    def _make(self, name: AppName) -> Write:
         old, new = self._old[name], self._new[name]
         if new.app is not None:
             version = old.app.version + 1 if old.app is not None else 1

@@ -12,7 +12,8 @@ from typing import Any
 
 from control.history.caller import TURNOUT, Caller
 from control.model import labels, secret_values, traffic
-from control.model.records import CHECKED, Moment
+from control.model.kinds import NO_REVISION, AppName, Moment, RevisionName
+from control.model.records import CHECKED
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import Configuration
 
@@ -25,7 +26,7 @@ class Record:
 
     __pydantic_config__ = CHECKED
 
-    app: str
+    app: AppName
     who: str
     note: str
     changes: list[str]
@@ -46,7 +47,7 @@ class Record:
 
 
 def record(
-    name: str, old: AppView, new: AppView, caller: Caller, now: float, restores: int = 0
+    name: AppName, old: AppView, new: AppView, caller: Caller, now: float, restores: int = 0
 ) -> Record:
     """The record of a change that a caller made; of a rollback, with the record it restores."""
     lines, state = list(changes(old, new)), state_of(new)
@@ -59,7 +60,7 @@ def record(
     return Record(name, caller.who, caller.note, _bounded(lines), state, at=now)
 
 
-def own_record(name: str, old: AppView, new: AppView, now: float) -> Record | None:
+def own_record(name: AppName, old: AppView, new: AppView, now: float) -> Record | None:
     """The record of what turnout did by itself; None for what nobody would want to read."""
     lines, state = _bounded(changes(old, new, is_own=True)), state_of(new)
     if state is not None and old.app is not None and _is_complete(old.app, new.app):
@@ -88,13 +89,13 @@ def state_of(view: AppView) -> dict[str, Any] | None:
     if app is None:
         return None
     meant, rules = app.configuration, labels.intended(app)
-    serving = (app.candidate or app.serving) if app.is_single else ""
+    serving = (app.candidate or app.serving) if app.is_single else NO_REVISION
     if app.restoring:
         meant = Configuration.model_validate(app.restoring["configuration"])
         rules = meant.ingress.traffic if meant.ingress is not None else ()
         is_single = meant.active_revisions_mode == "single"
-        serving = next(iter(app.restoring["needs"]), "") if is_single else ""
-    configuration, latest = meant.model_dump(mode="json", exclude={"secrets"}), ""
+        serving = next(iter(app.restoring["needs"]), NO_REVISION) if is_single else NO_REVISION
+    configuration, latest = meant.model_dump(mode="json", exclude={"secrets"}), NO_REVISION
     state = {
         "configuration": configuration,
         "serving": serving,
@@ -119,7 +120,7 @@ def state_of(view: AppView) -> dict[str, Any] | None:
     return state
 
 
-def _target(name: str) -> dict[str, Any]:
+def _target(name: RevisionName) -> dict[str, Any]:
     return {"revision_name": name} if name else {"latest_revision": True}  # nobody was active
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from control.model import traffic
+from control.model.kinds import LabelName, RevisionName, folded
 from control.model.resources import App, AppView
 
 _KEPT = 100  # records of one label; the oldest go first
@@ -34,7 +35,7 @@ def follow(old: AppView, new: AppView, now: float) -> AppView:
     return new.with_app(replace(new.app, label_history=history))
 
 
-def _bounded(history: dict[str, list[Stint]]) -> dict[str, list[Stint]]:
+def _bounded(history: dict[LabelName, list[Stint]]) -> dict[LabelName, list[Stint]]:
     """Without the labels that were used longest ago; those in use stay."""
     surplus = len(history) - _KEPT_LABELS
     if surplus <= 0:
@@ -45,18 +46,18 @@ def _bounded(history: dict[str, list[Stint]]) -> dict[str, list[Stint]]:
     return {label: stints for label, stints in history.items() if label not in gone}
 
 
-def without(app: App, label: str) -> App:
+def without(app: App, label: LabelName) -> App:
     """The app with a label's past forgotten, except for what still holds."""
     history = dict(app.label_history)
     kept = [stint for stint in history.pop(label, []) if "stop" not in stint]
     return replace(app, label_history=history | ({label: kept} if kept else {}))
 
 
-def _held(view: AppView) -> dict[str, str]:
+def _held(view: AppView) -> dict[LabelName, RevisionName]:
     assert view.app is not None
     latest = traffic.latest_ready(view)
     rules = traffic.rules_of(view.app)
-    return {rule.label.lower(): rule.revision_name or latest for rule in rules if rule.label}
+    return {folded(rule.label): rule.revision_name or latest for rule in rules if rule.label}
 
 
 def _written(

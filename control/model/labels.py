@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from control.model import traffic
 from control.model.errors import Conflict, Invalid
+from control.model.kinds import LabelName, RevisionName
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import Ingress, TrafficRule
 
@@ -28,7 +29,7 @@ def check(rules: traffic.Rules) -> None:
         )
 
 
-def entered(view: AppView, ingress: Ingress | None, target: str) -> Ingress:
+def entered(view: AppView, ingress: Ingress | None, target: LabelName) -> Ingress:
     """The ingress with which an app enters the mode: all labelled, or one that is now.
 
     Raises Invalid when it is not clear which revision gets which label.
@@ -48,14 +49,14 @@ def entered(view: AppView, ingress: Ingress | None, target: str) -> Ingress:
     return ingress.model_copy(update={"traffic": (rule,)})
 
 
-def awaited(app: App, target: str) -> dict[str, str]:
+def awaited(app: App, target: LabelName) -> dict[LabelName, RevisionName]:
     """The labels on their way when single mode is left while a revision was about to take over."""
     holder = traffic.holder(traffic.rules_of(app), target) if target else None
     is_moving = holder is not None and app.candidate not in ("", holder.revision_name)
     return {target: app.candidate} if is_moving else {}
 
 
-def aim(view: AppView, revision: str, label: str) -> AppView:
+def aim(view: AppView, revision: RevisionName, label: LabelName) -> AppView:
     """Let a revision have a label as soon as it is ready. Raises Invalid, Conflict."""
     app = view.app
     assert app is not None
@@ -73,7 +74,7 @@ def aim(view: AppView, revision: str, label: str) -> AppView:
     return view.with_app(replace(app, pending={**app.pending, label: revision}))
 
 
-def holds_one(app: App, revision: str) -> bool:
+def holds_one(app: App, revision: RevisionName) -> bool:
     """Whether a label names the revision."""
     return any(rule.revision_name == revision for rule in traffic.rules_of(app) if rule.label)
 
@@ -87,7 +88,7 @@ def refuse_by_hand(app: App, what: str) -> None:
         )
 
 
-def without_label(app: App, label: str) -> traffic.Rules:
+def without_label(app: App, label: LabelName) -> traffic.Rules:
     """The rules without a label. Raises Conflict while it has weight."""
     rules = traffic.rules_of(app)
     found = traffic.holder(rules, label)
@@ -130,12 +131,12 @@ def settle(view: AppView, now: float) -> AppView:
     return replace(view, app=app, revisions=revisions)
 
 
-def _stays(revision: Revision, app: App, wanted: set[str | None]) -> bool:
+def _stays(revision: Revision, app: App, wanted: set[RevisionName | None]) -> bool:
     is_evidence = revision.name == app.latest and revision.provisioning is Provisioning.FAILED
     return revision.name in wanted or is_evidence
 
 
-def _moved(rules: traffic.Rules, label: str, revision: str) -> traffic.Rules:
+def _moved(rules: traffic.Rules, label: LabelName, revision: RevisionName) -> traffic.Rules:
     found = traffic.holder(rules, label)
     if found is None:
         return (*rules, TrafficRule(revision_name=revision, weight=0, label=label))

@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from control.model.kinds import Moment
 from control.model.schema import Configuration
 
 D = TypeVar("D")
 
 CHECKED = ConfigDict(extra="forbid")
-
-Moment = Annotated[float, Field(ge=0, le=253_402_300_799)]  # at most the last of the calendar
-Count = Annotated[int, Field(ge=0, lt=1 << 53)]
-_PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
-Address = Annotated[str, Field(pattern=rf"^(.+:{_PORT})?$")]
-RuntimeName = Annotated[str, Field(pattern="^(process|endpoint|docker)$")]
 
 
 class _Part(BaseModel):

@@ -15,16 +15,18 @@ import orjson
 from pydantic import TypeAdapter
 
 from control.model.errors import NotFound, no_revision
-from control.model.records import (
-    CHECKED,
+from control.model.kinds import (
+    NO_REVISION,
     Address,
+    AppName,
     Count,
-    FaultKept,
+    LabelName,
     Moment,
-    Restoring,
+    ReplicaName,
+    RevisionName,
     RuntimeName,
-    Stint,
 )
+from control.model.records import CHECKED, FaultKept, Restoring, Stint
 from control.model.schema import Configuration
 from control.model.template import Template
 
@@ -58,22 +60,30 @@ class App:
 
     __pydantic_config__ = CHECKED
 
-    name: str
+    name: AppName
     configuration: Configuration
     template: Template  # as sent last
     created_at: Moment
     updated_at: Moment
     version: Count = 0  # of this record; writers compare and set it
-    latest: str = ""  # the newest revision
-    latest_ready: str = ""  # the newest that has been ready; latestRevision rules follow it
-    serving: str = ""  # single mode: who has all traffic
-    candidate: str = ""  # single mode: who takes over once ready
-    kept: str = ""  # chosen by a rollback: a switch to single mode keeps it, not the latest ready
-    pending: dict[str, str] = field(default_factory=dict)  # labels mode: label to who gets it
+    latest: RevisionName = NO_REVISION  # the newest revision
+    latest_ready: RevisionName = (
+        NO_REVISION  # the newest that has been ready; latestRevision rules follow it
+    )
+    serving: RevisionName = NO_REVISION  # single mode: who has all traffic
+    candidate: RevisionName = NO_REVISION  # single mode: who takes over once ready
+    kept: RevisionName = (
+        NO_REVISION  # chosen by a rollback: a switch to single mode keeps it, not the latest ready
+    )
+    pending: dict[LabelName, RevisionName] = field(
+        default_factory=dict
+    )  # labels mode: label to who gets it
     restoring: Restoring = field(default_factory=dict)  # a rollback waiting for revisions
     problem: str = ""  # what a caller should know of the last change: it was given up, and why
-    faults: dict[str, FaultKept] = field(default_factory=dict)  # by revision: snapshot.Fault
-    label_history: dict[str, list[Stint]] = field(default_factory=dict)
+    faults: dict[RevisionName, FaultKept] = field(
+        default_factory=dict
+    )  # by revision: snapshot.Fault
+    label_history: dict[LabelName, list[Stint]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     resource_group: str = ""  # key in places.py; empty for the group of the settings
     environment: str = ""  # the same for its environment
@@ -105,7 +115,7 @@ class App:
         )
 
     @property
-    def restored(self) -> frozenset[str]:
+    def restored(self) -> frozenset[RevisionName]:
         """The revisions that a waiting rollback needs."""
         return frozenset(self.restoring.get("needs", ()))
 
@@ -116,8 +126,8 @@ class Revision:
 
     __pydantic_config__ = CHECKED
 
-    name: str
-    app: str
+    name: RevisionName
+    app: AppName
     number: Count  # the order of creation
     template: Template
     created_at: Moment
@@ -151,9 +161,9 @@ class Replica:
 
     __pydantic_config__ = CHECKED
 
-    name: str
-    app: str
-    revision: str
+    name: ReplicaName
+    app: AppName
+    revision: RevisionName
     created_at: Moment
     revision_uid: str = ""  # of the one whose code it runs
     runtime: RuntimeName = "process"
@@ -194,8 +204,8 @@ class AppView:
     """One app with everything that belongs to it, at one moment."""
 
     app: App | None
-    revisions: Mapping[str, Revision] = field(default_factory=dict)
-    replicas: Mapping[str, Replica] = field(default_factory=dict)
+    revisions: Mapping[RevisionName, Revision] = field(default_factory=dict)
+    replicas: Mapping[ReplicaName, Replica] = field(default_factory=dict)
     # Given by the store to each view that it shows, and kept by whatever is made from it: who
     # writes a view says by this which one it was made from.
     serial: int = field(default=0, compare=False)
@@ -206,7 +216,7 @@ class AppView:
             raise NotFound("there is no such app")
         return self.app
 
-    def existing_revision(self, name: str) -> Revision:
+    def existing_revision(self, name: RevisionName) -> Revision:
         """One of its revisions. Raises NotFound."""
         revision = self.revisions.get(name)
         if revision is None:
@@ -224,10 +234,10 @@ class AppView:
         """With these, changed or added."""
         return replace(self, replicas={**self.replicas, **{r.name: r for r in replicas}})
 
-    def without_replica(self, name: str) -> AppView:
+    def without_replica(self, name: ReplicaName) -> AppView:
         return replace(self, replicas={n: r for n, r in self.replicas.items() if n != name})
 
-    def of(self, revision: str) -> list[Replica]:
+    def of(self, revision: RevisionName) -> list[Replica]:
         """The replicas of one revision, oldest first; not those of an earlier one of its name."""
         known = self.revisions.get(revision)
         found = [
@@ -237,7 +247,7 @@ class AppView:
         ]
         return sorted(found, key=lambda r: (r.created_at, r.name))
 
-    def ready(self, revision: str) -> list[Replica]:
+    def ready(self, revision: RevisionName) -> list[Replica]:
         """Those of them that take requests."""
         return [r for r in self.of(revision) if r.is_ready]
 

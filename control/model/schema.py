@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control.model.body import Many, Model, lower, shaped
+from control.model.kinds import NO_LABEL, LabelName, Many, Model, RevisionName, lower, shaped
 from control.model.template import SecretName, Template
 
 
@@ -27,10 +27,10 @@ def _weight(value: Any) -> Any:
 class TrafficRule(Model):
     """One entry of `ingress.traffic`: exactly one of revisionName and latestRevision."""
 
-    revision_name: Annotated[str | None, BeforeValidator(lower)] = None
+    revision_name: Annotated[RevisionName | None, BeforeValidator(lower)] = None
     latest_revision: bool | None = None
     weight: Annotated[int, BeforeValidator(_weight), Field(ge=0, le=100)] = 0
-    label: str | None = None
+    label: LabelName | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> TrafficRule:
@@ -116,7 +116,7 @@ class Dapr(Model):
     enabled: Literal[False]
 
 
-Label = Annotated[str, BeforeValidator(lambda v: "" if v is None else lower(v))]
+Label = Annotated[LabelName, BeforeValidator(lambda v: "" if v is None else lower(v))]
 Mode = Literal["single", "multiple", "labels"]
 Strategy = Literal["switch", "recreate"]
 
@@ -134,7 +134,7 @@ class Configuration(Model):
     secrets: Many[Secret] = ()
     registries: Many[Registry] = ()
     # Labels mode: whom this write's new revision is for; acted upon, and not kept.
-    target_label: Label = ""
+    target_label: Label = NO_LABEL
     ingress: Ingress | None = None
     dapr: Dapr | None = None
 

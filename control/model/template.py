@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control.model.body import Many, Model, shaped
+from control.model.kinds import Many, Model, shaped
 
 # Kubernetes' rule for keys of a secret, which ACA's names follow.
 SecretName = Annotated[

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from control.model.errors import Conflict, Detail, Invalid, NotFound, all_of
+from control.model.kinds import NO_REVISION, AppName, LabelName, RevisionName, folded
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import DEFAULT_TRAFFIC, TrafficRule
 from router.contract.hosts import LABEL, MAX_DNS_LABEL, NAME_RULE
@@ -25,14 +26,16 @@ class Share:
     labels: tuple[str, ...] = ()
 
 
-def check(rules: Sequence[TrafficRule], app: str, revisions: Mapping[str, Revision]) -> None:
+def check(
+    rules: Sequence[TrafficRule], app: AppName, revisions: Mapping[RevisionName, Revision]
+) -> None:
     """Every rule of contract §6 for an app in multiple mode. Raises Invalid."""
     details = [*_sums(rules), *_references(rules, revisions), *_labels(rules, app, revisions)]
     if details:
         raise all_of(details, "the traffic was not changed")
 
 
-def check_single(rules: Sequence[TrafficRule], app: str) -> None:
+def check_single(rules: Sequence[TrafficRule], app: AppName) -> None:
     """In single mode only the default rule, labelled or not (contract §6 rule 9)."""
     if not rules:
         return
@@ -61,7 +64,7 @@ def _sums(rules: Sequence[TrafficRule]) -> Iterator[Detail]:
 
 
 def _references(
-    rules: Sequence[TrafficRule], revisions: Mapping[str, Revision]
+    rules: Sequence[TrafficRule], revisions: Mapping[RevisionName, Revision]
 ) -> Iterator[Detail]:
     if sum(1 for rule in rules if rule.latest_revision) > 1:
         yield _bad("LatestRevision", "at most one rule may say latestRevision")
@@ -86,7 +89,7 @@ def _references(
 
 
 def _labels(
-    rules: Sequence[TrafficRule], app: str, revisions: Mapping[str, Revision]
+    rules: Sequence[TrafficRule], app: AppName, revisions: Mapping[RevisionName, Revision]
 ) -> Iterator[Detail]:
     for rule in rules:
         if rule.label:
@@ -97,7 +100,7 @@ def _labels(
             yield _bad("Label", f"label {label} stands in {n} rules; a label names one revision")
 
 
-def _label(label: str, app: str) -> Iterator[Detail]:
+def _label(label: LabelName, app: AppName) -> Iterator[Detail]:
     if not LABEL.fullmatch(label) or label == "latest":
         what = "is reserved" if label == "latest" else f"is not {NAME_RULE.format(64)}"
         yield _bad("Label", f"label {label!r} {what}")
@@ -110,7 +113,7 @@ def _bad(what: str, message: str) -> Detail:
     return Detail(f"ContainerAppInvalidTraffic{what}", message, "configuration.ingress.traffic")
 
 
-def check_label(label: str, app: str) -> None:
+def check_label(label: LabelName, app: AppName) -> None:
     """A label's own rules. Raises Invalid."""
     details = list(_label(label, app))
     if details:
@@ -126,7 +129,7 @@ def rules_of(app: App) -> Rules:
     return (ingress.traffic if ingress is not None else ()) or DEFAULT_TRAFFIC
 
 
-def latest_ready(view: AppView) -> str:
+def latest_ready(view: AppView) -> RevisionName:
     """Whom `latestRevision` means: the newest active revision that has been ready.
 
     While none has, the newest active one, so that its weight is not lost on others.
@@ -134,10 +137,10 @@ def latest_ready(view: AppView) -> str:
     active = [r for r in view.revisions.values() if r.is_active]
     ready = [r for r in active if r.provisioning is Provisioning.PROVISIONED]
     newest = max(ready or active, key=lambda r: r.number, default=None)
-    return newest.name if newest is not None else ""
+    return newest.name if newest is not None else NO_REVISION
 
 
-def shares(view: AppView) -> dict[str, Share]:
+def shares(view: AppView) -> dict[RevisionName, Share]:
     """The share of each active revision, by name; weights sum to 100 or to nothing."""
     app = view.app
     if app is None:
@@ -156,8 +159,8 @@ def shares(view: AppView) -> dict[str, Share]:
     }
 
 
-def _resolve(rules: Rules, latest: str) -> dict[str, Share]:
-    found: dict[str, Share] = {}
+def _resolve(rules: Rules, latest: RevisionName) -> dict[RevisionName, Share]:
+    found: dict[RevisionName, Share] = {}
     for rule in rules:
         name = rule.revision_name or latest
         had = found.get(name, Share())
@@ -189,12 +192,12 @@ def with_rules(view: AppView, rules: Rules, now: float) -> AppView:
 # --- editing labels: one write, the weights untouched
 
 
-def holder(rules: Rules, label: str) -> TrafficRule | None:
+def holder(rules: Rules, label: LabelName) -> TrafficRule | None:
     """The rule that carries a label."""
     return next((r for r in rules if r.label and r.label.lower() == label.lower()), None)
 
 
-def with_label(rules: Rules, label: str, revision: Revision) -> Rules:
+def with_label(rules: Rules, label: LabelName, revision: Revision) -> Rules:
     """The rules with a label moved to a revision. Raises Conflict for an inactive one."""
     if not revision.is_active:
         raise Conflict(f"revision {revision.name} is inactive; activate it before labelling it")
@@ -206,7 +209,7 @@ def with_label(rules: Rules, label: str, revision: Revision) -> Rules:
     return tuple(r.model_copy(update={"label": label}) if r is mine else r for r in moved)
 
 
-def without_label(rules: Rules, label: str) -> Rules:
+def without_label(rules: Rules, label: LabelName) -> Rules:
     """The rules without a label; a rule that only carried it goes with it."""
     kept = []
     for rule in rules:
@@ -217,18 +220,18 @@ def without_label(rules: Rules, label: str) -> Rules:
     return tuple(kept)
 
 
-def with_swapped(rules: Rules, first: str, second: str) -> Rules:
+def with_swapped(rules: Rules, first: LabelName, second: LabelName) -> Rules:
     """The rules with two labels exchanged. Raises NotFound when one is not in use."""
     one, other = holder(rules, first), holder(rules, second)
     for label, rule in ((first, one), (second, other)):
         if rule is None:
             raise NotFound(f"no revision holds the label {label}")
-    swapped = {id(one): second.lower(), id(other): first.lower()}
+    swapped = {id(one): folded(second), id(other): folded(first)}
     return tuple(
         r.model_copy(update={"label": swapped[id(r)]}) if id(r) in swapped else r for r in rules
     )
 
 
-def without_revision(rules: Rules, name: str) -> Rules:
+def without_revision(rules: Rules, name: RevisionName) -> Rules:
     """The rules without those that name a revision which is leaving."""
     return tuple(r for r in rules if r.revision_name != name)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from control.model.kinds import AppName, RevisionName
 from control.model.resources import AppView
 from control.model.states import running_state
 from control.ops.health import Health
@@ -22,8 +23,8 @@ class ControlCounters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self.probe_failures: Counter[tuple[str, str, str]] = Counter()
-        self.restarts: Counter[tuple[str, str, str]] = Counter()
+        self.probe_failures: Counter[tuple[AppName, RevisionName, str]] = Counter()
+        self.restarts: Counter[tuple[AppName, RevisionName, str]] = Counter()
         self._reconcile = Histogram(
             "turnout_reconcile_seconds",
             "One pass of the reconciler over what changed.",
@@ -35,15 +36,15 @@ class ControlCounters:
         """One pass of the loop."""
         self._reconcile.observe(seconds)
 
-    def count_probe_failure(self, app: str, revision: str, kind: str) -> None:
+    def count_probe_failure(self, app: AppName, revision: RevisionName, kind: str) -> None:
         """One failed probe."""
         self.probe_failures[app, revision, kind] += 1
 
-    def count_restart(self, app: str, revision: str, reason: str) -> None:
+    def count_restart(self, app: AppName, revision: RevisionName, reason: str) -> None:
         """One replica that failed, and is started again."""
         self.restarts[app, revision, reason] += 1
 
-    def forget(self, is_there: Callable[[str, str], bool]) -> None:
+    def forget(self, is_there: Callable[[AppName, RevisionName], bool]) -> None:
         """Drop the series of revisions that are gone."""
         for counted in (self.probe_failures, self.restarts):
             for key in [key for key in counted if not is_there(key[0], key[1])]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from control.model.kinds import AppName
 from control.publish.publisher import Publisher
 from control.store import Store
 
@@ -20,25 +21,26 @@ class Quarantine:
     def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
         self._publisher = publisher
-        self._unplanned: dict[str, str] = {}
+        self._unplanned: dict[AppName, str] = {}
 
-    def failed(self, app: str, error: Exception) -> None:
+    def failed(self, app: AppName, error: Exception) -> None:
         """Planning this app failed."""
         why = f"its plan fails: {error!r}"
         if self._unplanned.get(app) != why:
             log.error("event=quarantined app=%s reason=%r", app, why, exc_info=error)
         self._unplanned[app] = why
 
-    def planned(self, app: str) -> None:
+    def planned(self, app: AppName) -> None:
         """Planning this app went well."""
         if self._unplanned.pop(app, None) is not None:
             log.info("event=quarantine_ended app=%s", app)
 
-    def all(self) -> dict[str, str]:
+    def all(self) -> dict[AppName, str]:
         """Every app with the reason."""
         unreadable = {name: found.why for name, found in self._store.unreadable.items()}
-        return {**self._publisher.refused, **self._unplanned, **unreadable}
+        refused = {AppName(name): why for name, why in self._publisher.refused.items()}
+        return {**refused, **self._unplanned, **unreadable}
 
-    def why(self, app: str) -> str:
+    def why(self, app: AppName) -> str:
         """The reason of one app; empty when nothing is wrong with it."""
         return self._unplanned.get(app) or self._publisher.refused.get(app, "")

@@ -7,6 +7,7 @@ import logging
 import time
 
 from control.model.errors import ControlError
+from control.model.kinds import AppName, RevisionName
 from control.ops.metrics import ControlCounters
 from control.settings import ControlSettings
 from control.store import Store
@@ -21,7 +22,7 @@ _SOON_S = 0.1  # while there is something to prune: it may be written faster tha
 async def keep_up(store: Store, counters: ControlCounters, settings: ControlSettings) -> None:
     """Prune the journal, a few records at a time, and the metrics, and move the log; for ever."""
 
-    def is_there(app: str, revision: str) -> bool:
+    def is_there(app: AppName, revision: RevisionName) -> bool:
         return revision in store.view(app).revisions
 
     kept = Retention(settings.journal_app_records, settings.journal_records, settings.journal_days)

@@ -18,6 +18,7 @@ from enum import StrEnum
 from functools import partial
 from weakref import WeakValueDictionary
 
+from control.model.kinds import ReplicaName
 from control.model.resources import Replica
 from control.model.targets import Targets
 from control.model.template import Probe, Template
@@ -39,8 +40,8 @@ class Verdict(StrEnum):
     LIVENESS_FAILED = "liveness failed"
 
 
-OnVerdict = Callable[[str, Verdict, str], None]  # replica, verdict, what was seen
-OnFailure = Callable[[str, str], None]  # replica, probe type; for the metric
+OnVerdict = Callable[[ReplicaName, Verdict, str], None]  # replica, verdict, what was seen
+OnFailure = Callable[[ReplicaName, str], None]  # replica, probe type; for the metric
 
 
 def _default(kind: str, delay_s: int, period_s: int, timeout_s: int, failures: int) -> Probe:
@@ -113,7 +114,7 @@ class Prober:
         self.asker = Asker(targets)
         self.wheel = Wheel()
         self._questions: WeakValueDictionary[Inquiry, _Question] = WeakValueDictionary()
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[ReplicaName, _Watch] = {}
 
     def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
         """Begin to probe; `is_started` for a replica that was ready before we were."""
@@ -129,11 +130,11 @@ class Prober:
             found = self._questions[inquiry] = _Question()
         return found
 
-    def watches(self, replica: str) -> bool:
+    def watches(self, replica: ReplicaName) -> bool:
         """Whether a replica is being probed."""
         return replica in self._watches
 
-    def forget(self, replica: str) -> None:
+    def forget(self, replica: ReplicaName) -> None:
         """Stop probing a replica."""
         watch = self._watches.pop(replica, None)
         if watch is not None:

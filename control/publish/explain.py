@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from control.model.errors import Invalid
+from control.model.kinds import AppName, RevisionName
 from control.model.resources import AppView
 from control.publish.compiler import compile_app
 from control.rules.faults import sent
@@ -35,13 +36,16 @@ _INSIDE = (
 FactsOf = Callable[[str, Revision], dict[str, Any]]  # an app's revision: its fault and replicas
 
 
-def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -> dict[str, Any]:
+def explain(
+    views: Mapping[AppName, AppView], domain: str, version: int, url: str
+) -> dict[str, Any]:
     """What would become of a request for `url`. Raises Invalid for what is no URL."""
     compiled = dict(_compiled(views))
 
     def facts_of(app: str, revision: Revision) -> dict[str, Any]:
-        view = views[app]
-        fault = view.app.faults.get(revision.name) if view.app is not None else None
+        view = views[AppName(app)]
+        name = RevisionName(revision.name)
+        fault = view.app.faults.get(name) if view.app is not None else None
         replicas = [
             {
                 "name": r.name,
@@ -50,7 +54,7 @@ def explain(views: Mapping[str, AppView], domain: str, version: int, url: str) -
                 "ready": r.is_ready,
                 "details": r.message,
             }
-            for r in view.of(revision.name)
+            for r in view.of(name)
         ]
         wire = asdict(sent(fault)) if fault is not None else None
         return {"fault": wire, "replicas": replicas}
@@ -112,7 +116,7 @@ def _look_up(apps: list[App], domain: str, host: str) -> tuple[App, Named] | Out
     return answer
 
 
-def _compiled(views: Mapping[str, AppView]) -> Iterator[tuple[str, App]]:
+def _compiled(views: Mapping[AppName, AppView]) -> Iterator[tuple[str, App]]:
     """What can be compiled; an app that cannot be is quarantined, and no affair of the others."""
     for name, view in views.items():
         with contextlib.suppress(Exception):

@@ -23,7 +23,8 @@ import orjson
 from pydantic import TypeAdapter
 
 from control.model.errors import Conflict, ControlError
-from control.model.records import Count, reason
+from control.model.kinds import Count, ReplicaName
+from control.model.records import reason
 from control.model.resources import AppView
 from control.publish.compiler import compile_app
 from control.publish.failures import Failures
@@ -71,7 +72,7 @@ class Router:
             self.seen_at = time.monotonic()
         return self.seen_at >= moment
 
-    def uses(self, replica: str, left_in: int | None) -> bool:
+    def uses(self, replica: ReplicaName, left_in: int | None) -> bool:
         """Whether it waits for an answer of a replica, which left the table in that version."""
         return replica in self.owes if left_in is not None else self.owes_others
 
@@ -247,7 +248,7 @@ class Publisher:
         except ControlError as error:
             log.error("event=version_not_recorded reason=%r", error.message)
 
-    def can_stop(self, replica: str, is_late: bool = False) -> bool:
+    def can_stop(self, replica: ReplicaName, is_late: bool = False) -> bool:
         """Whether no router sends requests to a replica, nor waits for an answer of it.
 
         With `is_late`, answers are not waited for any more. A router that may still send requests
@@ -263,7 +264,7 @@ class Publisher:
             for r in self.routers.values()
         )
 
-    def forget(self, replica: str) -> None:
+    def forget(self, replica: ReplicaName) -> None:
         """The replica has ended."""
         self._left_in.pop(replica, None)
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from control.model.kinds import AppName, ReplicaName
 from control.model.resources import Replica
 
 log = logging.getLogger("turnout.control")
@@ -25,9 +26,9 @@ class _Busy:
 class Actions:
     """Those under way; `on_done` is called with a replica's app once its action is over."""
 
-    def __init__(self, on_done: Callable[[str], None]) -> None:
+    def __init__(self, on_done: Callable[[AppName], None]) -> None:
         self._on_done = on_done
-        self._busy: dict[str, _Busy] = {}
+        self._busy: dict[ReplicaName, _Busy] = {}
 
     def do(self, replica: Replica, action: Action) -> None:
         """Begin something, unless something else is under way: the next plan asks again."""

@@ -13,6 +13,7 @@ from control.history import journal, label_history
 from control.history.journal import Record
 from control.model import labels
 from control.model.clock import Moment
+from control.model.kinds import ReplicaName
 from control.model.resources import AppView, Replica, ReplicaState
 from control.reconcile import readiness, scaling, switching
 from control.reconcile.limits import Limits
@@ -50,7 +51,7 @@ class Plan:
         return [replica for replica in self.view.replicas.values() if replica.state is state]
 
 
-CanStop = Callable[[str, bool], bool]  # a replica, and whether its drain timeout is over
+CanStop = Callable[[ReplicaName, bool], bool]  # a replica, and whether its drain timeout is over
 
 
 def plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from control.model.kinds import RevisionName
 from control.model.resources import App, AppView, Provisioning, ReplicaState, Revision
 from control.model.states import CRASH_LOOP
 from control.reconcile.limits import Limits
@@ -12,7 +13,7 @@ from control.rules import target_ports
 from control.rules.base_revision import base_of
 
 
-def judged(view: AppView, name: str, now: float, limits: Limits) -> AppView:
+def judged(view: AppView, name: RevisionName, now: float, limits: Limits) -> AppView:
     """The view with what is to be said of one revision by its replicas; `now` is steady."""
     app, revision = view.existing_app(), view.revisions[name]
     if not revision.is_active or app.is_stopped:

@@ -16,6 +16,7 @@ from functools import partial
 from control.changes.turn import Turn
 from control.model.clock import Clock, boot_id
 from control.model.errors import ControlError
+from control.model.kinds import AppName, ReplicaName, RevisionName, app_in
 from control.model.resources import AppView, Replica, ReplicaState, Revision
 from control.model.states import Failure, after_start, is_draining, is_moving
 from control.ops.metrics import ControlCounters
@@ -32,6 +33,7 @@ from control.rules.commands import SUFFIX_ALPHABET
 from control.runtime import Launch, Runtime, StartFailed
 from control.settings import ControlSettings
 from control.store import Store
+from router.contract.admission import News
 from router.contract.hosts import revision_host
 
 log = logging.getLogger("turnout.control")
@@ -69,14 +71,14 @@ class Reconciler:
         self._actions = Actions(self._on_change)
         self.events = ReplicaEvents(settings, store, counters, clock, self._actions.do, make_prober)
         self.quarantine = Quarantine(store, publisher)
-        self._dirty: set[str] = set()
+        self._dirty: set[AppName] = set()
         self._strays = Strays(settings.drain_timeout_s, publisher.can_stop)
-        self._draining: set[str] = set()  # apps with replicas that routers may still use
+        self._draining: set[AppName] = set()  # apps with replicas that routers may still use
         self._keep_served_at = 0.0
         self._new_boot = ""  # whose steady moments are not all written yet
-        self._unpublished: set[str] = set()
+        self._unpublished: set[AppName] = set()
         self._alarms = Alarms()
-        self._moving: set[str] = set()  # apps of which a tick may find something to do
+        self._moving: set[AppName] = set()  # apps of which a tick may find something to do
         self._wake = asyncio.Event()
         store.watch(self._on_change)
 
@@ -101,7 +103,7 @@ class Reconciler:
         """Plan what is due, begin what the plans say, and tell routers what changed."""
         started = time.perf_counter()
         turn = Turn()
-        planned: dict[str, Plan] = {}
+        planned: dict[AppName, Plan] = {}
         for name in self._due():
             if (result := self._reconcile(name)) is not None:
                 planned[name] = result
@@ -114,8 +116,8 @@ class Reconciler:
         await self._publish()
         self._end_strays()
 
-    def _due(self) -> list[str]:
-        late = self._alarms.due(self._clock.now().steady)
+    def _due(self) -> list[AppName]:
+        late = {AppName(name) for name in self._alarms.due(self._clock.now().steady)}
         due, self._dirty = self._dirty | late, set()
         self._wake.clear()
         return sorted(due)
@@ -145,7 +147,7 @@ class Reconciler:
         except Exception:  # the disk's affair, whatever it is: what runs is looked after meanwhile
             log.exception("event=store_not_looked_at")
 
-    def _on_change(self, name: str) -> None:
+    def _on_change(self, name: AppName) -> None:
         self._dirty.add(name)
         self._unpublished.add(name)
         self._wake.set()
@@ -156,7 +158,7 @@ class Reconciler:
         if self._dirty or self._strays:
             self._wake.set()
 
-    def _reconcile(self, name: str) -> Plan | None:
+    def _reconcile(self, name: AppName) -> Plan | None:
         """Plan one app and record that; whatever is wrong with it is its own affair."""
         try:
             result = self._plan(name)
@@ -167,7 +169,7 @@ class Reconciler:
         self.quarantine.planned(name)
         return result
 
-    def _plan(self, name: str) -> Plan | None:
+    def _plan(self, name: AppName) -> Plan | None:
         view, now = self._store.view(name), self._clock.now()
         # What a kill would forget must not be relied upon: after it, the replicas of before serve.
         can_stop = _not_yet if self._store.is_behind(name) else self._publisher.can_stop
@@ -183,7 +185,7 @@ class Reconciler:
             (names.add if is_one else names.discard)(name)
         return result
 
-    def _carry_out(self, planned: Mapping[str, Plan]) -> None:
+    def _carry_out(self, planned: Mapping[AppName, Plan]) -> None:
         """Write the plans of many apps in one transaction, then do what they say."""
         self._store.keep(planned)
         for result in planned.values():
@@ -202,9 +204,9 @@ class Reconciler:
             if replica.state is _S.DRAINING:
                 self.events.prober.forget(replica.name)
 
-    def _new_replica_name(self, revision: str) -> str:
+    def _new_replica_name(self, revision: RevisionName) -> ReplicaName:
         tail = "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
-        return f"{revision}-{tail}"
+        return ReplicaName(f"{revision}-{tail}")
 
     async def _publish(self) -> None:
         """Tell the routers; changes within a moment become one version."""
@@ -212,7 +214,7 @@ class Reconciler:
             return
         changed, self._unpublished = self._unpublished, set()
         turn = Turn()
-        news = {}
+        news: dict[str, News] = {}
         for name in changed - self._store.unreadable.keys():
             news[name] = self._publisher.compile(name, self._store.view(name))
             await turn.over()
@@ -307,9 +309,10 @@ class Reconciler:
             await self.resync(kind)
         for app, _ in self._store.every():
             self._on_change(app)
-        news = {name: self._publisher.compile(name, view) for name, view in self._store.every()}
-        unreadable = {name: found.why for name, found in self._store.unreadable.items()}
-        self._publisher.put(news | unreadable)
+        news: dict[str, News] = {n: found.why for n, found in self._store.unreadable.items()}
+        for name, view in self._store.every():
+            news[name] = self._publisher.compile(name, view)
+        self._publisher.put(news)
         self._unpublished.clear()
 
     def _take_moments(self) -> None:
@@ -353,7 +356,7 @@ class Reconciler:
             if replica.runtime == kind
         }
         for name, survivor in (alive or {}).items():
-            if name.partition("--")[0] in self._store.unreadable:
+            if app_in(name) in self._store.unreadable:
                 continue  # a quarantined app is served as it was
             if name not in recorded or recorded[name].revision_uid != survivor.uid:
                 self._strays.add(name, kind, self._clock.now().steady)
@@ -388,5 +391,5 @@ class Reconciler:
             await asyncio.gather(*(process.stop(r, r.grace_s) for r in replicas))
 
 
-def _not_yet(replica: str, is_late: bool = False) -> bool:
+def _not_yet(replica: ReplicaName, is_late: bool = False) -> bool:
     return False

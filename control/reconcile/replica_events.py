@@ -13,6 +13,7 @@ from typing import Protocol
 from control.history.journal import Record
 from control.model.clock import Clock
 from control.model.errors import ControlError
+from control.model.kinds import AppName, ReplicaName, app_in
 from control.model.resources import AppView, Replica, ReplicaState, replace
 from control.model.states import (
     KILLED,
@@ -44,10 +45,10 @@ class ReplicaProber(Protocol):
     def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
         """Begin to probe; `is_started` for a replica that was ready before we were."""
 
-    def watches(self, replica: str) -> bool:
+    def watches(self, replica: ReplicaName) -> bool:
         """Whether a replica is being probed."""
 
-    def forget(self, replica: str) -> None:
+    def forget(self, replica: ReplicaName) -> None:
         """Stop probing a replica."""
 
     async def close(self) -> None:
@@ -84,7 +85,9 @@ class ReplicaEvents:
         """Hand over the runtimes; they report to `on_exit`."""
         self._runtimes = runtimes
 
-    def record(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> bool:
+    def record(
+        self, name: AppName, old: AppView, new: AppView, record: Record | None = None
+    ) -> bool:
         """Record a view; it holds at once, also while the store cannot be written."""
         try:
             self._store.observe(name, old, new, record)
@@ -93,7 +96,7 @@ class ReplicaEvents:
             return False
         return True
 
-    def probe(self, app: str, name: str) -> None:
+    def probe(self, app: AppName, name: ReplicaName) -> None:
         """Begin to probe a replica that runs."""
         view = self._store.view(app)
         replica = view.replicas.get(name)
@@ -122,7 +125,7 @@ class ReplicaEvents:
             made = replace(revision, images=dict(images))
             self.record(replica.app, view, view.with_revision(made))
 
-    def move(self, name: str, app: str, state: ReplicaState, **changes: object) -> bool:
+    def move(self, name: ReplicaName, app: AppName, state: ReplicaState, **changes: object) -> bool:
         """Record a replica's new state, if it may go there; a late event may not."""
         replica = self._store.view(app).replicas.get(name)
         if replica is None:
@@ -139,11 +142,11 @@ class ReplicaEvents:
         log.info("event=replica_%s app=%s replica=%s", state.lower(), app, name)
         return True
 
-    def find(self, name: str) -> Replica | None:
+    def find(self, name: ReplicaName) -> Replica | None:
         """The replica of that name, if there is one."""
-        return self._store.view(name.partition("--")[0]).replicas.get(name)
+        return self._store.view(app_in(name)).replicas.get(name)
 
-    def on_verdict(self, name: str, verdict: Verdict, seen: str) -> None:
+    def on_verdict(self, name: ReplicaName, verdict: Verdict, seen: str) -> None:
         """What a replica's probes say."""
         replica = self.find(name)
         if replica is None:
@@ -163,7 +166,7 @@ class ReplicaEvents:
             message = f"Container {container} failed {kind} probe, will be restarted: {seen}."
             self.fail(name, _S.RESTARTING, Failure("ProbeFailed", message))
 
-    async def _guess(self, name: str, message: str) -> None:
+    async def _guess(self, name: ReplicaName, message: str) -> None:
         """Keep what was seen last, and why that may be, in case it never becomes ready."""
         replica = self.find(name)
         if replica is None or replica.message.endswith(message):
@@ -173,7 +176,7 @@ class ReplicaEvents:
         if replica is not None and replica.state is _S.STARTING:
             self.note(name, f"{hint} {message}".strip())
 
-    def note(self, name: str, message: str) -> None:
+    def note(self, name: ReplicaName, message: str) -> None:
         """What a replica that is on its way is waiting for."""
         replica = self.find(name)
         if replica is None or replica.state not in _ON_ITS_WAY or replica.message == message:
@@ -181,7 +184,7 @@ class ReplicaEvents:
         view = self._store.view(replica.app)
         self.record(replica.app, view, view.with_replica(replace(replica, message=message)))
 
-    def on_probe_failure(self, name: str, kind: str) -> None:
+    def on_probe_failure(self, name: ReplicaName, kind: str) -> None:
         """For the metric."""
         replica = self.find(name)
         if replica is not None:
@@ -192,7 +195,7 @@ class ReplicaEvents:
         revision = self._store.view(replica.app).revisions.get(replica.revision)
         return revision.template.containers[0].name if revision is not None else "main"
 
-    def on_exit(self, name: str, end: Exit) -> None:
+    def on_exit(self, name: ReplicaName, end: Exit) -> None:
         """A replica ended, and nobody had asked for it."""
         replica = self.find(name)
         if replica is None or self.is_closing:
@@ -206,7 +209,7 @@ class ReplicaEvents:
             reason = OUT_OF_MEMORY
         self.fail(name, _S.BACKOFF, Failure(reason, message, end.code, end.container))
 
-    def on_pause(self, name: str, is_paused: bool) -> None:
+    def on_pause(self, name: ReplicaName, is_paused: bool) -> None:
         """Somebody paused a replica: its kernel still accepts connections, it answers none."""
         replica = self.find(name)
         if replica is None or replica.state not in (_S.STARTING, _S.READY, _S.UNREADY):
@@ -218,7 +221,7 @@ class ReplicaEvents:
         elif not self.prober.watches(name):
             self.probe(replica.app, name)
 
-    def fail(self, name: str, state: ReplicaState, failure: Failure) -> None:
+    def fail(self, name: ReplicaName, state: ReplicaState, failure: Failure) -> None:
         """Record a failure, and when it is started again; one that still runs is ended first."""
         replica = self.find(name)
         if replica is None or not may_move(replica.state, state):
@@ -233,7 +236,7 @@ class ReplicaEvents:
         )
         self._put(after, state)
 
-    def lost(self, name: str) -> None:
+    def lost(self, name: ReplicaName) -> None:
         """It ended while nobody looked, most likely with us: started again, counted for nothing."""
         replica = self.find(name)
         if replica is not None:

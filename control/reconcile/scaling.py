@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from control.model.clock import Moment
+from control.model.kinds import ReplicaName, RevisionName
 from control.model.resources import AppView, Provisioning, Replica, ReplicaState, Revision
 from control.rules import target_ports
 
-NewReplicaName = Callable[[str], str]
+NewReplicaName = Callable[[RevisionName], ReplicaName]
 
 
 def wanted(revision: Revision) -> int:
@@ -20,7 +21,7 @@ def wanted(revision: Revision) -> int:
     return max(1, revision.template.scale.min_replicas, revision.needed if is_young else 0)
 
 
-def scaled(view: AppView, name: str, now: Moment, new_name: NewReplicaName) -> AppView:
+def scaled(view: AppView, name: RevisionName, now: Moment, new_name: NewReplicaName) -> AppView:
     """The view with as many replicas of a revision as are wanted.
 
     A restart brings a new one up before an old one goes.
@@ -52,7 +53,7 @@ def drained(view: AppView, now: float) -> AppView:
     )
 
 
-def _made(revision: Revision, name: str, now: float) -> Replica:
+def _made(revision: Revision, name: ReplicaName, now: float) -> Replica:
     return Replica(
         name=name,
         app=revision.app,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from control.model.kinds import NO_REVISION, ReplicaName, app_in
 from control.model.resources import Replica
 from control.reconcile.planner import CanStop
 
@@ -19,19 +20,18 @@ class Strays:
         self._can_stop = can_stop
         self._found: dict[str, tuple[Replica, float]] = {}  # and since when, steady
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: ReplicaName) -> bool:
         return name in self._found
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def add(self, name: str, runtime: str, now: float) -> None:
+    def add(self, name: ReplicaName, runtime: str, now: float) -> None:
         """One was found."""
-        app, _, _ = name.partition("--")
-        stray = Replica(name=name, app=app, revision="", created_at=0.0, runtime=runtime)
+        stray = Replica(name, app_in(name), NO_REVISION, created_at=0.0, runtime=runtime)
         self._found.setdefault(name, (stray, now))
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: ReplicaName) -> None:
         """It has ended."""
         self._found.pop(name, None)
 

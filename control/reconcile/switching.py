@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from control.model import traffic
 from control.model.errors import Invalid
+from control.model.kinds import NO_REVISION, RevisionName
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.rules import target_ports
 from control.rules.commands import rested, woken
@@ -37,7 +38,7 @@ def _is_given_up(candidate: Revision, app: App) -> bool:
 
 
 def _taken_over(view: AppView, candidate: Revision) -> AppView:
-    app = replace(view.existing_app(), serving=candidate.name, candidate="")
+    app = replace(view.existing_app(), serving=candidate.name, candidate=NO_REVISION)
     return view.with_app(_with_default_traffic(target_ports.with_port(app, candidate.target_port)))
 
 
@@ -59,7 +60,7 @@ def _without_candidate(view: AppView, now: float) -> AppView:
     kept = app.serving if app.kept == app.candidate else app.kept
     back = _back(view, now)
     if back is None:
-        return view.with_app(replace(app, candidate="", kept=kept))
+        return view.with_app(replace(app, candidate=NO_REVISION, kept=kept))
     return view.with_revision(back).with_app(replace(app, candidate=back.name, kept=kept))
 
 
@@ -96,7 +97,7 @@ def _stays(view: AppView, revision: Revision) -> bool:
     )
 
 
-def _wanted(app: App) -> set[str]:
+def _wanted(app: App) -> set[RevisionName]:
     """Who serves, who is about to, and whom a rollback that waits needs."""
     ours = {app.candidate or app.serving} if app.recreates else {app.serving, app.candidate}
     return ours | app.restored

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from control.model import labels, secret_values, traffic
 from control.model.errors import Conflict
+from control.model.kinds import NO_LABEL, NO_REVISION, LabelName, RevisionName
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.template import Template
 from control.rules import target_ports
@@ -25,7 +26,7 @@ def needed(view: AppView, app: App, template: Template, threshold: int) -> int:
     return math.ceil(wanted * threshold / 100)
 
 
-def activate(view: AppView, name: str, now: float) -> AppView:
+def activate(view: AppView, name: RevisionName, now: float) -> AppView:
     """Bring a revision back, or try a failed one again; in single mode it takes over once ready."""
     app = view.existing_app()
     labels.refuse_by_hand(app, "put a label on the revision")
@@ -34,7 +35,7 @@ def activate(view: AppView, name: str, now: float) -> AppView:
     return wake(view.with_app(app), name, now)
 
 
-def attempt(view: AppView, now: float, target_label: str = "") -> AppView:
+def attempt(view: AppView, now: float, target_label: LabelName = NO_LABEL) -> AppView:
     """Try the latest revision again when it failed or rests. Raises Invalid without a label.
 
     It stays the same revision: its template is what was asked for, and its name is taken.
@@ -50,7 +51,7 @@ def attempt(view: AppView, now: float, target_label: str = "") -> AppView:
     return wake(view, latest.name, now)
 
 
-def wake(view: AppView, name: str, now: float) -> AppView:
+def wake(view: AppView, name: RevisionName, now: float) -> AppView:
     """Start a revision that rests or has failed; who gets traffic is not changed."""
     app, revision = view.existing_app(), view.existing_revision(name)
     if revision.is_active and revision.provisioning is not Provisioning.FAILED:
@@ -80,7 +81,7 @@ def woken(revision: Revision, view: AppView, app: App, now: float) -> Revision:
     return woken
 
 
-def deactivate(view: AppView, name: str, now: float) -> AppView:
+def deactivate(view: AppView, name: RevisionName, now: float) -> AppView:
     """Send a revision to rest. Raises Conflict when that would take traffic to nowhere."""
     app, revision = view.existing_app(), view.existing_revision(name)
     labels.refuse_by_hand(app, "take the revision's label away")
@@ -100,15 +101,15 @@ def deactivate(view: AppView, name: str, now: float) -> AppView:
     if app.configuration.ingress is not None:
         view = traffic.with_rules(view, rules, now)
     app = view.existing_app()
-    serving = "" if app.serving == name else app.serving
-    candidate = "" if app.candidate == name else app.candidate
-    kept = "" if app.kept == name else app.kept
+    serving = NO_REVISION if app.serving == name else app.serving
+    candidate = NO_REVISION if app.candidate == name else app.candidate
+    kept = NO_REVISION if app.kept == name else app.kept
     app = replace(app, serving=serving, candidate=candidate, kept=kept)
     view = purge(view.with_app(app))
     return view if revision.has_been_ready else target_ports.taken_back(view)
 
 
-def rest(view: AppView, name: str, now: float) -> AppView:
+def rest(view: AppView, name: RevisionName, now: float) -> AppView:
     """Deactivate a revision. Raises Conflict when nobody would be left to answer."""
     app, revision = view.existing_app(), view.existing_revision(name)
     if app.is_single and app.serving == name and revision.is_active and not app.is_stopped:
@@ -188,7 +189,7 @@ def without_rollback(view: AppView, now: float) -> AppView:
         )
 
     revisions = {n: rested(r, now) if goes(r) else r for n, r in view.revisions.items()}
-    candidate = "" if app.candidate in app.restored else app.candidate
+    candidate = NO_REVISION if app.candidate in app.restored else app.candidate
     app = replace(app, restoring={}, candidate=candidate, updated_at=now)
     return target_ports.taken_back(purge(replace(view, app=app, revisions=revisions)))
 
@@ -198,7 +199,7 @@ def rested(revision: Revision, now: float) -> Revision:
     return replace(revision, is_active=False, last_active_at=now)
 
 
-def restart(view: AppView, name: str, now: float) -> AppView:
+def restart(view: AppView, name: RevisionName, now: float) -> AppView:
     """Replace a revision's replicas one at a time; a failed one is tried again.
 
     Raises Conflict for an inactive one.
@@ -240,7 +241,8 @@ def purge(view: AppView) -> AppView:
     app = view.app
     if app is None:
         return view
-    labelled = {rule.revision_name for rule in traffic.rules_of(app) if rule.label}
+    rules = traffic.rules_of(app)
+    labelled = {rule.revision_name for rule in rules if rule.label and rule.revision_name}
     inactive = sorted(
         (r for r in view.revisions.values() if not r.is_active),
         key=lambda r: r.number,
@@ -260,7 +262,7 @@ def purge(view: AppView) -> AppView:
     return replace(view, app=app, revisions=revisions)
 
 
-def _way_back(inactive: list[Revision]) -> set[str]:
+def _way_back(inactive: list[Revision]) -> set[RevisionName]:
     """The revisions that served until the last switch: those that rested together, and last.
 
     Also one that was to serve again and did not come up this time: it may the next.

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from control.model import secret_values
 from control.model.errors import NotFound
+from control.model.kinds import NO_LABEL, NO_REVISION, LabelName
 from control.model.resources import AppView
 from control.model.schema import Configuration, Ingress, Secret
 from control.rules import target_ports
@@ -22,7 +23,7 @@ def configure(view: AppView, configuration: Configuration, now: float) -> AppVie
     old, given = app.configuration, configuration.ingress
     transition = TRANSITIONS[old.active_revisions_mode, configuration.active_revisions_mode]
     ingress = transition.traffic(view, configuration)
-    kept = app.kept if _keeps_split(given, old.ingress) else ""
+    kept = app.kept if _keeps_split(given, old.ingress) else NO_REVISION
     target = configuration.target_label
     configuration = configuration.model_copy(update={"target_label": "", "ingress": ingress})
     new = replace(app, configuration=configuration, updated_at=now, kept=kept)
@@ -62,7 +63,7 @@ def _with_secrets(view: AppView, secrets: tuple[Secret, ...], now: float) -> App
     return view.with_app(replace(app, configuration=configuration, updated_at=now))
 
 
-def set_mode(view: AppView, mode: str, now: float, target_label: str = "") -> AppView:
+def set_mode(view: AppView, mode: str, now: float, target_label: LabelName = NO_LABEL) -> AppView:
     """Switch the mode alone; `target_label` for the revision that serves, into labels mode."""
     app = view.existing_app()
     body = app.configuration.model_dump()

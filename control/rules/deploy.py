@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from control.model import labels
 from control.model.errors import Detail, Invalid, all_of
+from control.model.kinds import NO_REVISION, AppName, LabelName, RevisionName
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import AppBody, Configuration
 from control.rules import target_ports
@@ -27,7 +28,7 @@ SUFFIX_LENGTH = 7
 NewSuffix = Callable[[], str]
 
 
-def check_app_name(name: str) -> None:
+def check_app_name(name: AppName) -> None:
     """Raises Invalid unless it is an app name."""
     if not APP_NAME.fullmatch(name):
         raise Invalid(
@@ -37,7 +38,7 @@ def check_app_name(name: str) -> None:
 
 def deploy(
     view: AppView,
-    name: str,
+    name: AppName,
     body: AppBody,
     now: float,
     new_suffix: NewSuffix,
@@ -74,7 +75,7 @@ class Again:
 
 
 def _deployed(
-    view: AppView, name: str, body: AppBody, now: float, new_suffix: NewSuffix, again: Again
+    view: AppView, name: AppName, body: AppBody, now: float, new_suffix: NewSuffix, again: Again
 ) -> AppView:
     old = view
     if view.app is None:
@@ -106,7 +107,7 @@ def _deployed(
             template=made.template,
             latest=made.name,
             candidate=made.name,
-            kept="",
+            kept=NO_REVISION,
             revisions_made=made.number,
         )
         view = view.with_app(app).with_revision(made)
@@ -155,7 +156,7 @@ def _check_port(app: App, body: AppBody) -> None:
     )
 
 
-def _can_aim(view: AppView, label: str) -> bool:
+def _can_aim(view: AppView, label: LabelName) -> bool:
     """Whether a body that only repeats what GET shows says enough for a new attempt."""
     app = view.existing_app()
     return not labels.is_on(app) or bool(label) or labels.holds_one(app, app.latest)
@@ -175,10 +176,10 @@ def _new_revision(
     if suffix:
         name = _checked_name(view, app.name, suffix)
     else:
-        name = ""
+        name = NO_REVISION
         while not name or name in view.revisions:
             suffix = new_suffix()
-            name = f"{app.name}--{suffix}"
+            name = RevisionName(f"{app.name}--{suffix}")
     number, ingress = app.revisions_made + 1, body.configuration.ingress
     return Revision(
         name=name,
@@ -205,7 +206,7 @@ def _repeats_base(view: AppView, body: AppBody, again: Again) -> bool:
     return body.template.same_as(base.template) and suffix in ("", base.suffix)
 
 
-def _uid(name: str, number: int, now: float) -> str:
+def _uid(name: RevisionName, number: int, now: float) -> str:
     """What tells a revision from an earlier one of its name, whose app was deleted."""
     return blake2b(f"{name} {number} {now!r}".encode(), digest_size=8).hexdigest()
 
@@ -218,12 +219,12 @@ def _makes_way(view: AppView, revision: Revision) -> bool:
     return not is_hopeful or any(replica.restarts for replica in view.of(revision.name))
 
 
-def _checked_name(view: AppView, app: str, suffix: str) -> str:
+def _checked_name(view: AppView, app: AppName, suffix: str) -> RevisionName:
     """Three layers, each with its own message."""
     if not LABEL.fullmatch(suffix) or suffix == "latest":
         what = "is reserved" if suffix == "latest" else f"is not {NAME_RULE.format(64)}"
         raise Invalid(f"revision suffix {suffix!r} {what}", code="ContainerAppInvalidRevisionName")
-    name = f"{app}--{suffix}"
+    name = RevisionName(f"{app}--{suffix}")
     if len(name) > MAX_REVISION_NAME:
         raise Invalid(
             f"revision name {name} has {len(name)} characters; "

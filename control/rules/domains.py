@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from control.model.errors import Invalid
+from control.model.kinds import AppName
 from control.model.resources import AppView
 from router.contract.domains import Owners, host_problem
 
@@ -24,7 +25,7 @@ def claimed(view: AppView) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def follow(owners: Owners, name: str, old: AppView, new: AppView) -> None:
+def follow(owners: Owners, name: AppName, old: AppView, new: AppView) -> None:
     """Let the index of owners follow a change of an app."""
     if old.app is new.app:  # as with every verdict on a replica
         return
@@ -34,7 +35,7 @@ def follow(owners: Owners, name: str, old: AppView, new: AppView) -> None:
         owners.claim(name, claimed(new))
 
 
-def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppView]]) -> None:
+def check(owners: Owners, domain: str, changes: Mapping[AppName, tuple[AppView, AppView]]) -> None:
     """Whether all changed apps can have their domains, each given as (old, new) by name.
 
     Together, so that two apps can exchange a domain. Raises Invalid, which names the owner. A
@@ -45,7 +46,7 @@ def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppV
     standing = {name: {*owners.conflicts(name, hosts)} for name, hosts in had.items()}
     for name, hosts in had.items():
         owners.release(name, hosts)
-    given: list[tuple[str, tuple[str, ...]]] = []
+    given: list[tuple[AppName, tuple[str, ...]]] = []
     try:
         for name, hosts in _kept_first(domain, had, wanted):
             if new := {*owners.conflicts(name, hosts)} - standing.get(name, set()):
@@ -60,8 +61,8 @@ def check(owners: Owners, domain: str, changes: Mapping[str, tuple[AppView, AppV
 
 
 def _kept_first(
-    domain: str, had: Mapping[str, tuple[str, ...]], wanted: Mapping[str, tuple[str, ...]]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+    domain: str, had: Mapping[AppName, tuple[str, ...]], wanted: Mapping[AppName, tuple[str, ...]]
+) -> Iterator[tuple[AppName, tuple[str, ...]]]:
     """What apps keep, then all they want: whoever asks for a kept host hears who has it."""
     for name, hosts in wanted.items():
         if name in had:

@@ -11,11 +11,14 @@ from typing import Any
 
 from control.model.clock import Moment
 from control.model.errors import Conflict, NotFound
+from control.model.kinds import RevisionName
 from control.model.resources import AppView
 from router.contract.snapshot import Fault
 
 
-def set_fault(view: AppView, revision: str, fault: Fault, ends_at: float, now: float) -> AppView:
+def set_fault(
+    view: AppView, revision: RevisionName, fault: Fault, ends_at: float, now: float
+) -> AppView:
     """Let a fault act on an active revision until its time is over."""
     app, found = view.existing_app(), view.existing_revision(revision)
     if not found.is_active:
@@ -24,7 +27,7 @@ def set_fault(view: AppView, revision: str, fault: Fault, ends_at: float, now: f
     return view.with_app(replace(app, faults=faults, updated_at=now))
 
 
-def clear_fault(view: AppView, revision: str, now: float) -> AppView:
+def clear_fault(view: AppView, revision: RevisionName, now: float) -> AppView:
     """End a fault at once. Raises NotFound."""
     app = view.existing_app()
     if revision not in app.faults:

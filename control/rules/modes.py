@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from control.model import labels, traffic
 from control.model.errors import Invalid
+from control.model.kinds import NO_REVISION, LabelName, RevisionName
 from control.model.records import Restoring
 from control.model.resources import App, AppView
 from control.model.schema import Configuration, Ingress, Mode, TrafficRule
@@ -22,7 +23,7 @@ class Transition(NamedTuple):
     """What a write does that finds an app in one mode and names another, or the same."""
 
     traffic: Callable[[AppView, Configuration], Ingress | None]
-    then: Callable[[AppView, str, float], AppView]  # with `targetLabel`, and what time it is
+    then: Callable[[AppView, LabelName, float], AppView]  # with `targetLabel`, and what time it is
 
 
 # --- the traffic rules that the app has afterwards
@@ -87,12 +88,12 @@ def _repeated(view: AppView, configuration: Configuration) -> Ingress | None:
 # --- who serves afterwards
 
 
-def _as_before(view: AppView, target: str, now: float) -> AppView:
+def _as_before(view: AppView, target: LabelName, now: float) -> AppView:
     """all go on as they are"""
     return view
 
 
-def _one_is_kept(view: AppView, target: str, now: float) -> AppView:
+def _one_is_kept(view: AppView, target: LabelName, now: float) -> AppView:
     """the latest ready revision is kept, or the one that a rollback chose: activated first if it
     rests, it takes over once it is ready, and the others rest then; labels on their way are dropped
     """
@@ -100,10 +101,10 @@ def _one_is_kept(view: AppView, target: str, now: float) -> AppView:
     if app.revisions_made == 0:
         return view.with_app(app)
     keep = app.kept if app.kept in view.revisions else app.latest_ready or app.latest
-    return wake(view.with_app(replace(app, serving="", candidate=keep)), keep, now)
+    return wake(view.with_app(replace(app, serving=NO_REVISION, candidate=keep)), keep, now)
 
 
-def _who_serves_has_a_rule(view: AppView, target: str, now: float) -> AppView:
+def _who_serves_has_a_rule(view: AppView, target: LabelName, now: float) -> AppView:
     """who serves goes on serving, by a rule of its own if `latestRevision` would be another; who
     was activated by hand gets all traffic once it is ready
     """
@@ -116,22 +117,24 @@ def _who_serves_has_a_rule(view: AppView, target: str, now: float) -> AppView:
         app = app.with_ingress(traffic=(TrafficRule(revision_name=app.serving, weight=100),))
     is_chosen = app.candidate and app.candidate in {app.kept, *app.restored}
     restoring = _all_to(app, app.candidate) if is_chosen else {}
-    return view.with_app(replace(app, serving="", candidate="", restoring=restoring, pending={}))
+    return view.with_app(
+        replace(app, serving=NO_REVISION, candidate=NO_REVISION, restoring=restoring, pending={})
+    )
 
 
-def _label_follows(view: AppView, target: str, now: float) -> AppView:
+def _label_follows(view: AppView, target: LabelName, now: float) -> AppView:
     """who serves has the label; a revision that is about to take over gets it once it is ready"""
     app = view.existing_app()
     pending = labels.awaited(app, target)
-    return view.with_app(replace(app, serving="", candidate="", pending=pending))
+    return view.with_app(replace(app, serving=NO_REVISION, candidate=NO_REVISION, pending=pending))
 
 
-def _labels_stay(view: AppView, target: str, now: float) -> AppView:
+def _labels_stay(view: AppView, target: LabelName, now: float) -> AppView:
     """all go on, labels stay where they are; those on their way are dropped"""
     return view.with_app(replace(view.existing_app(), pending={}))
 
 
-def _all_to(app: App, revision: str) -> Restoring:
+def _all_to(app: App, revision: RevisionName) -> Restoring:
     """What a rollback waits for (`rollback.py`): the revision ready, to give it all traffic."""
     if app.configuration.ingress is None:
         return {}

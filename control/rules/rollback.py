@@ -15,6 +15,7 @@ from control.history.caller import Caller
 from control.history.journal import Record
 from control.model import labels, secret_values, traffic
 from control.model.errors import Conflict, Invalid, PreconditionFailed
+from control.model.kinds import NO_REVISION, RevisionName
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import Configuration
 from control.rules import commands, target_ports
@@ -51,7 +52,7 @@ def was_in_force(view: AppView, state: dict[str, Any]) -> bool:
     return all(r.has_been_ready or (is_young and r.is_active) for r in found)
 
 
-def _is_another(view: AppView, state: dict[str, Any], name: str) -> bool:
+def _is_another(view: AppView, state: dict[str, Any], name: RevisionName) -> bool:
     """Whether a later revision has the name by now; early records have no uids."""
     revision, uid = view.revisions.get(name), state.get("uids", {}).get(name, "")
     return revision is not None and uid not in ("", revision.uid)
@@ -126,11 +127,11 @@ def _begun(view: AppView, state: dict[str, Any], record: int, now: float) -> App
     app = replace(app, restoring=restoring, updated_at=now)
     if app.is_single:  # a revision that was about to take over does not
         is_switch = _is_single(restoring) and state["serving"] != app.serving
-        app = replace(app, candidate=state["serving"] if is_switch else "")
+        app = replace(app, candidate=state["serving"] if is_switch else NO_REVISION)
     return view.with_app(app)
 
 
-def _check_there(view: AppView, state: dict[str, Any], wanted: set[str]) -> None:
+def _check_there(view: AppView, state: dict[str, Any], wanted: set[RevisionName]) -> None:
     purged = ", ".join(sorted(wanted - view.revisions.keys()))
     others = ", ".join(sorted(name for name in wanted if _is_another(view, state, name)))
     for names, what in ((purged, "was purged"), (others, "made way for another of its name")):
@@ -159,14 +160,14 @@ def _following_latest(app: App, state: dict[str, Any]) -> dict[str, Any]:
     return configuration | {"ingress": ingress | {"traffic": rules}}
 
 
-def _ports(state: dict[str, Any]) -> dict[str, int]:
+def _ports(state: dict[str, Any]) -> dict[RevisionName, int]:
     """Where the revisions were; early records do not say it."""
-    ports: dict[str, int] = state.get("ports", {})
+    ports: dict[RevisionName, int] = state.get("ports", {})
     return ports
 
 
 def _without_a_port_of_nobody(
-    view: AppView, state: dict[str, Any], wanted: set[str]
+    view: AppView, state: dict[str, Any], wanted: set[RevisionName]
 ) -> dict[str, Any]:
     """The app had the port of a deploy under way, which does not come back with the others."""
     configuration, at = state["configuration"], _ports(state)
@@ -180,7 +181,7 @@ def _without_a_port_of_nobody(
     return {**state, "configuration": {**configuration, "ingress": ingress}}
 
 
-def _at_port(view: AppView, wanted: dict[str, int], now: float) -> AppView:
+def _at_port(view: AppView, wanted: dict[RevisionName, int], now: float) -> AppView:
     """What follows the app's port follows it back; a revision with a port of its own keeps it."""
     assert view.app is not None
     old = target_ports.of_app(view.app)
@@ -193,7 +194,7 @@ def _at_port(view: AppView, wanted: dict[str, int], now: float) -> AppView:
     return view.with_revision(*(back | moved).values())
 
 
-def _dropped(view: AppView, wanted: set[str], now: float) -> AppView:
+def _dropped(view: AppView, wanted: set[RevisionName], now: float) -> AppView:
     """Without what a deploy left that has not come to its end: a rollback must not finish it."""
     shares = traffic.shares(view)
 
@@ -219,7 +220,7 @@ def _recorded(configuration: dict[str, Any], app: App) -> Configuration:
     return found.model_copy(update={"secrets": app.configuration.secrets})
 
 
-def _needed(state: dict[str, Any]) -> set[str]:
+def _needed(state: dict[str, Any]) -> set[RevisionName]:
     configuration = state["configuration"]
     if configuration["active_revisions_mode"] == "single":
         return {state["serving"]} - {""}
@@ -270,7 +271,9 @@ def _completed(view: AppView, now: float) -> AppView:
         kept = next(iter(app.restoring["needs"]), app.kept)
         app = replace(app, restoring={}, kept=kept)
         return commands.configure(view.with_app(app), _without_split(configuration), now)
-    app = replace(app, restoring={}, candidate="", pending={})  # nothing else is under way any more
+    app = replace(
+        app, restoring={}, candidate=NO_REVISION, pending={}
+    )  # nothing else is under way any more
     restored = commands.configure(view.with_app(app), configuration, now)
     assert restored.app is not None
     kept = _newest_with_weight(restored)
@@ -284,10 +287,10 @@ def _without_split(configuration: Configuration) -> Configuration:
     return configuration.model_copy(update={"ingress": ingress})
 
 
-def _newest_with_weight(view: AppView) -> str:
+def _newest_with_weight(view: AppView) -> RevisionName:
     """Whom a switch to single mode keeps: what was rolled away from must not come back by it."""
     weighted = [view.revisions[name] for name, s in traffic.shares(view).items() if s.weight]
-    return max(weighted, key=lambda r: r.number).name if weighted else ""
+    return max(weighted, key=lambda r: r.number).name if weighted else NO_REVISION
 
 
 def _given_up(view: AppView, app: App, why: str) -> AppView:

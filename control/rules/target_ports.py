@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from control.model.kinds import RevisionName
 from control.model.resources import App, AppView, Provisioning, Replica, Revision
 from control.rules.base_revision import base_of
 
@@ -41,7 +42,7 @@ def noted(view: AppView) -> AppView:
     return replace(view, revisions=revisions, replicas=replicas)
 
 
-def follow(view: AppView, about: str, old: int, now: float) -> AppView:
+def follow(view: AppView, about: RevisionName, old: int, now: float) -> AppView:
     """The revisions after a write that made none; `old` was the app's port before it.
 
     A write about a revision that is not ready sets the port of that one, else also that of all

@@ -7,6 +7,7 @@ from dataclasses import replace
 from control.history import label_history
 from control.model import labels, traffic
 from control.model.errors import Conflict, NotFound
+from control.model.kinds import NO_REVISION, LabelName, RevisionName, folded
 from control.model.resources import AppView
 from control.rules.activation import woken
 
@@ -21,10 +22,10 @@ def set_traffic(view: AppView, rules: traffic.Rules, now: float) -> AppView:
         if labels.is_on(app):
             labels.check(rules)
     view = traffic.with_rules(view, rules, now)
-    return view.with_app(replace(view.existing_app(), kept=""))
+    return view.with_app(replace(view.existing_app(), kept=NO_REVISION))
 
 
-def add_label(view: AppView, label: str, revision: str, now: float) -> AppView:
+def add_label(view: AppView, label: LabelName, revision: RevisionName, now: float) -> AppView:
     """Put a label on a revision, taking it from whoever holds it; weights stay."""
     app = view.existing_app()
     traffic.check_label(label, app.name)
@@ -35,15 +36,15 @@ def add_label(view: AppView, label: str, revision: str, now: float) -> AppView:
         )
     found = view.existing_revision(revision)
     if labels.is_on(app):
-        view = labels.aim(view, revision, label.lower())
+        view = labels.aim(view, revision, folded(label))
         if found.is_active:
             return view
         return view.with_revision(woken(found, view, app, now))
-    rules = traffic.with_label(traffic.rules_of(app), label.lower(), found)
+    rules = traffic.with_label(traffic.rules_of(app), folded(label), found)
     return traffic.with_rules(view, rules, now)
 
 
-def remove_label(view: AppView, label: str, now: float) -> AppView:
+def remove_label(view: AppView, label: LabelName, now: float) -> AppView:
     """Take a label away. Raises NotFound when nobody holds it."""
     app = view.existing_app()
     rules = traffic.rules_of(app)
@@ -54,13 +55,13 @@ def remove_label(view: AppView, label: str, now: float) -> AppView:
     return traffic.with_rules(view, traffic.without_label(rules, label), now)
 
 
-def swap_labels(view: AppView, first: str, second: str, now: float) -> AppView:
+def swap_labels(view: AppView, first: LabelName, second: LabelName, now: float) -> AppView:
     """Exchange two labels in one write."""
     app = view.existing_app()
     return traffic.with_rules(view, traffic.with_swapped(traffic.rules_of(app), first, second), now)
 
 
-def forget_label(view: AppView, label: str) -> AppView:
+def forget_label(view: AppView, label: LabelName) -> AppView:
     """Drop a label's past; what it names now stays on record."""
     app = view.existing_app()
     if label not in app.label_history:

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Protocol
 
 from control.model.errors import Invalid
+from control.model.kinds import ReplicaName
 from control.model.resources import Replica, Revision
 from control.model.schema import Registry
 from control.model.template import EnvironmentVariable, Template
@@ -57,7 +58,7 @@ class Exit:
         return f"{text} Last output: {said}." if said else text
 
 
-OnExit = Callable[[str, Exit], None]  # replica name; an end that nobody asked for
+OnExit = Callable[[ReplicaName, Exit], None]  # replica name; an end that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Runtime(Protocol):
     async def stop(self, replica: Replica, grace_s: float) -> None:
         """TERM, wait, KILL; returns when nothing of it is left. No exit is reported then."""
 
-    async def survivors(self) -> dict[str, Survivor] | None:
+    async def survivors(self) -> dict[ReplicaName, Survivor] | None:
         """Replicas of ours that there is anything of, by name; None while that is unknown."""
 
     async def images(self, template: Template) -> dict[str, str]:
@@ -173,13 +174,13 @@ class Runtime(Protocol):
     async def hint(self, replica: Replica) -> str:
         """What is likely wrong with a replica that runs and does not answer; empty if unknown."""
 
-    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
+    async def logs(self, replica: ReplicaName, tail: int, container: str = "") -> list[str]:
         """The last lines of a replica's output; of its main container if none is named."""
 
-    def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
+    def follow(self, replica: ReplicaName, tail: int, container: str = "") -> AsyncIterator[str]:
         """Those, and what comes, until it has ended."""
 
-    def forget(self, replica: str) -> None:
+    def forget(self, replica: ReplicaName) -> None:
         """The replica is gone for good: drop what was kept for it."""
 
     async def close(self) -> None:

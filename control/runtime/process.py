@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from control.model.errors import Invalid
+from control.model.kinds import ReplicaName
 from control.model.resources import Replica
 from control.model.template import Template
 from control.runtime import marks
@@ -181,7 +182,7 @@ class ProcessRuntime:
         process.ended.set()
         if not process.is_ending:
             tail = tuple(self._outputs.tail(name, _EVIDENCE_LINES))
-            self._on_exit(name, Exit(_as_shell(code), tail))
+            self._on_exit(ReplicaName(name), Exit(_as_shell(code), tail))
 
     async def _sweep(self, name: str) -> None:
         """Kill whatever carries the marks of a replica, until there is nothing."""
@@ -197,7 +198,7 @@ class ProcessRuntime:
 
     # --- finding
 
-    async def survivors(self) -> dict[str, Survivor]:
+    async def survivors(self) -> dict[ReplicaName, Survivor]:
         """Adopt what an earlier control plane of this store left running."""
         by_name: dict[str, list[Marked]] = {}
         for found in await self._census.take():
@@ -205,7 +206,9 @@ class ProcessRuntime:
         for name, found_all in by_name.items():
             if name not in self._running and not self._adopt(name, found_all):
                 await self._sweep(name)  # its first process died while nobody looked
-        return {name: Survivor(p.uid, not p.is_dead) for name, p in self._running.items()}
+        return {
+            ReplicaName(name): Survivor(p.uid, not p.is_dead) for name, p in self._running.items()
+        }
 
     def _adopt(self, name: str, found: list[Marked]) -> bool:
         known = self._firsts.of(name)  # without it, the oldest leader of a session

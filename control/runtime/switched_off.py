@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from control.model.errors import Invalid
+from control.model.kinds import ReplicaName
 from control.model.resources import Replica
 from control.model.template import Template
 from control.runtime.base import IMAGE, Launch, Runtime, Started, StartFailed, Survivor
@@ -37,7 +38,7 @@ class SwitchedOff:
     async def stop(self, replica: Replica, grace_s: float) -> None:
         await self._inner.stop(replica, grace_s)
 
-    async def survivors(self) -> dict[str, Survivor] | None:
+    async def survivors(self) -> dict[ReplicaName, Survivor] | None:
         return await self._inner.survivors()
 
     async def images(self, template: Template) -> dict[str, str]:
@@ -47,13 +48,13 @@ class SwitchedOff:
     async def hint(self, replica: Replica) -> str:
         return await self._inner.hint(replica)
 
-    async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
+    async def logs(self, replica: ReplicaName, tail: int, container: str = "") -> list[str]:
         return await self._inner.logs(replica, tail, container)
 
-    def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
+    def follow(self, replica: ReplicaName, tail: int, container: str = "") -> AsyncIterator[str]:
         return self._inner.follow(replica, tail, container)
 
-    def forget(self, replica: str) -> None:
+    def forget(self, replica: ReplicaName) -> None:
         self._inner.forget(replica)
 
     async def close(self) -> None:

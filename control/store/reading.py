@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from control.history.journal import Record
 from control.model.errors import StoreUnavailable
+from control.model.kinds import AppName, ReplicaName, RevisionName
 from control.model.records import reason
 from control.model.resources import (
     App,
@@ -42,20 +43,20 @@ class Unreadable:
     """An app with a record that cannot be read: which and why, and the replicas that can."""
 
     why: str
-    replicas: Mapping[str, Replica] = field(default_factory=dict)
+    replicas: Mapping[ReplicaName, Replica] = field(default_factory=dict)
     resource_group: str | None = None  # the app's own, if any record still tells
     environment: str | None = None
 
 
 def read_views(
     db: sqlite3.Connection,
-) -> tuple[dict[str, AppView], dict[str, Unreadable], str]:
+) -> tuple[dict[AppName, AppView], dict[AppName, Unreadable], str]:
     """The views of all apps, the apps that have none, and how the file is damaged, if it is.
 
     Raises sqlite3.Error when not even what was served last can be read.
     """
-    wrong: dict[str, str] = {}
-    views: dict[str, AppView] = {}
+    wrong: dict[AppName, str] = {}
+    views: dict[AppName, AppView] = {}
     try:
         _read(db, views, wrong)
         damage = ""
@@ -64,13 +65,13 @@ def read_views(
         damage = damaged(error)
         served = [name for (name,) in db.execute("SELECT name FROM served")]
         wrong |= dict.fromkeys((*views, *served), damage)
-    unreadable: dict[str, Unreadable] = {}
+    unreadable: dict[AppName, Unreadable] = {}
     for owner, why in wrong.items():
         unreadable[owner] = unread(db, owner, views.pop(owner, AppView(None)), why)
     return views, unreadable, damage
 
 
-def unread(db: sqlite3.Connection, name: str, view: AppView, why: str) -> Unreadable:
+def unread(db: sqlite3.Connection, name: AppName, view: AppView, why: str) -> Unreadable:
     """What is known of an app that cannot be used; where it lives, the journal says as well."""
     if view.app is not None:
         return Unreadable(why, view.replicas, view.app.resource_group, view.app.environment)
@@ -90,7 +91,9 @@ def damaged(error: sqlite3.Error) -> str:
     return f"it is damaged ({error}); bring a backup back: turnout restore FILE"
 
 
-def record_from(number: int, at: float, app: str, who: str, note: str, doc: bytes) -> Record | None:
+def record_from(
+    number: int, at: float, app: AppName, who: str, note: str, doc: bytes
+) -> Record | None:
     """A row of the journal; None, and said in the log, when it cannot be read."""
     try:
         beside = {"app": app, "who": who, "note": note, "number": number, "at": at}
@@ -100,14 +103,14 @@ def record_from(number: int, at: float, app: str, who: str, note: str, doc: byte
         return None
 
 
-def _read(db: sqlite3.Connection, views: dict[str, AppView], wrong: dict[str, str]) -> None:
+def _read(db: sqlite3.Connection, views: dict[AppName, AppView], wrong: dict[AppName, str]) -> None:
     as_template = _Templates().of
     make_app = partial(app_from, as_template=as_template)
     make_revision = partial(revision_from, as_template=as_template)
-    revisions: dict[str, dict[str, Revision]] = {}
-    replicas: dict[str, dict[str, Replica]] = {}
+    revisions: dict[AppName, dict[RevisionName, Revision]] = {}
+    replicas: dict[AppName, dict[ReplicaName, Replica]] = {}
 
-    def of(name: str, app: App | None) -> AppView:
+    def of(name: AppName, app: App | None) -> AppView:
         """The app's view, to which the records below add."""
         return AppView(app, revisions.setdefault(name, {}), replicas.setdefault(name, {}))
 
@@ -143,7 +146,7 @@ class _Templates:
         return self._known[text]
 
 
-def _is_of(resource: Revision | Replica, app: str) -> bool:
+def _is_of(resource: Revision | Replica, app: AppName) -> bool:
     """Whether a record is of the app that it stands with; its name begins with it."""
     return resource.app == app and resource.name.partition("--")[0] == app
 
@@ -151,10 +154,10 @@ def _is_of(resource: Revision | Replica, app: str) -> bool:
 def _decoded(
     make: Callable[[bytes], R],
     doc: bytes,
-    name: str,
+    name: AppName,
     what: str,
-    app: str,
-    wrong: dict[str, str],
+    app: AppName,
+    wrong: dict[AppName, str],
 ) -> R | None:
     """A record as its resource; None, and said in `wrong`, when it is not one."""
     try:
@@ -167,7 +170,7 @@ def _decoded(
     return found
 
 
-def read_journal(db: sqlite3.Connection, app: str, before: int, limit: int) -> list[Record]:
+def read_journal(db: sqlite3.Connection, app: AppName, before: int, limit: int) -> list[Record]:
     """Records below a number, newest first, without those that cannot be read."""
     found: list[Record] = []
     is_more = True
@@ -179,7 +182,7 @@ def read_journal(db: sqlite3.Connection, app: str, before: int, limit: int) -> l
     return found
 
 
-def _journal_rows(db: sqlite3.Connection, app: str, before: int, limit: int) -> list[Any]:
+def _journal_rows(db: sqlite3.Connection, app: AppName, before: int, limit: int) -> list[Any]:
     try:
         return db.execute(
             "SELECT number, at, app, who, note, doc FROM journal"

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import orjson
 
+from control.model.kinds import AppName
+
 log = logging.getLogger("turnout.control")
 
 
@@ -26,7 +28,7 @@ def write_served(db: sqlite3.Connection, bodies: Mapping[str, bytes | None]) -> 
     db.executemany("DELETE FROM served WHERE name = ?", gone)
 
 
-def hosts_served(db: sqlite3.Connection, name: str) -> list[str]:
+def hosts_served(db: sqlite3.Connection, name: AppName) -> list[str]:
     """The custom domains in what is kept of an app; none if that cannot be read."""
     row = db.execute("SELECT doc FROM served WHERE name = ?", (name,)).fetchone()
     if row is None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from control.history.journal import Record
 from control.model.errors import Conflict, StoreUnavailable
+from control.model.kinds import AppName
 from control.model.resources import AppView
 from control.rules import domains
 from control.store.documents import Change, D, decoded, write_documents
@@ -73,12 +74,12 @@ class Store:
         self._views = {n: replace(v, serial=s) for s, (n, v) in enumerate(views.items(), 1)}
         self._shown = len(self._views)  # the serial of the view that was shown last
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
-        self._unwritten: dict[str, AppView] = {}  # of what is only in memory, what is on disk
+        self._unwritten: dict[AppName, AppView] = {}  # of what is only in memory, what is on disk
         self._unwritten_records: deque[Row] = deque(maxlen=_MOST_RECORDS)
         self._writes_soon = False
         self._moved_at = 0  # changes that the log was moved after
         self._pruned_to = 0  # number of the record that the next turn goes on behind
-        self._watchers: list[Callable[[str], None]] = []
+        self._watchers: list[Callable[[AppName], None]] = []
         self.owners = Owners()  # of names and custom domains
         for name, view in list(self._views.items()):
             try:
@@ -103,19 +104,19 @@ class Store:
 
     # --- reading
 
-    def names(self) -> list[str]:
+    def names(self) -> list[AppName]:
         """The names of all apps that exist."""
         return sorted(name for name, view in self._views.items() if view.app is not None)
 
-    def every(self) -> Iterator[tuple[str, AppView]]:
+    def every(self) -> Iterator[tuple[AppName, AppView]]:
         """All views, those of deleted apps whose replicas still drain included."""
         yield from list(self._views.items())
 
-    def view(self, app: str) -> AppView:
+    def view(self, app: AppName) -> AppView:
         """One app's view; an empty one for an app that does not exist."""
         return self._views.get(app, _NOTHING)
 
-    def check_readable(self, app: str) -> None:
+    def check_readable(self, app: AppName) -> None:
         """Raises Conflict for an app with a record that cannot be read."""
         found = self.unreadable.get(app)
         if found is not None:
@@ -125,25 +126,27 @@ class Store:
                 code="AppQuarantined",
             )
 
-    def set_aside(self, name: str, error: Exception) -> None:
+    def set_aside(self, name: AppName, error: Exception) -> None:
         """Quarantine an app with a record that cannot be used, whatever it was that failed."""
         domains.follow(self.owners, name, self.view(name), _NOTHING)
         self._leave_out(name, error)
         log.error("event=quarantined app=%s reason=%r", name, self.unreadable[name].why)
         self.owners.claim(name, hosts_served(self._db, name))
 
-    def _leave_out(self, name: str, error: Exception) -> None:
+    def _leave_out(self, name: AppName, error: Exception) -> None:
         why = f"the record of app {name} cannot be used ({error!r})"
         self.unreadable[name] = unread(self._db, name, self._views.pop(name), why)
         self._unwritten.pop(name, None)
 
     # --- writing
 
-    def watch(self, watcher: Callable[[str], None]) -> None:
+    def watch(self, watcher: Callable[[AppName], None]) -> None:
         """Call `watcher` with an app's name after each change of it."""
         self._watchers.append(watcher)
 
-    def write(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
+    def write(
+        self, name: AppName, old: AppView, new: AppView, record: Record | None = None
+    ) -> None:
         """Replace an app's view. Raises Conflict if `old` is not the present one."""
         self.write_all([Write(name, old, new, record)])
 
@@ -161,7 +164,9 @@ class Store:
         for write in changed:
             self._tell(write.name)
 
-    def observe(self, name: str, old: AppView, new: AppView, record: Record | None = None) -> None:
+    def observe(
+        self, name: AppName, old: AppView, new: AppView, record: Record | None = None
+    ) -> None:
         """Replace an app's view by what was seen of it and what follows from that.
 
         It holds from now on, and is written with all else that is observed in this turn of the
@@ -177,13 +182,13 @@ class Store:
         self._write_soon()
         self._tell(name)
 
-    def keep(self, names: Iterable[str]) -> None:
+    def keep(self, names: Iterable[AppName]) -> None:
         """Write at once what was observed of some apps: something is about to follow from it."""
         waiting = [name for name in names if name in self._unwritten]
         if waiting and not self.trouble:
             self._write_observed(waiting)
 
-    def is_behind(self, name: str) -> bool:
+    def is_behind(self, name: AppName) -> bool:
         """Whether what is shown of an app could not be written."""
         return bool(self.trouble) and name in self._unwritten
 
@@ -218,7 +223,7 @@ class Store:
         if self._unwritten:
             self._write_soon()
 
-    def _write_observed(self, names: Sequence[str]) -> None:
+    def _write_observed(self, names: Sequence[AppName]) -> None:
         rows = [row for name in names for row in self._rows_observed(name)]
         try:
             with self._transaction(is_synced=False) as db:
@@ -232,7 +237,7 @@ class Store:
         for name in names:
             del self._unwritten[name]
 
-    def _rows_observed(self, name: str) -> Rows:
+    def _rows_observed(self, name: AppName) -> Rows:
         """What makes an app on disk what it is in memory; nothing, if that cannot be written."""
         try:
             return rows_of(self._unwritten[name], Write(name, _NOTHING, self.view(name)))
@@ -272,11 +277,11 @@ class Store:
         else:
             log.info("event=state_written_again")
 
-    def _tell(self, name: str) -> None:
+    def _tell(self, name: AppName) -> None:
         for watcher in self._watchers:
             watcher(name)
 
-    def discard(self, name: str, record: Record) -> None:
+    def discard(self, name: AppName, record: Record) -> None:
         """Delete an app with a record that cannot be read; its replicas are left to drain."""
         found = self.unreadable[name]
         with self._transaction() as db:
@@ -300,7 +305,7 @@ class Store:
         with self._transaction(is_synced=False) as db:
             write_served(db, bodies)
 
-    def _show(self, name: str, view: AppView) -> None:
+    def _show(self, name: AppName, view: AppView) -> None:
         """From here on readers see this view."""
         domains.follow(self.owners, name, self.view(name), view)
         if view.app is None and not view.replicas:
@@ -309,7 +314,7 @@ class Store:
             self._shown += 1
             self._views[name] = replace(view, serial=self._shown)
 
-    def journal(self, app: str, before: int, limit: int) -> list[Record]:
+    def journal(self, app: AppName, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name.
 
         A record that cannot be read is left out.

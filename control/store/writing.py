@@ -5,22 +5,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from control.history.journal import Record
+from control.model.kinds import AppName
 from control.model.resources import App, AppView, to_doc
 
 Row = tuple[str, tuple[Any, ...]]  # a statement with its values
 Rows = tuple[Row, ...]
+N = TypeVar("N", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """A view to replace, what with, and the record of it: neither is there without the other."""
 
-    name: str
+    name: AppName
     old: AppView
     new: AppView
     record: Record | None = None
@@ -68,7 +70,7 @@ def row_of(record: Record) -> Row:
     return "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
 
 
-def _app(name: str, old: App | None, new: App | None) -> Iterator[Row]:
+def _app(name: AppName, old: App | None, new: App | None) -> Iterator[Row]:
     if new is None and old is not None:
         yield "DELETE FROM apps WHERE name = ?", (name,)
     elif new is not None and new != old:
@@ -76,7 +78,7 @@ def _app(name: str, old: App | None, new: App | None) -> Iterator[Row]:
         yield put, (name, orjson.dumps(to_doc(new)))
 
 
-def _many(table: str, app: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Row]:
+def _many(table: str, app: AppName, old: Mapping[N, Any], new: Mapping[N, Any]) -> Iterator[Row]:
     for name in old:
         if name not in new:
             yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names

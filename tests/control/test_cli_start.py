@@ -14,7 +14,7 @@ pytestmark = pytest.mark.system  # a process each
 # None of these is needed to print help or to ask a control plane for something.
 HEAVY = (
     "aiohttp", "aiodocker", "asyncio", "cryptography", "orjson", "prometheus_client", "sqlite3",
-    "pydantic", "uvloop", "yaml", "control.up.launcher", "control.model.body",
+    "pydantic", "uvloop", "yaml", "control.up.launcher", "control.model.kinds",
     "control.settings",
     "control.model.template", "router.contract.settings", "router.routing.table",
 )  # fmt: skip

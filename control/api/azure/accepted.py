@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from control.model.body import Model
 from control.model.errors import Detail, Invalid, all_of
+from control.model.kinds import Model
 
 # Shown by GET and ignored in a body, with the keys of later API versions that
 # change nothing here (azure-wire §5).

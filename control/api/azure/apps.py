@@ -15,6 +15,7 @@ from control.api.wire.problems import body_of, decode, reply
 from control.api.wire.representation import app_wire, name_of
 from control.changes.images import ComparedImages
 from control.model.errors import Invalid, NotFound
+from control.model.kinds import LabelName
 from control.model.resources import AppView
 from control.model.schema import AppBody, AppProperties
 from control.rules import domains
@@ -157,15 +158,15 @@ async def list_histories(call: Call) -> web.Response:
 
 
 async def get_history(call: Call) -> web.Response:
-    return reply(_history(call, call.names["label"].lower()))
+    return reply(_history(call, call.label))
 
 
 async def delete_history(call: Call) -> web.Response:
-    done = call.changes.forget_label(call.caller, call.app, call.names["label"].lower())
+    done = call.changes.forget_label(call.caller, call.app, call.label)
     return answer(done, lambda _: web.Response(status=204))
 
 
-def _history(call: Call, label: str) -> dict[str, Any]:
+def _history(call: Call, label: LabelName) -> dict[str, Any]:
     return shapes.label_history_resource(call.find_app(), label, call.ids)
 
 

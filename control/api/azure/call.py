@@ -20,6 +20,7 @@ from control.changes.changes import Changes
 from control.changes.places import LOCATION, Environment, Group
 from control.history.caller import Caller
 from control.model.errors import Invalid, NotFound
+from control.model.kinds import AppName, LabelName, ReplicaName, RevisionName
 from control.model.resources import AppView
 
 T = TypeVar("T")
@@ -39,9 +40,20 @@ class Call:
         return self.request.app[CHANGES]
 
     @property
-    def app(self) -> str:
-        """The app's name."""
-        return self.names["app"].lower()
+    def app(self) -> AppName:
+        return AppName(self.names["app"].lower())
+
+    @property
+    def revision(self) -> RevisionName:
+        return RevisionName(self.names["revision"].lower())
+
+    @property
+    def replica(self) -> ReplicaName:
+        return ReplicaName(self.names["replica"].lower())
+
+    @property
+    def label(self) -> LabelName:
+        return LabelName(self.names["label"].lower())
 
     @property
     def caller(self) -> Caller:

@@ -33,8 +33,8 @@ async def get_auth_token(call: Call) -> web.Response:
 async def stream(call: Call) -> web.StreamResponse:
     """A container's output."""
     names = call.names
-    _, revision = call.changes.read.revision(call.app, names["revision"])
-    replica = call.changes.read.replica(call.app, revision.name, names["replica"])
+    _, revision = call.changes.read.revision(call.app, call.revision)
+    replica = call.changes.read.replica(call.app, revision.name, call.replica)
     if _is_followed(call):
         waits(call.request)
         return await _send(call, call.changes.read.follow(replica, _tail(call), names["container"]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control.model.errors import NotFound
+from control.model.kinds import NO_REVISION, AppName, RevisionName
 from control.model.resources import AppView, Provisioning
 
 POLL_MS = "300"  # `Retry-After: 0` would mean 30 s to the SDK (azure-wire §4)
@@ -23,8 +24,8 @@ class Operation:
     """What a client waits for: an app's revision to be provisioned, or an app to be gone."""
 
     kind: str  # deploy, delete, done
-    app: str
-    revision: str = ""
+    app: AppName
+    revision: RevisionName = NO_REVISION
     uid: str = ""  # of the revision: a later one may have its name
 
     @classmethod
@@ -50,7 +51,8 @@ def parse(name: str) -> Operation:
             raise ValueError(text)
     except ValueError:
         raise NotFound(f"there is no operation {name}") from None
-    return Operation(kind, app, *about)  # an earlier version left the uid out
+    revision, *uid = about or [""]
+    return Operation(kind, AppName(app), RevisionName(revision), *uid)  # earlier versions: no uid
 
 
 def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | None]:

@@ -20,29 +20,29 @@ async def list_revisions(call: Call) -> web.Response:
 
 
 async def get_revision(call: Call) -> web.Response:
-    view, revision = call.changes.read.revision(call.app, call.names["revision"])
+    view, revision = call.changes.read.revision(call.app, call.revision)
     return reply(shapes.revision_resource(view, revision, call.changes.domain, call.ids))
 
 
 async def activate(call: Call) -> web.Response:
-    done = call.changes.activate(call.caller, call.app, call.names["revision"])
+    done = call.changes.activate(call.caller, call.app, call.revision)
     # az prints the sentence, and dies on an empty body
     return answer(done, lambda _: reply("Activate revision succeeded"))
 
 
 async def deactivate(call: Call) -> web.Response:
-    done = call.changes.deactivate(call.caller, call.app, call.names["revision"])
+    done = call.changes.deactivate(call.caller, call.app, call.revision)
     return answer(done, lambda _: reply("Deactivate revision succeeded"))
 
 
 async def restart(call: Call) -> web.Response:
-    done = call.changes.restart(call.caller, call.app, call.names["revision"])
+    done = call.changes.restart(call.caller, call.app, call.revision)
     return answer(done, lambda _: reply("Restart revision succeeded"))
 
 
 async def list_replicas(call: Call) -> web.Response:
     """All of them: clients take it for one page, and 1000 are the most."""
-    view, revision = call.changes.read.revision(call.app, call.names["revision"])
+    view, revision = call.changes.read.revision(call.app, call.revision)
     replicas = view.of(revision.name)
     return reply(
         {"value": [shapes.replica_resource(view, revision, r, call.ids) for r in replicas]}
@@ -50,6 +50,6 @@ async def list_replicas(call: Call) -> web.Response:
 
 
 async def get_replica(call: Call) -> web.Response:
-    view, revision = call.changes.read.revision(call.app, call.names["revision"])
-    replica = call.changes.read.replica(call.app, revision.name, call.names["replica"])
+    view, revision = call.changes.read.revision(call.app, call.revision)
+    replica = call.changes.read.replica(call.app, revision.name, call.replica)
     return reply(shapes.replica_resource(view, revision, replica, call.ids))

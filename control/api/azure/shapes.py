@@ -14,6 +14,7 @@ from control.api.wire.representation import (
 )
 from control.changes.places import Environment, Group, Places
 from control.changes.workspaces import Workspace
+from control.model.kinds import LabelName
 from control.model.resources import App, AppView, Replica, Revision
 
 PROVIDER = "/providers/Microsoft.App"
@@ -137,7 +138,7 @@ def _container(wire: dict[str, Any], url: str) -> dict[str, Any]:
     return wire | {"logStreamEndpoint": f"{url}/logstream", "execEndpoint": f"{url}/exec"}
 
 
-def label_history_resource(view: AppView, label: str, ids: ResourceIds) -> dict[str, Any]:
+def label_history_resource(view: AppView, label: LabelName, ids: ResourceIds) -> dict[str, Any]:
     """The history of one label as ARM shows it."""
     assert view.app is not None
     return {

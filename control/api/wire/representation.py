@@ -7,6 +7,7 @@ from typing import Any
 
 from control.model import traffic
 from control.model.errors import NotFound
+from control.model.kinds import LabelName
 from control.model.resources import AppView, Replica, ReplicaState, Revision
 from control.model.states import app_provisioning, app_running, details, health_state, running_state
 from control.model.template import Template
@@ -106,7 +107,7 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
     return wire | {"template": revision.template.wire()}
 
 
-def history_wire(view: AppView, label: str) -> list[dict[str, Any]]:
+def history_wire(view: AppView, label: LabelName) -> list[dict[str, Any]]:
     """A label's history, newest first; `stop` is absent while it still applies."""
     assert view.app is not None
     stints = view.app.label_history.get(label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.model.body import words_for
+from control.model.kinds import words_for
 from router.contract.check.sentences import what_is_wrong
 
 

@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 from aiodocker.channel import ChannelSubscriber
 
+from control.model.kinds import ReplicaName
 from control.runtime.docker import spec
 
 log = logging.getLogger("turnout.control")
@@ -33,7 +34,7 @@ class Presence:
         self,
         owner: spec.Owner,
         on_back: Callable[[bool], Awaitable[None]],
-        on_pause: Callable[[str, bool], None],
+        on_pause: Callable[[ReplicaName, bool], None],
     ) -> None:
         wanted = {"type": ["container"], "event": ["pause", "unpause"]} | owner.filters()
         self._filters = orjson.dumps(wanted).decode()
@@ -103,7 +104,7 @@ class Presence:
         while (event := await events.get()) is not None:
             replica = event.get("Actor", {}).get("Attributes", {}).get(spec.REPLICA, "")
             try:
-                self._on_pause(replica, event.get("Action") == "pause")
+                self._on_pause(ReplicaName(replica), event.get("Action") == "pause")
             except Exception:
                 log.exception("event=pause_not_noted replica=%s", replica)
 

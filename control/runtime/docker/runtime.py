@@ -18,6 +18,7 @@ import aiohttp
 from aiodocker.containers import DockerContainer
 
 from control.model.errors import Invalid
+from control.model.kinds import ReplicaName
 from control.model.resources import Replica
 from control.model.template import InitContainer, Template
 from control.runtime.base import (
@@ -54,7 +55,7 @@ class DockerRuntime:
         instance: str,
         on_exit: OnExit,
         on_back: Callable[[bool], Awaitable[None]],
-        on_pause: Callable[[str, bool], None],
+        on_pause: Callable[[ReplicaName, bool], None],
     ) -> None:
         self._url = engine_url(settings.docker_host)
         self._host_paths = settings.docker_host_paths
@@ -238,7 +239,7 @@ class DockerRuntime:
                 task.cancel()
         if self._watched.get(replica) is asyncio.current_task():  # else it was ended by us
             del self._watched[replica]
-            self._on_exit(replica, end)
+            self._on_exit(ReplicaName(replica), end)
 
     async def _ended(self, container: DockerContainer) -> Exit:
         """How a container ended; an engine that is away for a while is waited for."""
@@ -318,7 +319,7 @@ class DockerRuntime:
 
     # --- finding
 
-    async def survivors(self) -> dict[str, Survivor] | None:
+    async def survivors(self) -> dict[ReplicaName, Survivor] | None:
         """Replicas that have containers, and whether the main one runs."""
         if self._is_absent:
             return {}
@@ -332,11 +333,11 @@ class DockerRuntime:
             self._presence.missed()
             return None
         running: dict[str, list[DockerContainer]] = {}
-        alive: dict[str, Survivor] = {}
+        alive: dict[ReplicaName, Survivor] = {}
         images_of: dict[str, dict[str, str]] = {}
         for container, facts in zip(found, shown, strict=True):
             labels, is_running = facts["Config"]["Labels"], facts["State"]["Running"]
-            name = labels[spec.REPLICA]
+            name = ReplicaName(labels[spec.REPLICA])
             is_main = labels.get(spec.ROLE) == "main"
             if name not in alive or (is_main and is_running):
                 is_paused = bool(facts["State"].get("Paused"))

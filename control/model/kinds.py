@@ -1,13 +1,29 @@
-"""What every body of the API has in common."""
+"""Kinds of values that records and bodies are made of, and the base of what clients send."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NewType, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+# Names of different things are different types: a rule takes three of them, and in an order that
+# nobody remembers.
+AppName = NewType("AppName", str)
+RevisionName = NewType("RevisionName", str)  # APP--SUFFIX
+ReplicaName = NewType("ReplicaName", str)  # APP--SUFFIX-XXXXX
+LabelName = NewType("LabelName", str)
+NO_REVISION, NO_LABEL = RevisionName(""), LabelName("")
+EVERY_APP = AppName("")  # where one may be named
+
+Moment = Annotated[float, Field(ge=0, le=253_402_300_799)]  # at most the last of the calendar
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+_PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+Address = Annotated[str, Field(pattern=rf"^(.+:{_PORT})?$")]
+RuntimeName = Annotated[str, Field(pattern="^(process|endpoint|docker)$")]
+
 T = TypeVar("T")
+N = TypeVar("N", bound=str)
 _words: dict[str, str] = {}  # by pattern: what its texts look like
 
 
@@ -45,6 +61,16 @@ def _none_to_empty(value: Any) -> Any:
 def lower(value: Any) -> Any:
     """Strings in lower case: names and enumerations are read in any."""
     return value.lower() if isinstance(value, str) else value
+
+
+def app_in(name: RevisionName | ReplicaName) -> AppName:
+    """The app of a revision or replica: its name begins with it."""
+    return AppName(name.partition("--")[0])
+
+
+def folded(name: N) -> N:
+    """A name as it is kept; callers may write it in any case."""
+    return cast(N, name.lower())
 
 
 Many = Annotated[tuple[T, ...], BeforeValidator(_none_to_empty)]
