@@ -68,6 +68,7 @@ def _is_complete(value: Restored) -> Restored:
 Restoring = Annotated[Restored, AfterValidator(_is_complete)]
 
 
+@with_config(ConfigDict(extra="allow"))  # of a later version, too
 class State(TypedDict):
     """The app-scope state of a record of the journal: what a rollback to it restores."""
 
@@ -77,6 +78,7 @@ class State(TypedDict):
     resource_group: NotRequired[str]
     environment: NotRequired[str]
     uids: NotRequired[dict[RevisionName, str]]  # a name may be another revision's one day
+    ports: NotRequired[dict[RevisionName, int]]  # where the revisions were
     latest_rule: NotRequired[int]  # which of the rules followed the latest revision
     restores: NotRequired[int]  # the record that this rollback goes back to
     is_waiting: NotRequired[bool]  # the rollback had begun, and another record says it led there

@@ -161,15 +161,12 @@ def _following_latest(app: App, state: State) -> dict[str, Any]:
     return configuration | {"ingress": ingress | {"traffic": rules}}
 
 
-def _ports(state: dict[str, Any]) -> dict[RevisionName, int]:
+def _ports(state: State) -> dict[RevisionName, int]:
     """Where the revisions were; early records do not say it."""
-    ports: dict[RevisionName, int] = state.get("ports", {})
-    return ports
+    return state.get("ports", {})
 
 
-def _without_a_port_of_nobody(
-    view: AppView, state: dict[str, Any], wanted: set[RevisionName]
-) -> dict[str, Any]:
+def _without_a_port_of_nobody(view: AppView, state: State, wanted: set[RevisionName]) -> State:
     """The app had the port of a deploy under way, which does not come back with the others."""
     configuration, at = state["configuration"], _ports(state)
     ingress = configuration["ingress"]
@@ -179,7 +176,9 @@ def _without_a_port_of_nobody(
         return state
     newest = max(wanted, key=lambda name: view.revisions[name].number)
     ingress = {**ingress, "target_port": at[newest]}
-    return {**state, "configuration": {**configuration, "ingress": ingress}}
+    back = state.copy()
+    back["configuration"] = {**configuration, "ingress": ingress}
+    return back
 
 
 def _at_port(view: AppView, wanted: dict[RevisionName, int], now: float) -> AppView:
