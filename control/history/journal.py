@@ -13,7 +13,7 @@ from typing import Any
 from control.history.caller import TURNOUT, Caller
 from control.model import labels, secret_values, traffic
 from control.model.kinds import NO_REVISION, AppName, Moment, RevisionName
-from control.model.records import CHECKED
+from control.model.records import CHECKED, Restoring, State
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import Configuration
 
@@ -30,7 +30,7 @@ class Record:
     who: str
     note: str
     changes: list[str]
-    state: dict[str, Any] | None = field(default=None)
+    state: State | None = field(default=None)
     is_own: bool = False  # turnout did it by itself: no rollback undoes it alone
     number: int = 0  # given by the store
     at: Moment = 0.0
@@ -38,12 +38,12 @@ class Record:
     @property
     def restores(self) -> int:
         """The number of the record that this rollback goes back to; 0 for any other change."""
-        return int((self.state or {}).get("restores", 0))
+        return self.state.get("restores", 0) if self.state is not None else 0
 
     @property
     def is_waiting(self) -> bool:
         """Whether it is of a rollback that had begun: another record says that it led there."""
-        return bool((self.state or {}).get("is_waiting"))
+        return self.state is not None and self.state.get("is_waiting", False)
 
 
 def record(
@@ -79,7 +79,7 @@ def _bounded(lines: Iterable[str]) -> list[str]:
     return every if rest <= 0 else [*every[:_MOST_LINES], f"and {rest} more"]
 
 
-def state_of(view: AppView) -> dict[str, Any] | None:
+def state_of(view: AppView) -> State | None:
     """The app-scope state that is meant; of a rollback that waits, what it is about to restore.
 
     `latestRevision` rules are pinned to whom they meant then. A name may be another revision's
@@ -96,7 +96,7 @@ def state_of(view: AppView) -> dict[str, Any] | None:
         is_single = meant.active_revisions_mode == "single"
         serving = next(iter(app.restoring["needs"]), NO_REVISION) if is_single else NO_REVISION
     configuration, latest = meant.model_dump(mode="json", exclude={"secrets"}), NO_REVISION
-    state = {
+    state: State = {
         "configuration": configuration,
         "serving": serving,
         "is_stopped": app.is_stopped,
@@ -112,7 +112,8 @@ def state_of(view: AppView) -> dict[str, Any] | None:
             for rule in rules
         ]
         followers = [at for at, rule in enumerate(rules) if not rule.revision_name]
-        state |= {"latest_rule": followers[0]} if followers else {}
+        if followers:
+            state["latest_rule"] = followers[0]
     named = {serving, latest, *(rule.revision_name for rule in rules)}
     there = {name: r for name, r in view.revisions.items() if name in named}
     state["uids"] = {name: r.uid for name, r in there.items()}
@@ -190,7 +191,7 @@ def _rollback(old: App, new: App, is_own: bool) -> Iterator[str]:
         yield new.problem or (complete if is_own else "the rollback was given up")
 
 
-def _to(restoring: dict[str, Any]) -> str:
+def _to(restoring: Restoring) -> str:
     """The record that it goes to; it has none when a switch of the mode made it."""
     return f" to record {number}" if (number := restoring.get("record")) else ""
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from control.model import traffic
 from control.model.kinds import LabelName, RevisionName, folded
+from control.model.records import Stint
 from control.model.resources import App, AppView
 
 _KEPT = 100  # records of one label; the oldest go first
 _KEPT_LABELS = 100  # of one app; a label per pull request would grow its record without end
 _STARTING, _SUCCEEDED, _FAILED = "Starting", "Succeeded", "Failed"
-
-Stint = dict[str, Any]  # revision, start, status; stop once it has ended: Unix times
 
 
 def follow(old: AppView, new: AppView, now: float) -> AppView:
@@ -61,7 +59,10 @@ def _held(view: AppView) -> dict[LabelName, RevisionName]:
 
 
 def _written(
-    stints: Iterable[Stint], holder: str | None, awaited: str | None, now: float
+    stints: Iterable[Stint],
+    holder: RevisionName | None,
+    awaited: RevisionName | None,
+    now: float,
 ) -> Iterable[Stint]:
     for stint in stints:
         if "stop" in stint:

@@ -7,11 +7,12 @@ then for all apps. The dataclasses name these kinds; pydantic knows them. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NotRequired, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from control.model.kinds import Moment
+from control.model.kinds import Moment, RevisionName
 from control.model.schema import Configuration
 
 D = TypeVar("D")
@@ -19,54 +20,68 @@ D = TypeVar("D")
 CHECKED = ConfigDict(extra="forbid")
 
 
-class _Part(BaseModel):
-    """Checked only: what is kept is the value as it is, so it has to be of its very type."""
+# Parts of an app's record. They are checked and kept as they are, so each has to be of its very
+# type; what an earlier version did not write is NotRequired.
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
-    model_config = ConfigDict(strict=True, extra="forbid")
 
+@with_config(_STRICT)
+class FaultKept(TypedDict):
+    """The fields of `snapshot.Fault`, and its end by the steady clock: the wall clock may jump."""
 
-class _Fault(_Part):
     until: Moment
-    delay_ms: int = 0
-    delay_percent: float = 0.0
-    abort_status: int = 0
-    abort_percent: float = 0.0
-    seconds: float = 0.0
-    ends_at: float = 0.0
+    delay_ms: int
+    delay_percent: float
+    abort_status: int
+    abort_percent: float
+    seconds: NotRequired[float]
+    ends_at: NotRequired[float]
 
 
-class _Restoring(_Part):
-    configuration: dict[str, Any]
-    needs: list[str]
-    record: int = 0
+@with_config(_STRICT)
+class Stint(TypedDict):
+    """For how long a label named a revision, or was to: Unix times; `stop` once it has ended."""
 
-
-class _Stint(_Part):
-    revision: str
+    revision: RevisionName
     status: str
     start: Moment
-    stop: Moment = 0.0
+    stop: NotRequired[Moment]
 
 
-def _is_fault(value: dict[str, Any]) -> dict[str, Any]:
-    _Fault.model_validate(value)
-    return value
+@with_config(_STRICT)
+class Restored(TypedDict, total=False):
+    """A rollback that waits; empty when none does. All but `record` is there when one does."""
+
+    configuration: dict[str, Any]
+    needs: list[RevisionName]
+    record: int  # the number that it goes back to; none when a switch of the mode made it
 
 
-def _is_restoring(value: dict[str, Any]) -> dict[str, Any]:
+def _is_complete(value: Restored) -> Restored:
     if value:
-        Configuration.model_validate(_Restoring.model_validate(value).configuration)
+        if "needs" not in value or "configuration" not in value:
+            raise ValueError("a rollback that waits has needs and a configuration")
+        Configuration.model_validate(value["configuration"])
     return value
 
 
-def _is_stint(value: dict[str, Any]) -> dict[str, Any]:
-    _Stint.model_validate(value)
-    return value
+Restoring = Annotated[Restored, AfterValidator(_is_complete)]
 
 
-FaultKept = Annotated[dict[str, Any], AfterValidator(_is_fault)]
-Restoring = Annotated[dict[str, Any], AfterValidator(_is_restoring)]
-Stint = Annotated[dict[str, Any], AfterValidator(_is_stint)]
+@with_config(ConfigDict(extra="allow"))  # of a later version, too
+class State(TypedDict):
+    """The app-scope state of a record of the journal: what a rollback to it restores."""
+
+    configuration: dict[str, Any]
+    serving: RevisionName
+    is_stopped: bool
+    resource_group: NotRequired[str]
+    environment: NotRequired[str]
+    uids: NotRequired[dict[RevisionName, str]]  # a name may be another revision's one day
+    ports: NotRequired[dict[RevisionName, int]]  # where the revisions were
+    latest_rule: NotRequired[int]  # which of the rules followed the latest revision
+    restores: NotRequired[int]  # the record that this rollback goes back to
+    is_waiting: NotRequired[bool]  # the rollback had begun, and another record says it led there
 
 
 def document(made: type[D]) -> Callable[[dict[str, Any]], D]:

@@ -26,7 +26,7 @@ from control.model.kinds import (
     RevisionName,
     RuntimeName,
 )
-from control.model.records import CHECKED, FaultKept, Restoring, Stint
+from control.model.records import CHECKED, FaultKept, Restored, Restoring, Stint
 from control.model.schema import Configuration
 from control.model.template import Template
 
@@ -78,7 +78,7 @@ class App:
     pending: dict[LabelName, RevisionName] = field(
         default_factory=dict
     )  # labels mode: label to who gets it
-    restoring: Restoring = field(default_factory=dict)  # a rollback waiting for revisions
+    restoring: Restoring = field(default_factory=Restored)  # a rollback waiting for revisions
     problem: str = ""  # what a caller should know of the last change: it was given up, and why
     faults: dict[RevisionName, FaultKept] = field(
         default_factory=dict

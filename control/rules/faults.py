@@ -1,17 +1,14 @@
-"""Faults on purpose: some of a revision's requests are delayed or answered with an error. Pure.
-
-What is kept of one are the fields of `router.snapshot.Fault`, and `ends_at`: its end by the steady
-clock, as the wall clock may jump.
-"""
+"""Faults on purpose: some of a revision's requests are delayed or answered with an error. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from control.model.clock import Moment
 from control.model.errors import Conflict, NotFound
 from control.model.kinds import RevisionName
+from control.model.records import FaultKept
 from control.model.resources import AppView
 from router.contract.snapshot import Fault
 
@@ -23,7 +20,16 @@ def set_fault(
     app, found = view.existing_app(), view.existing_revision(revision)
     if not found.is_active:
         raise Conflict(f"revision {revision} is inactive; a fault would act on nothing")
-    faults = {**app.faults, revision: asdict(fault) | {"ends_at": ends_at}}
+    kept = FaultKept(
+        until=fault.until,
+        delay_ms=fault.delay_ms,
+        delay_percent=fault.delay_percent,
+        abort_status=fault.abort_status,
+        abort_percent=fault.abort_percent,
+        seconds=fault.seconds,
+        ends_at=ends_at,
+    )
+    faults = {**app.faults, revision: kept}
     return view.with_app(replace(app, faults=faults, updated_at=now))
 
 
@@ -36,9 +42,16 @@ def clear_fault(view: AppView, revision: RevisionName, now: float) -> AppView:
     return view.with_app(replace(app, faults=faults, updated_at=now))
 
 
-def sent(kept: dict[str, Any]) -> Fault:
+def sent(kept: FaultKept) -> Fault:
     """What routers are told of a fault."""
-    return Fault(**{key: value for key, value in kept.items() if key != "ends_at"})
+    return Fault(
+        kept["until"],
+        kept["delay_ms"],
+        kept["delay_percent"],
+        kept["abort_status"],
+        kept["abort_percent"],
+        kept.get("seconds", 0.0),
+    )
 
 
 def without_ended(view: AppView, now: float) -> AppView:

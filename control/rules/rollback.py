@@ -16,6 +16,7 @@ from control.history.journal import Record
 from control.model import labels, secret_values, traffic
 from control.model.errors import Conflict, Invalid, PreconditionFailed
 from control.model.kinds import NO_REVISION, RevisionName
+from control.model.records import Restoring, State
 from control.model.resources import App, AppView, Provisioning, Revision
 from control.model.schema import Configuration
 from control.rules import commands, target_ports
@@ -38,7 +39,7 @@ def ways_back(newest_first: Iterable[Record]) -> Iterator[Record]:
         is_behind_change = not (record.is_own or record.restores)
 
 
-def was_in_force(view: AppView, state: dict[str, Any]) -> bool:
+def was_in_force(view: AppView, state: State) -> bool:
     """Whether a rollback without a number may lead to it.
 
     It may not where nobody answers, nor to a deploy that never came to its end. Of an app that
@@ -52,7 +53,7 @@ def was_in_force(view: AppView, state: dict[str, Any]) -> bool:
     return all(r.has_been_ready or (is_young and r.is_active) for r in found)
 
 
-def _is_another(view: AppView, state: dict[str, Any], name: RevisionName) -> bool:
+def _is_another(view: AppView, state: State, name: RevisionName) -> bool:
     """Whether a later revision has the name by now; early records have no uids."""
     revision, uid = view.revisions.get(name), state.get("uids", {}).get(name, "")
     return revision is not None and uid not in ("", revision.uid)
@@ -95,7 +96,7 @@ def is_there_already(old: AppView, new: AppView) -> bool:
     return same and not is_restoring
 
 
-def roll_back(view: AppView, state: dict[str, Any], now: float, record: int = 0) -> AppView:
+def roll_back(view: AppView, state: State, now: float, record: int = 0) -> AppView:
     """Begin to restore the state of a record. Raises Conflict when its revisions are gone."""
     assert view.app is not None
     wanted = _needed(state)
@@ -116,10 +117,10 @@ def roll_back(view: AppView, state: dict[str, Any], now: float, record: int = 0)
     return _dropped(completed if is_due else view, wanted, now)
 
 
-def _begun(view: AppView, state: dict[str, Any], record: int, now: float) -> AppView:
+def _begun(view: AppView, state: State, record: int, now: float) -> AppView:
     app = view.app
     assert app is not None
-    restoring = {
+    restoring: Restoring = {
         "configuration": _following_latest(app, state),
         "needs": sorted(_needed(state)),
         "record": record,
@@ -131,7 +132,7 @@ def _begun(view: AppView, state: dict[str, Any], record: int, now: float) -> App
     return view.with_app(app)
 
 
-def _check_there(view: AppView, state: dict[str, Any], wanted: set[RevisionName]) -> None:
+def _check_there(view: AppView, state: State, wanted: set[RevisionName]) -> None:
     purged = ", ".join(sorted(wanted - view.revisions.keys()))
     others = ", ".join(sorted(name for name in wanted if _is_another(view, state, name)))
     for names, what in ((purged, "was purged"), (others, "made way for another of its name")):
@@ -142,7 +143,7 @@ def _check_there(view: AppView, state: dict[str, Any], wanted: set[RevisionName]
             )
 
 
-def _following_latest(app: App, state: dict[str, Any]) -> dict[str, Any]:
+def _following_latest(app: App, state: State) -> dict[str, Any]:
     """The recorded configuration, of which a rule follows the latest revision as it did then.
 
     Not where a later revision has been ready: that one would have the traffic.
@@ -160,15 +161,12 @@ def _following_latest(app: App, state: dict[str, Any]) -> dict[str, Any]:
     return configuration | {"ingress": ingress | {"traffic": rules}}
 
 
-def _ports(state: dict[str, Any]) -> dict[RevisionName, int]:
+def _ports(state: State) -> dict[RevisionName, int]:
     """Where the revisions were; early records do not say it."""
-    ports: dict[RevisionName, int] = state.get("ports", {})
-    return ports
+    return state.get("ports", {})
 
 
-def _without_a_port_of_nobody(
-    view: AppView, state: dict[str, Any], wanted: set[RevisionName]
-) -> dict[str, Any]:
+def _without_a_port_of_nobody(view: AppView, state: State, wanted: set[RevisionName]) -> State:
     """The app had the port of a deploy under way, which does not come back with the others."""
     configuration, at = state["configuration"], _ports(state)
     ingress = configuration["ingress"]
@@ -178,7 +176,9 @@ def _without_a_port_of_nobody(
         return state
     newest = max(wanted, key=lambda name: view.revisions[name].number)
     ingress = {**ingress, "target_port": at[newest]}
-    return {**state, "configuration": {**configuration, "ingress": ingress}}
+    back = state.copy()
+    back["configuration"] = {**configuration, "ingress": ingress}
+    return back
 
 
 def _at_port(view: AppView, wanted: dict[RevisionName, int], now: float) -> AppView:
@@ -220,7 +220,7 @@ def _recorded(configuration: dict[str, Any], app: App) -> Configuration:
     return found.model_copy(update={"secrets": app.configuration.secrets})
 
 
-def _needed(state: dict[str, Any]) -> set[RevisionName]:
+def _needed(state: State) -> set[RevisionName]:
     configuration = state["configuration"]
     if configuration["active_revisions_mode"] == "single":
         return {state["serving"]} - {""}
@@ -258,7 +258,7 @@ def _are_ready(view: AppView) -> bool:
     return all(r.provisioning is Provisioning.PROVISIONED for r in needed)
 
 
-def _is_single(restoring: dict[str, Any]) -> bool:
+def _is_single(restoring: Restoring) -> bool:
     return bool(restoring["configuration"]["active_revisions_mode"] == "single")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from control.model import traffic
 from control.model.errors import NotFound
 from control.model.kinds import LabelName
+from control.model.records import Stint
 from control.model.resources import AppView, Replica, ReplicaState, Revision
 from control.model.states import app_provisioning, app_running, details, health_state, running_state
 from control.model.template import Template
@@ -113,10 +114,13 @@ def history_wire(view: AppView, label: LabelName) -> list[dict[str, Any]]:
     stints = view.app.label_history.get(label)
     if stints is None:
         raise NotFound(f"app {view.app.name} has no history of a label {label}")
-    return [
-        {k: moment(v) if k in ("start", "stop") else v for k, v in stint.items()}
-        for stint in reversed(stints)
-    ]
+    return [_stint_wire(stint) for stint in reversed(stints)]
+
+
+def _stint_wire(stint: Stint) -> dict[str, Any]:
+    shown = {"revision": stint["revision"], "start": moment(stint["start"])}
+    shown["status"] = stint["status"]
+    return shown | ({"stop": moment(stint["stop"])} if "stop" in stint else {})
 
 
 _WAITING = (ReplicaState.PENDING, ReplicaState.RESTARTING, ReplicaState.BACKOFF)
