@@ -2,23 +2,31 @@
 
 const KEEP = "turnout-session"; // the proof beside the cookie: it belongs to this origin alone
 
+// A refusal of one thing has no details: its code, or the path its sentence begins with, say of what.
+const FIELDS = { ContainerAppInvalidRevisionName: "revisionSuffix" };
+const PATH = /^([\w.[\]]+): /;
+
 export class Refusal extends Error {
-  constructor(status, error) {
-    super(error.message);
+  constructor(status, { code, message, details }) {
+    super(message);
     this.status = status;
-    this.code = error.code;
-    this.details = error.details ?? [];
+    this.code = code;
+    this.details = details?.length ? details : [{ message, target: FIELDS[code] ?? message.match(PATH)?.[1] }];
   }
 
-  // The sentences about one field; without a name, those about none of the fields named.
-  about(field, others = []) {
-    const of = (name) => this.details.filter((d) => (d.target ?? "").endsWith(name));
-    if (field) return of(field).map((d) => d.message);
-    const told = others.flatMap(of);
-    const rest = this.details.filter((d) => !told.includes(d)).map((d) => d.message);
-    return this.details.length ? rest : [this.message];
+  // The sentences about a field, by any name of it in the path that the API gives.
+  about(...names) {
+    return this.details.filter((d) => isAbout(d, names)).map((d) => d.message);
+  }
+
+  // The sentences that no field shows.
+  beside(...names) {
+    return this.details.filter((d) => !isAbout(d, names)).map((d) => d.message);
   }
 }
+
+const isAbout = ({ target }, names) =>
+  (target ?? "").split(/[.[\]]+/).some((part) => names.includes(part));
 
 let onSignedOut = () => {};
 export const whenSignedOut = (doing) => { onSignedOut = doing; };

@@ -53,17 +53,18 @@ export function Chart({ title, series, data, range, show, least, words, time = t
   const limits = useRef(range);
   limits.current = range;
   useEffect(() => {
+    const within = box.current;
     const axis = { stroke: paint("faint"), grid: { stroke: paint("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const made = new uPlot({
-      width: box.current.clientWidth, height: 150, cursor: { show: false }, legend: { show: false },
-      padding: [8, 4, 0, 0],
+      width: within.clientWidth, height: 150, cursor: { show: false }, legend: { show: false },
+      padding: [8, 22, 0, 0],
       scales: { x: { time: false, range: () => limits.current }, y: { range: (_, __, most) => [0, Math.max(least, most * 1.15)] } },
       axes: [{ ...axis, space: 80, size: 26, values: (_, vs) => vs.map(time ? beforeNow : beforeHour) }, { ...axis, size: 48, space: 32, values: (_, vs) => vs.map(show) }],
       series: [{}, ...series.map((s) => ({ stroke: paint(s.colour), width: 2, points: { show: false }, fill: `${paint(s.colour)}18` }))],
-    }, data, box.current);
+    }, data, within);
     plot.current = made;
-    const seen = new ResizeObserver(() => made.setSize({ width: box.current.clientWidth, height: 150 }));
-    seen.observe(box.current);
+    const seen = new ResizeObserver(() => made.setSize({ width: within.clientWidth, height: 150 }));
+    seen.observe(within);
     return () => { seen.disconnect(); made.destroy(); };
   }, [key]);
   useEffect(() => { plot.current?.setData(data); }, [data]);

@@ -3,9 +3,12 @@ import { html, useEffect, useState } from "../html.js";
 import { at, call, get } from "../api.js";
 import { useAction, useDesk } from "../desk.js";
 import { Dialog } from "./dialog.js";
-import { Field, Refused } from "./field.js";
+import { Field, Refused, Wrong } from "./field.js";
 
-const NAMED = ["revisionSuffix", "image", "env", "minReplicas", "maxReplicas", "targetLabel"];
+// The API's names of what each field is about.
+const NAMES = {
+  suffix: ["revisionSuffix"], image: ["image"], env: ["env"], min: ["minReplicas", "scale"], max: ["maxReplicas"], label: ["targetLabel"],
+};
 
 export function Copy({ app, row, onClose }) {
   const { say } = useDesk();
@@ -26,23 +29,24 @@ export function Copy({ app, row, onClose }) {
   });
   const isLabels = app.configuration.activeRevisionsMode.toLowerCase() === "labels";
   const set = (name) => (value) => setForm({ ...form, [name]: value });
-  const wrong = (name) => made.refusal?.about(name) ?? [];
+  const wrong = (name) => made.refusal?.about?.(...NAMES[name]) ?? [];
+  const beside = made.refusal?.beside ? made.refusal.beside(...Object.values(NAMES).flat()) : [];
   return html`
     <${Dialog} title=${`Copy ${row.name}`} onClose=${onClose} wide>
       <${Refused} refusal=${opened.refusal} />
       ${form && html`<form onSubmit=${(e) => { e.preventDefault(); made.act(); }}>
         <div class="pair">
-          <${Field} label="Suffix" value=${form.suffix} onInput=${set("suffix")} wrong=${wrong("revisionSuffix")}
+          <${Field} label="Suffix" value=${form.suffix} onInput=${set("suffix")} wrong=${wrong("suffix")}
             placeholder="made up if empty" />
           <${Field} label="Image" value=${form.image} onInput=${set("image")} wrong=${wrong("image")} />
-          <${Field} label="Least replicas" type="number" min="0" max="1000" value=${form.min} onInput=${set("min")} wrong=${wrong("minReplicas")} />
-          <${Field} label="Most replicas" type="number" min="1" max="1000" value=${form.max} onInput=${set("max")} wrong=${wrong("maxReplicas")} />
-          ${isLabels && html`<${Field} label="Target label" value=${form.label} onInput=${set("label")} wrong=${wrong("targetLabel")} />`}
+          <${Field} label="Least replicas" type="number" min="0" max="1000" value=${form.min} onInput=${set("min")} wrong=${wrong("min")} />
+          <${Field} label="Most replicas" type="number" min="1" max="1000" value=${form.max} onInput=${set("max")} wrong=${wrong("max")} />
+          ${isLabels && html`<${Field} label="Target label" value=${form.label} onInput=${set("label")} wrong=${wrong("label")} />`}
         </div>
         <${Field} kind="textarea" rows="4" label="Environment" value=${form.env} onInput=${set("env")} wrong=${wrong("env")}
           hint="NAME=VALUE, or NAME=secretref:SECRET, a line each." spellcheck="false" />
         <${Diff} lines=${differences(from, form)} />
-        ${made.refusal && html`<${Refused} refusal=${{ about: () => made.refusal.about("", NAMED), message: "" }} />`}
+        <${Wrong} lines=${beside} />
         <footer><button class="main" disabled=${made.isBusy}>Create revision</button></footer>
       </form>`}
     <//>`;

@@ -20,4 +20,4 @@ export const Wrong = ({ lines }) =>
   lines.length > 0 && html`<ul class="wrong" role="alert">${lines.map((l) => html`<li key=${l}>${l}</li>`)}</ul>`;
 
 export const Refused = ({ refusal }) =>
-  refusal && html`<${Wrong} lines=${refusal.about ? refusal.about() : [refusal.message]} />`;
+  refusal && html`<${Wrong} lines=${refusal.beside ? refusal.beside() : [refusal.message]} />`;

@@ -1,4 +1,4 @@
-// Labels of a revision: each a link to what it names, and a way to another revision.
+// The label of a revision (one at most): a link to what it names, and a way to another revision.
 import { html, useEffect, useState } from "../html.js";
 import { at, call, tryOut } from "../api.js";
 import { useAction, useDesk } from "../desk.js";
@@ -20,7 +20,7 @@ export function Labels({ app, row, all, port }) {
           ${canWrite && html`<button aria-label=${`Move label ${label}`} title="Move" onClick=${() => setMoving(label)}>⇄</button>`}
         </span>`;
       })}
-      ${canWrite && row.active && app.configuration.ingress && html`<button class="quiet plus" title="Add a label"
+      ${canWrite && row.active && !row.labels.length && app.configuration.ingress && html`<button class="quiet plus" title="Add a label"
         aria-label=${`Add label to ${row.name}`} onClick=${() => setAdding(true)}>+</button>`}
     </div>
     ${moving && html`<${Move} app=${app} label=${moving} from=${row} all=${all} onClose=${() => setMoving(null)} />`}
@@ -36,7 +36,7 @@ function Move({ app, label, from, all, onClose }) {
   const path = at("apps", app.name, "labels", label);
   const theirs = others.find((r) => r.name === target)?.labels ?? [];
   const tried = useAction(async () => setPlan(await tryOut("PUT", path, { revision: target })));
-  useEffect(() => { setPlan(null); setSwap(""); if (target) tried.act(); }, [target]);
+  useEffect(() => { setPlan(null); setSwap(theirs[0] ?? ""); if (target) tried.act(); }, [target]);
   const done = useAction(async () => {
     if (swapWith) await call("POST", `${at("apps", app.name)}/labels/swap`, { first: label, second: swapWith });
     else await call("PUT", path, { revision: target });
@@ -53,9 +53,9 @@ function Move({ app, label, from, all, onClose }) {
       <p>It names <b>${from.name}</b> now. Weights stay as they are.</p>
       ${others.length > 0 && html`<${Field} kind="select" label="Revision" value=${target} onInput=${setTarget}>
         ${others.map((r) => html`<option key=${r.name} value=${r.name}>${r.name}</option>`)}<//>`}
-      ${theirs.length > 0 && html`<${Field} kind="select" label="Its labels" value=${swapWith} onInput=${setSwap}>
-        <option value="">stay there</option>
-        ${theirs.map((other) => html`<option key=${other} value=${other}>swap with ${other}</option>`)}<//>`}
+      ${theirs.length > 0 && html`<${Field} kind="select" label="Its label" value=${swapWith} onInput=${setSwap}>
+        ${theirs.map((other) => html`<option key=${other} value=${other}>${other} comes here</option>`)}
+        <option value="">${theirs.join(", ")} is dropped</option><//>`}
       ${!swapWith && html`<${Plan} plan=${plan} />`}
       <${Refused} refusal=${done.refusal ?? removed.refusal ?? tried.refusal} />
       <footer><button class="quiet" disabled=${removed.isBusy} onClick=${removed.act}>Remove label</button><span class="grow"></span>
@@ -74,7 +74,7 @@ function Add({ app, row, onClose }) {
   return html`
     <${Dialog} title=${`Add a label to ${row.name}`} onClose=${onClose}>
       <form onSubmit=${(e) => { e.preventDefault(); act(); }}>
-        <${Field} label="Label" value=${label} onInput=${setLabel} wrong=${refusal ? refusal.about() : []}
+        <${Field} label="Label" value=${label} onInput=${setLabel} wrong=${refusal ? refusal.beside() : []}
           hint="It gets a host of its own, and can move from revision to revision." />
         <footer><button class="main" disabled=${isBusy || !label}>Add</button></footer>
       </form>

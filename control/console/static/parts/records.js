@@ -8,30 +8,26 @@ import { Refused } from "./field.js";
 import { Plan } from "./plan.js";
 
 // `version` is anything that changes when there may be news.
-export function Records({ app, limit = 50, version, compact }) {
+export function useRecords(app, version, limit = 50) {
   const [page, setPage] = useState(null);
-  const [chosen, setChosen] = useState(null);
-  const [more, setMore] = useState([]);
   useEffect(() => {
     const stop = new AbortController();
     get(`/v1/journal?app=${encodeURIComponent(app)}&limit=${limit}`, stop.signal).then(setPage, () => {});
     return () => stop.abort();
   }, [app, limit, version]);
+  return page;
+}
+
+export function Records({ app, page, more, compact }) {
+  const [chosen, setChosen] = useState(null);
   if (!page) return null;
-  const records = [...page.value, ...more];
-  const next = more.length ? more.nextLink : page.nextLink;
-  const further = async () => {
-    const { value, nextLink } = await get(new URL(next).pathname + new URL(next).search);
-    setMore(Object.assign([...more, ...value], { nextLink }));
-  };
   return html`
-    ${app && !compact && html`<p class="lead">Changes of <a href=${`#/apps/${app}`}>${app}</a>. <a href="#/journal">All apps</a></p>`}
     <ol class="records ${compact ? "compact" : ""}" aria-label="Changes">
-      ${records.map((record) => html`<${Record} key=${record.number} record=${record}
+      ${page.value.map((record) => html`<${Record} key=${record.number} record=${record}
         showsApp=${!app} onBack=${setChosen} />`)}
     </ol>
-    ${records.length === 0 && html`<p class="empty">Nothing was changed yet.</p>`}
-    ${next && !compact && html`<button onClick=${further}>Older changes</button>`}
+    ${page.value.length === 0 && html`<p class="empty">Nothing was changed yet.</p>`}
+    ${more && html`<button onClick=${more}>Older changes</button>`}
     ${chosen && html`<${Back} record=${chosen} onClose=${() => setChosen(null)} />`}`;
 }
 
@@ -73,7 +69,7 @@ function Back({ record, onClose }) {
   useEffect(() => { tried.act(); }, []);
   return html`
     <${Dialog} title=${`Go back to record ${record.number}`} onClose=${onClose}>
-      <p>Settings and traffic of ${record.app} as they were ${ago(record.time)}.</p>
+      <p>Settings and traffic of ${record.app} as they were after this change, ${ago(record.time)}.</p>
       <${Plan} plan=${plan} /><${Refused} refusal=${tried.refusal ?? done.refusal} />
       <footer><button onClick=${onClose}>Leave it</button>
         <button class="main" disabled=${!plan || done.isBusy} onClick=${done.act}>Go back</button></footer>

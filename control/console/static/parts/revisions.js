@@ -11,11 +11,11 @@ const WORDS = { RunningAtMaxScale: "Running at max", ActivationFailed: "Activati
 const COLUMNS = ["Revision", "State", "Labels", "Weight", "Observed", "Req/s", "Errors", "p99", "Replicas", "Actions"];
 const FIGURES = ["Observed", "Req/s", "Errors", "p99", "Replicas"];
 
-export function Revisions({ app, revisions, rates, colour, draft, port, opened }) {
+export function Revisions({ app, revisions, rates, colour, draft, port, opened, makers }) {
   const active = revisions.filter((r) => r.active);
   const resting = revisions.filter((r) => !r.active);
   const row = (r) => html`<${Row} key=${r.name} app=${app} row=${r} all=${active} rates=${rates[r.name]}
-    colour=${colour(r.name)} draft=${draft} port=${port} isOpen=${r.name === opened} />`;
+    colour=${colour(r.name)} draft=${draft} port=${port} isOpen=${r.name === opened} maker=${makers[r.name]} />`;
   return html`
     <div class="scroll">
       <table class="revisions" aria-label="Revisions">
@@ -26,7 +26,7 @@ export function Revisions({ app, revisions, rates, colour, draft, port, opened }
     </div>`;
 }
 
-function Row({ app, row, all, rates = [], colour, draft, port, isOpen }) {
+function Row({ app, row, all, rates = [], colour, draft, port, isOpen, maker }) {
   const [perS, errors, , p99, share] = rates;
   const drift = share !== null && share !== undefined ? Math.abs(share * 100 - row.trafficWeight) : 0;
   const path = `#/apps/${app.name}/revisions/${row.name}`;
@@ -35,7 +35,7 @@ function Row({ app, row, all, rates = [], colour, draft, port, isOpen }) {
       <th scope="row" aria-label=${row.name}>
         <span class="rail ${row.active ? colour : ""}"></span>
         <button class="name" aria-label=${`Details of ${row.name}`} onClick=${() => { location.hash = path; }}>${row.name}</button>
-        <small>${row.images.join(", ")} · <time datetime=${row.createdTime} title=${when(row.createdTime)}>${ago(row.createdTime)}</time></small>
+        <small>${row.images.join(", ")} · <time datetime=${row.createdTime} title=${when(row.createdTime)}>${ago(row.createdTime)}</time>${maker && ` by ${maker}`}</small>
         ${row.active && row.fqdn && html`<small><a href=${urlOf(row.fqdn, port)} aria-label=${urlOf(row.fqdn, port)} rel="noreferrer">${row.fqdn}</a></small>`}
       </th>
       <td data-of="State"><${State} row=${row} /></td>
