@@ -358,7 +358,7 @@ class Attempts:
 
     def end(self, asker: Asker) -> None:
         """The exchange is over: leave the queue or the replica, which stays named for the log."""
-        self.state = moved(self.state, ENDED)
+        self.state = ENDED  # from any state; the exchange sees to it that it is over only once
         queue, self._queue = self._queue, None
         if queue is not None:
             queue.remove(asker)

@@ -37,7 +37,9 @@ class Choice:
     def draw(self) -> Outcome | None:
         """Route by the table in force and draw a revision, or the answer if there is none."""
         context = self._context
-        found = self._found()
+        found = context.table.lookup(self._head.host_key)
+        if isinstance(found, Outcome):
+            found = self._missed(found)
         if isinstance(found, Outcome):
             return found
         self.route = found
@@ -59,11 +61,11 @@ class Choice:
         self.revision.stats.in_flight -= 1
         self.revision = None
 
-    def _found(self) -> Route | Outcome:
-        context, key = self._context, self._head.host_key
-        found = context.table.lookup(key)
+    def _missed(self, found: Outcome) -> Route | Outcome:
+        """Where a host that is not there for the public leads for this client."""
+        context = self._context
         if found is outcomes.HOST_NOT_FOUND and context.inside.has(self._client.peer):
-            return context.table.lookup_inside(key)
+            return context.table.lookup_inside(self._head.host_key)
         return found
 
     def follow_table(self) -> Outcome | None:
@@ -74,7 +76,9 @@ class Choice:
         """
         known = self.revision
         assert known is not None
-        found = self._found()
+        found = self._context.table.lookup(self._head.host_key)
+        if isinstance(found, Outcome):
+            found = self._missed(found)
         if isinstance(found, Outcome):
             return found
         if found is self.route:

@@ -251,7 +251,8 @@ class Exchange(Asker):
             self._client.write(self._out)
         # After an early answer the rest of the request would be taken for the next one.
         self._attempts.done(is_reusable=is_reusable and self._body == states.COMPLETE)
-        self._end(states.ANSWERED, self._status())
+        assert self._response is not None
+        self._end(states.ANSWERED, self._response.status)
         self._client.finished(keeps_alive=self._keeps_alive)
 
     # --- a tunnel

@@ -300,7 +300,8 @@ class ClientConnection(ClientSide):
             self._enter(DISCARDING)
             client.arm(self.context.settings.discard_timeout_s)
         else:
-            self._enter(IDLE)
+            self._phase = moved(self._phase, IDLE)
+            self._exchange = None
             client.arm(self.context.settings.keepalive_timeout_s)
             if self._buffer and not self._is_consuming and not client.is_blocked:
                 self._go_on()
