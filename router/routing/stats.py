@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container
-from typing import Any, Final
+from typing import Final
 
+from router.routing.reports import RevisionReport, WorkerReport
 from router.routing.retry_budget import RetryBudget
 
 UNKNOWN_APP: Final = "_unknown"  # requests for hosts of no app, and requests that could not be read
@@ -108,12 +109,12 @@ class RevisionStats:
         if upstream_seconds is not None:
             self.upstream_duration.observe(upstream_seconds)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> RevisionReport:
         """The counters as JSON."""
         return {
             "codes": {str(code): n for code, n in self.codes.items()},
-            "duration": [self.duration.counts, self.duration.total],
-            "upstream_duration": [self.upstream_duration.counts, self.upstream_duration.total],
+            "duration": (self.duration.counts, self.duration.total),
+            "upstream_duration": (self.upstream_duration.counts, self.upstream_duration.total),
             "retries": self.retries,
             "ejections": self.ejections,
             "request_bytes": self.request_bytes,
@@ -146,16 +147,16 @@ class WorkerStats:
         self.stalled = 0  # ends of connections that read slower than they are sent to, now
         self.log_dropped = 0  # lines of the access log that could not be written
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> WorkerReport:
         """The counters as JSON, for the channel to the supervisor."""
         return {
             "revisions": [
-                [app, revision, stats.report()]
+                (app, revision, stats.report())
                 for (app, revision), stats in self.revisions.items()
                 if stats.codes or stats.in_flight  # with 10,000 apps, most have had no request
             ],
-            "errors": [[app, reason, n] for (app, reason), n in self.errors.items()],
-            "overhead": [self.overhead.counts, self.overhead.total],
+            "errors": [(app, reason, n) for (app, reason), n in self.errors.items()],
+            "overhead": (self.overhead.counts, self.overhead.total),
             "accept_errors": self.accept_errors,
             "log_dropped": self.log_dropped,
         }

@@ -11,11 +11,11 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
 from router.process.children import VARIABLE as PARENT
+from router.routing.reports import WorkerReport
 
 _VARIABLE = "TURNOUT_HANDOVER"
 _REHEARSAL = "TURNOUT_REHEARSAL"
@@ -30,7 +30,7 @@ class OldWorker:
     pid: int
     channel: int  # descriptor
     unread: bytes  # of the channel, received but not complete
-    stats: dict[str, Any] | None = None  # what it reported last, as it may never report again
+    stats: WorkerReport | None = None  # what it reported last, as it may never report again
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Handover:
 
     listeners: list[int]
     admin: int
+    retired: WorkerReport  # what workers counted that have ended
     workers: list[OldWorker] = field(default_factory=list)
-    retired: dict[str, Any] = field(default_factory=dict)  # as `Totals.report`
     restarts: int = 0
     apps: list[str] = field(default_factory=list)  # in the workers' table, so that they can leave
     inherited: list[int] = field(default_factory=list)  # descriptors that all workers hold

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
+from router.routing.reports import RevisionReport, WorkerReport
 from router.routing.stats import ACCEPT_ERRORS, BUCKETS
 from router.sources.counted import Counts, Key
 
@@ -51,13 +51,13 @@ class RevisionTotal:
         self.in_flight = 0
         self.tunnels = 0
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> RevisionReport:
         """As a worker reports it, without what is going on."""
         return {
             "codes": self.codes,
             "retries": self.retries,
-            "duration": [self.duration.counts, self.duration.total],
-            "upstream_duration": [self.upstream_duration.counts, self.upstream_duration.total],
+            "duration": (self.duration.counts, self.duration.total),
+            "upstream_duration": (self.upstream_duration.counts, self.upstream_duration.total),
             "ejections": self.ejections,
             "request_bytes": self.request_bytes,
             "response_bytes": self.response_bytes,
@@ -75,7 +75,7 @@ class RevisionTotal:
         """Those that a server is to blame for."""
         return sum(n for code, n in self.codes.items() if code.startswith("5"))
 
-    def add(self, report: dict[str, Any], *, is_alive: bool) -> None:
+    def add(self, report: RevisionReport, *, is_alive: bool) -> None:
         """Add one worker's report; a dead worker has nothing in flight."""
         for code, n in report["codes"].items():
             self.codes[code] = self.codes.get(code, 0) + n
@@ -104,7 +104,7 @@ class Totals:
         self.overhead = HistogramTotal()
         self._left: dict[Key, float] = {}  # when what is not in the table was first missed
 
-    def add(self, report: dict[str, Any], *, is_alive: bool) -> None:
+    def add(self, report: WorkerReport, *, is_alive: bool) -> None:
         """Add one worker's whole report."""
         for app, revision, counters in report["revisions"]:
             total = self.revisions.setdefault((app, revision), RevisionTotal())
@@ -121,12 +121,12 @@ class Totals:
         """Requests, errors and durations of each revision."""
         return {k: (t.requests, t.errors, t.duration.counts) for k, t in self.revisions.items()}
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> WorkerReport:
         """As a worker reports it, for the supervisor that comes after an upgrade."""
         return {
-            "revisions": [[app, name, t.report()] for (app, name), t in self.revisions.items()],
-            "errors": [[app, reason, n] for (app, reason), n in self.errors.items()],
-            "overhead": [self.overhead.counts, self.overhead.total],
+            "revisions": [(app, name, t.report()) for (app, name), t in self.revisions.items()],
+            "errors": [(app, reason, n) for (app, reason), n in self.errors.items()],
+            "overhead": (self.overhead.counts, self.overhead.total),
             "accept_errors": self.accept_errors,
             "log_dropped": self.log_dropped,
         }

@@ -11,14 +11,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
 
 from router.contract.settings import RouterSettings
 from router.contract.snapshot import App, Snapshot
 from router.process import children
+from router.routing.reports import WorkerReport
 from router.supervisor import standins
 from router.supervisor.handover import OldWorker
-from router.worker.channel import Channel, Message
+from router.worker.channel import Channel
+from router.worker.messages import FromWorker
 
 # glibc returns what is freed to the kernel and asks for it again with every 256 KiB that uvloop
 # reads, and the kernel clears each page anew: 1 MiB of answer cost 1,080 us of CPU with its own
@@ -47,7 +48,7 @@ class WorkerHandle:
         self.slot = slot
         self._listeners = listeners
         self.applied: tuple[str, int] = ("", 0)
-        self.stats: dict[str, Any] | None = None
+        self.stats: WorkerReport | None = None
         self.connections = 0
         self.upstream: dict[str, tuple[int, int, int]] = {}  # active, idle, connecting
         self.departed: dict[str, int] = {}
@@ -157,7 +158,7 @@ class WorkerHandle:
         self.deaths = 1 if is_steady else self.deaths + 1
         self.applied = ("", 0)
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: FromWorker) -> None:
         self.heard_at, self.has_spoken = time.monotonic(), True
         if message["type"] == "applied":
             # An old worker of code that did not say what it still owes is better not believed.

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import orjson
 
-Message = dict[str, Any]
+from router.worker.messages import FromWorker, ToWorker
 
 _LENGTH = struct.Struct("!I")
 MAX_FRAME_BYTES = 16 << 20  # a greater length is a bug: nothing behind it could be understood
@@ -21,9 +21,12 @@ _MORE = 1 << 31  # in the length: the message goes on in the next frame
 
 
 class Channel(asyncio.Protocol):
-    """One end of a channel; calls `on_message` for each message and `on_lost` once."""
+    """One end of a channel; calls `on_message` for each message and `on_lost` once.
 
-    def __init__(self, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> None:
+    What comes in is what the other side of the same installation sends: its type is believed.
+    """
+
+    def __init__(self, on_message: Callable[[Any], None], on_lost: Callable[[], None]) -> None:
         self._on_message = on_message
         self._on_lost = on_lost
         self._buffer = bytearray()
@@ -57,7 +60,7 @@ class Channel(asyncio.Protocol):
                 self._on_message(message)
         del buffer[:at]
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ToWorker | FromWorker) -> None:
         """Queue a message; nothing happens when the other side is gone."""
         if not self._transport.is_closing():
             body = orjson.dumps(message)

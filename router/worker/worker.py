@@ -33,7 +33,8 @@ from router.http.fields import believe_only_proxies
 from router.ingress.http1 import ClientConnection
 from router.process.listeners import BACKLOG
 from router.routing.table import AppRoutes, Compiler
-from router.worker.channel import Channel, Message
+from router.worker.channel import Channel
+from router.worker.messages import Apps, Swap, ToWorker
 from router.worker.sweeper import Sweeper
 
 log = logging.getLogger("turnout.router")
@@ -80,20 +81,19 @@ class Worker:
 
     # --- what the supervisor says
 
-    def _on_message(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "settings":
+    def _on_message(self, message: ToWorker) -> None:
+        if message["type"] == "settings":
             self._begin(_settings_from(message["settings"]))
-        elif kind == "apps":
+        elif message["type"] == "apps":
             self._stage(message)
-        elif kind == "swap":
+        elif message["type"] == "swap":
             self._swap(message)
-        elif kind == "stats":
-            self._report(message.get("asked"))
-        elif kind == "accept":
+        elif message["type"] == "stats":
+            self._report(message["asked"])
+        elif message["type"] == "accept":
             if self._edge is not None and not self._edge.is_draining:
                 self._accept_on(set(message["slots"]))
-        elif kind == "drain":
+        elif message["type"] == "drain":
             self._start_draining(message["idle_s"], message["tunnels_s"])
 
     def _begin(self, settings: RouterSettings) -> None:
@@ -161,7 +161,7 @@ class Worker:
             edge.registry.forget_departed()
             self._report(None)
 
-    def _stage(self, message: Message) -> None:
+    def _stage(self, message: Apps) -> None:
         """Compile some apps ahead of the swap, so that no single turn of the loop is long."""
         assert self._compiler is not None
         self._domain = message["domain"]
@@ -170,7 +170,7 @@ class Worker:
             self._staged[routes.spec.name] = routes
         gc.freeze()  # what is staged lives long: a collection over 10,000 apps takes 100 ms
 
-    def _swap(self, message: Message) -> None:
+    def _swap(self, message: Swap) -> None:
         edge, compiler = self._edge, self._compiler
         assert edge is not None
         assert compiler is not None
@@ -203,7 +203,7 @@ class Worker:
             }
         )
 
-    def _report(self, asked: Any) -> None:
+    def _report(self, asked: int | None) -> None:
         edge = self._edge
         if edge is None:
             return

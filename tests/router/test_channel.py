@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from router.supervisor.worker_handle import WorkerHandle
-from router.worker.channel import MAX_FRAME_BYTES, Channel, Message
+from router.worker.channel import MAX_FRAME_BYTES, Channel
 from tests.support.edges import eventually
 
 
@@ -18,7 +19,7 @@ class End:
     """One end: what it heard, and whether the other is gone."""
 
     def __init__(self) -> None:
-        self.heard: list[Message] = []
+        self.heard: list[Any] = []
         self.is_lost = False
         self.channel = Channel(self.heard.append, self._lost)
 

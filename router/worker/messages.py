@@ -1,0 +1,91 @@
+"""What supervisor and worker say to each other over the channel, by `type`.
+
+An upgraded supervisor may hear a worker of the code before: keys are only ever added, and what is
+NotRequired may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+from router.routing.reports import WorkerReport
+
+# --- to a worker
+
+
+class Settings(TypedDict):
+    """The first message: how to route."""
+
+    type: Literal["settings"]
+    settings: dict[str, Any]
+
+
+class Apps(TypedDict):
+    """Some apps of the next table, compiled ahead of the swap."""
+
+    type: Literal["apps"]
+    domain: str
+    apps: Sequence[Any]  # snapshot.App as sent, its JSON as received
+
+
+class Swap(TypedDict):
+    """Route by the next table from now on."""
+
+    type: Literal["swap"]
+    domain: str
+    version: int
+    epoch: str
+    dropped: list[str]
+
+
+class Ask(TypedDict):
+    """Report at once; the answer carries the number."""
+
+    type: Literal["stats"]
+    asked: int
+
+
+class Accept(TypedDict):
+    """Accept on the sockets of these slots, and of no others."""
+
+    type: Literal["accept"]
+    slots: list[int]
+
+
+class Drain(TypedDict):
+    """Finish what is in flight, and leave."""
+
+    type: Literal["drain"]
+    idle_s: float  # for which idle connections may still bring a request
+    tunnels_s: float
+
+
+ToWorker = Settings | Apps | Swap | Ask | Accept | Drain
+
+# --- from a worker
+
+
+class Applied(TypedDict):
+    """A table is in force."""
+
+    type: Literal["applied"]
+    version: int
+    epoch: str
+    departed: NotRequired[dict[str, int]]  # replicas of earlier tables, with requests in flight
+
+
+class Stats(TypedDict):
+    """How it is: each second, and when asked."""
+
+    type: Literal["stats"]
+    asked: int | None
+    stats: WorkerReport
+    connections: int
+    upstream: dict[str, tuple[int, int, int]]  # active, idle, connecting
+    departed: dict[str, int]
+    queued: dict[str, int]
+    stalled: int
+
+
+FromWorker = Applied | Stats
