@@ -89,5 +89,6 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements-test.txt
 clean:
 	rm -rf $(VENV) build *.egg-info
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed-test
 	$(BIN)/python -m config.settings_page > config/README.md
+	$(BIN)/python -m config.dashboard > config/grafana/turnout.json

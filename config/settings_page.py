@@ -24,6 +24,8 @@ This page is made from the code: `make docs`.
 | [compose/sidecar.yaml](compose/sidecar.yaml) | turnout as a sidecar of one app |
 | [compose/edge.yaml](compose/edge.yaml) | routes by labels, scraped by Prometheus |
 | [compose/full.yaml](compose/full.yaml) | control and router, on the engine behind a socket proxy |
+| [prometheus/](prometheus) | what to scrape, recording rules, alerts |
+| [grafana/](grafana) | a dashboard, and how Grafana finds it |
 | [systemd/](systemd) | units with socket activation and readiness |
 | [base-image.sh](base-image.sh) | a base for the Dockerfile where none can be pulled |
 """

@@ -46,7 +46,7 @@ ARROWS = {
     " control.runtime",
     "control.publish": "router.contract control.model control.rules control.store",
     "control.probes": "router.process control.model",
-    "control.ops": "control.model control.settings control.store control.publish",
+    "control.ops": "control.model control.history control.settings control.store control.publish",
     "control.reconcile": "router.contract control.model control.settings control.history"
     " control.rules control.store control.runtime control.changes control.publish control.probes"
     " control.ops",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from control.model.kinds import AppName, RevisionName
+from control.history.journal import Record
+from control.model.kinds import NO_REVISION, AppName, RevisionName
 from control.model.resources import AppView
 from control.model.states import running_state
 from control.ops.health import Health
@@ -25,6 +29,7 @@ class ControlCounters:
         self.registry = CollectorRegistry(auto_describe=False)
         self.probe_failures: Counter[tuple[AppName, RevisionName, str]] = Counter()
         self.restarts: Counter[tuple[AppName, RevisionName, str]] = Counter()
+        self.rollbacks: Counter[tuple[AppName, RevisionName]] = Counter()
         self._reconcile = Histogram(
             "turnout_reconcile_seconds",
             "One pass of the reconciler over what changed.",
@@ -44,11 +49,26 @@ class ControlCounters:
         """One replica that failed, and is started again."""
         self.restarts[app, revision, reason] += 1
 
+    def count_record(self, record: Record) -> None:
+        """What the journal was told; a rollback that waits is counted when it is complete."""
+        if record.restores and not record.is_waiting:
+            self.rollbacks[record.app, NO_REVISION] += 1
+
     def forget(self, is_there: Callable[[AppName, RevisionName], bool]) -> None:
-        """Drop the series of revisions that are gone."""
-        for counted in (self.probe_failures, self.restarts):
-            for key in [key for key in counted if not is_there(key[0], key[1])]:
-                del counted[key]
+        """Drop the series of what is gone: of a revision, or of an app for an empty name."""
+        _forget(self.probe_failures, is_there)
+        _forget(self.restarts, is_there)
+        _forget(self.rollbacks, is_there)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a scrape says of one app, for as long as it has this view."""
+
+    view: AppView
+    states: list[tuple[str, int]]  # revisions
+    replicas: list[tuple[tuple[RevisionName, str], int]]  # by revision and state
+    deployed: list[tuple[RevisionName, float]]  # active revisions, and when they were made
 
 
 class ControlCollector(Collector):
@@ -58,34 +78,61 @@ class ControlCollector(Collector):
         self._store = store
         self._health = health
         self._counters = counters
-        self._counted: dict[str, tuple[AppView, list[tuple[str, int]]]] = {}  # by app
+        self._counted: dict[AppName, _Counted] = {}  # by app
 
-    def _states(self, name: str, view: AppView) -> list[tuple[str, int]]:
-        """How many revisions of an app are in which state; counted once for each change of it."""
+    def _count(self, name: AppName, view: AppView) -> _Counted:
+        """Counted once for each change of an app."""
         known = self._counted.get(name)
-        if known is not None and known[0] is view:
-            return known[1]
+        if known is not None and known.view is view:
+            return known
         assert view.app is not None
+        revisions = view.revisions.values()
         states = Counter(
-            running_state(view.app, r, view.of(r.name)) or "Inactive"
-            for r in view.revisions.values()
+            running_state(view.app, r, view.of(r.name)) or "Inactive" for r in revisions
         )
-        return sorted(states.items())
+        replicas = Counter((r.revision, str(r.state)) for r in view.replicas.values())
+        deployed = [(r.name, r.created_at) for r in revisions if r.is_active]
+        return _Counted(view, sorted(states.items()), sorted(replicas.items()), deployed)
 
     def collect(self) -> Iterable[Metric]:
         """All families but the histogram, which collects itself."""
-        revisions = GaugeMetricFamily(
-            "turnout_revisions", "Revisions by running state.", labels=["app", "state"]
-        )
         self._counted = {
-            name: (view, self._states(name, view))
+            name: self._count(name, view)
             for name, view in self._store.every()
             if view.app is not None
         }
-        for name, (_, states) in self._counted.items():
-            for state, n in states:
+        yield from self._apps()
+        yield from self._failures()
+        yield from self._apart()
+
+    def _apps(self) -> Iterable[Metric]:
+        """How each app is, from its view."""
+        revisions = GaugeMetricFamily(
+            "turnout_revisions", "Revisions by running state.", labels=["app", "state"]
+        )
+        replicas = GaugeMetricFamily(
+            "turnout_replicas", "Replicas by state.", labels=["app", "revision", "state"]
+        )
+        created = GaugeMetricFamily(
+            "turnout_revision_created_timestamp_seconds",
+            "When an active revision was deployed, in Unix time.",
+            labels=["app", "revision"],
+        )
+        rollbacks = CounterMetricFamily(
+            "turnout_rollbacks", "Rollbacks that led where they were to lead.", labels=["app"]
+        )
+        for name, counted in self._counted.items():
+            for state, n in counted.states:
                 revisions.add_metric([name, state], n)
-        yield revisions
+            for (revision, state), n in counted.replicas:
+                replicas.add_metric([name, revision, state], n)
+            for revision, at in counted.deployed:
+                created.add_metric([name, revision], at)
+            # From zero on: Prometheus sees no increase in a series that begins with its first.
+            rollbacks.add_metric([name], self._counters.rollbacks[name, NO_REVISION])
+        yield from (revisions, replicas, created, rollbacks)
+
+    def _failures(self) -> Iterable[Metric]:
         failures = CounterMetricFamily(
             "turnout_probe_failures", "Failed probes.", labels=["app", "revision", "type"]
         )
@@ -100,7 +147,6 @@ class ControlCollector(Collector):
         for key, n in sorted(self._counters.restarts.items()):
             restarts.add_metric(list(key), n)
         yield restarts
-        yield from self._apart()
 
     def _apart(self) -> Iterable[Metric]:
         """Which apps are left as they were, and which table each router has."""
@@ -112,6 +158,20 @@ class ControlCollector(Collector):
         versions = GaugeMetricFamily(
             "turnout_router_table_version", "Version that a router has applied.", labels=["router"]
         )
-        for name, router in self._health.publisher.routers.items():
+        routers = self._health.publisher.routers
+        for name, router in routers.items():
             versions.add_metric([name], router.applied)
-        yield from (quarantined, versions)
+        behind = GaugeMetricFamily(
+            "turnout_router_behind_seconds",
+            "How long a connected router has lacked the table in force; 0 when it has it.",
+            labels=["router"],
+        )
+        now, late = time.monotonic(), self._health.publisher.behind()
+        for name in routers:
+            behind.add_metric([name], now - late[name] if name in late else 0)
+        yield from (quarantined, versions, behind)
+
+
+def _forget(counted: Counter[Any], is_there: Callable[[AppName, RevisionName], bool]) -> None:
+    for key in [key for key in counted if not is_there(key[0], key[1])]:
+        del counted[key]

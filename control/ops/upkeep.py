@@ -23,7 +23,8 @@ async def keep_up(store: Store, counters: ControlCounters, settings: ControlSett
     """Prune the journal, a few records at a time, and the metrics, and move the log; for ever."""
 
     def is_there(app: AppName, revision: RevisionName) -> bool:
-        return revision in store.view(app).revisions
+        view = store.view(app)
+        return revision in view.revisions if revision else view.app is not None
 
     kept = Retention(settings.journal_app_records, settings.journal_records, settings.journal_days)
     while True:

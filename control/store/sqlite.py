@@ -80,6 +80,7 @@ class Store:
         self._moved_at = 0  # changes that the log was moved after
         self._pruned_to = 0  # number of the record that the next turn goes on behind
         self._watchers: list[Callable[[AppName], None]] = []
+        self.on_record: Callable[[Record], None] = lambda record: None
         self.owners = Owners()  # of names and custom domains
         for name, view in list(self._views.items()):
             try:
@@ -162,6 +163,8 @@ class Store:
             self._unwritten.pop(write.name, None)
             self._show(write.name, write.new)
         for write in changed:
+            if write.record is not None:
+                self.on_record(write.record)
             self._tell(write.name)
 
     def observe(
@@ -177,6 +180,7 @@ class Store:
             return
         if record is not None:
             self._unwritten_records.append(row_of(record))
+            self.on_record(record)
         self._unwritten.setdefault(name, old)
         self._show(name, new)
         self._write_soon()

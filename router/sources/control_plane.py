@@ -45,6 +45,7 @@ class ControlSource:
         self._state = state
         self._received = Received()
         self._counted = Counted()
+        self.heard_at = 0.0
         self._refusals = 0  # whole answers in a row that could not be taken
         self._is_saving = True  # whether the last good table could be kept
         self._keeping: asyncio.Task[None] | None = None
@@ -77,7 +78,7 @@ class ControlSource:
                     continue
                 if failures >= _SILENT_RETRIES:
                     log.warning("event=control_found")
-                failures = 0
+                failures, self.heard_at = 0, time.time()
                 if body is not None:
                     wire = _decoded(body)
                     what = self._take(wire)

@@ -25,6 +25,8 @@ def _is_same_file(one: Stamp, other: Stamp) -> bool:
 class FileSource:
     """A routes file, watched. Its version counts the loads."""
 
+    heard_at = 0.0  # there is no control plane
+
     def __init__(self, path: Path, domain: str) -> None:
         self._path = path
         self._domain = domain

@@ -31,6 +31,10 @@ class Reporter(Protocol):
 class SnapshotSource(Protocol):
     """A never-ending sequence of tables."""
 
+    @property
+    def heard_at(self) -> float:
+        """When the control plane last said something, in Unix time; 0 where none is followed."""
+
     def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """Yields each new table, or the reason why one was refused."""
 

@@ -114,6 +114,13 @@ class RouterCollector(Collector):
             "How long the last table took from receipt until every worker routed by it.",
             s.reloads.last_seconds,
         )
+        heard = GaugeMetricFamily(
+            "turnout_control_heard_timestamp_seconds",
+            "When the control plane last said something, in Unix time, where one is followed.",
+        )
+        if s.settings.control:
+            heard.add_metric([], s.source.heard_at)
+        yield heard
         yield _gauge("turnout_workers", "Workers that route.", s.workers_ready())
         restarts = CounterMetricFamily("turnout_worker_restarts", "Workers that were replaced.")
         restarts.add_metric([], s.worker_restarts)

@@ -60,7 +60,7 @@ class Supervisor:
         self.shares = Shares()
         self._recent = Failures()
         self.ingress = ""  # HOST:PORT as bound
-        self._source = source
+        self.source = source
         self._apps: dict[str, App | None] = {}  # None: old workers have it, and we did not see it
         self._news = asyncio.Event()
         self._keeper = Keeper(settings, self, self._news.set)
@@ -81,7 +81,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._source.hurry)
+        loop.add_signal_handler(signal.SIGHUP, self.source.hurry)
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade.set)
         on_parent_gone(self._stop.set)
         before = handover.received()
@@ -153,7 +153,7 @@ class Supervisor:
         admin_fd = handover.give(admin.listener)
         await admin.close()
         await self._keeper.all_told()
-        await self._source.kept()
+        await self.source.kept()
         if self._stop.is_set():  # asked to end meanwhile, and the new code would not know
             return
         handover.exec_with(
@@ -184,7 +184,7 @@ class Supervisor:
     # --- tables
 
     async def _follow(self) -> None:
-        async for snapshot in self._source.follow(self):
+        async for snapshot in self.source.follow(self):
             if isinstance(snapshot, str):
                 self.reloads.failed += 1
                 self.reloads.last_failure, self.reloads.is_refused = snapshot, True
@@ -302,7 +302,7 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._source.kept()
+        await self.source.kept()
         for worker in self._workers:
             worker.listener.close()
 

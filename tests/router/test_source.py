@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -114,6 +115,27 @@ async def test_a_table_with_a_bad_app_is_taken_acknowledged_and_the_app_reported
     assert [app.name for app in router.table.apps] == ["blog"]
     assert refusals == []
     assert "is the name of app blog" in report["refused"]["shop"]
+
+
+async def test_it_is_known_when_the_control_plane_last_said_something(tmp_path: Path) -> None:
+    control = Control(answers(a_table(an_app("shop"))))
+    app = web.Application()
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    app.router.add_post("/v1/sync", control.sync)
+    await runner.setup()
+    source = ControlSource(f"unix:{tmp_path}/control.sock", tmp_path / "router", lambda: "")
+    following = source.follow(Router())
+    first = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    assert source.heard_at == 0
+    began = time.time()
+    await web.UnixSite(runner, str(tmp_path / "control.sock")).start()
+    async with asyncio.timeout(WAIT_S):
+        await first
+    assert began <= source.heard_at <= time.time()
+    await following.aclose()
+    await source.kept()
+    await runner.cleanup()
 
 
 async def test_a_table_that_workers_were_given_is_kept_although_nobody_follows_any_more(

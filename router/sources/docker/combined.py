@@ -39,6 +39,11 @@ class CombinedSource:
         self._version = 0
         self._first: dict[int, tuple[str, int]] = {}  # our version to the first's within it
 
+    @property
+    def heard_at(self) -> float:
+        """Of the one that follows a control plane."""
+        return max(source.heard_at for source in self._sources)
+
     def hurry(self) -> None:
         """Both look again."""
         for source in self._sources:

@@ -41,6 +41,8 @@ _Unreachable = (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerErro
 class DockerSource:
     """Tables from labelled containers."""
 
+    heard_at = 0.0  # there is no control plane
+
     def __init__(
         self, url: str, domain: str, state: Path, resync_s: float, absent_s: float
     ) -> None:
