@@ -12,7 +12,8 @@ import sys
 
 # program: (Debian package, what is tested with it)
 PROGRAMS = {
-    "promtool": ("prometheus", "that the metrics are valid"),
+    "promtool": ("prometheus", "metrics, rules and what the terminal shows of them"),
+    "prometheus": ("prometheus", "an alert that fires and ends"),
     "curl": ("curl", "the tour of the README"),
     "dockerd": ("docker.io", "containers"),
     "ip": ("iproute2", "containers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -101,14 +102,33 @@ def test_every_alert_is_tried_and_says_what_to_do() -> None:
     assert re.findall(r"^\| `(Turnout\w+)` \|", page, re.M) == alerts
 
 
-def test_grafana_finds_the_dashboard_and_prometheus() -> None:
-    provisioning = ROOT / "config" / "grafana" / "provisioning"
+def written(kind: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What the page says to type, on a host whose root is the folder."""
+    page = (ROOT / "docs" / "how-to" / "watch.md").read_text()
+    (script,) = re.findall(rf"^```sh {kind}\n(.*?)^```", page, re.M | re.S)
+    typed = re.sub(r"(?<= )/(etc|var)/", rf"{folder}/\1/", script)
+    for place in ("etc/prometheus", "etc/grafana", "var/lib/grafana"):
+        (folder / place).mkdir(parents=True)
+    return subprocess.run(
+        ["sh", "-e", "-c", typed], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+
+def test_prometheus_takes_what_is_copied_as_it_is_written(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    assert "SUCCESS: 1 rule files found" in written("prometheus", tmp_path).stdout
+
+
+def test_grafana_finds_what_is_copied_as_it_is_written(tmp_path: Path) -> None:
+    written("grafana", tmp_path)
+    provisioning = tmp_path / "etc/grafana/provisioning"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/turnout.yaml").read_text())[
+        "providers"
+    ]
     (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text())[
         "datasources"
     ]
     assert source["type"] == "prometheus"
-    (provider,) = yaml.safe_load((provisioning / "dashboards/turnout.yaml").read_text())[
-        "providers"
-    ]
-    page = (ROOT / "docs" / "how-to" / "watch.md").read_text()
-    assert f"config/grafana/turnout.json {provider['options']['path']}/" in page
+    (page,) = (tmp_path / provider["options"]["path"][1:]).iterdir()
+    assert json.loads(page.read_text())["uid"] == "turnout"
