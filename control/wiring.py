@@ -70,6 +70,7 @@ class ControlPlane:
         self.store = Store(settings.state / "control.db")
         publisher = Publisher(self.store, settings.domain, lease_s=settings.router_lease_s)
         counters = self.counters = ControlCounters()
+        self.store.on_record = counters.count_record
         targets = Targets(settings.endpoint_networks)
         self.reconciler = Reconciler(
             settings,
