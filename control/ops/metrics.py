@@ -29,7 +29,6 @@ class ControlCounters:
         self.registry = CollectorRegistry(auto_describe=False)
         self.probe_failures: Counter[tuple[AppName, RevisionName, str]] = Counter()
         self.restarts: Counter[tuple[AppName, RevisionName, str]] = Counter()
-        self.rollbacks: Counter[tuple[AppName, RevisionName]] = Counter()  # of an app: no revision
         self.rollbacks: Counter[tuple[AppName, RevisionName]] = Counter()
         self._reconcile = Histogram(
             "turnout_reconcile_seconds",
@@ -68,7 +67,6 @@ class _Counted:
 
     view: AppView
     states: list[tuple[str, int]]  # revisions
-    replicas: list[tuple[tuple[str, str], int]]  # by revision and state
     replicas: list[tuple[tuple[RevisionName, str], int]]  # by revision and state
     deployed: list[tuple[RevisionName, float]]  # active revisions, and when they were made
 

@@ -65,7 +65,6 @@ def test_a_rollback_counts_once_it_has_led_there(store: Store, is_broken: bool) 
     assert samples(collector, "turnout_rollbacks") == {"shop": 0 if is_broken else 1}
 
     shop.changes.delete(ALICE, AppName("shop"))
-    shop.changes.delete(ALICE, "shop")
     assert samples(collector, "turnout_rollbacks") == {}
     counters.forget(lambda app, revision: False)
     assert not counters.rollbacks
