@@ -6,10 +6,12 @@ import asyncio
 import gc
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support import runs
 
@@ -32,20 +34,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     runs.unshare_mounts()
 
 
-@pytest.hookimpl(tryfirst=True)  # before the marks are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a server or an engine are run by one process, and others by any."""
-    for item in items:
-        if isinstance(item, pytest.Function) and (shared := _shared_by(item)):
-            item.add_marker(pytest.mark.xdist_group(shared))
+class _OneEngine(LoadFileScheduling):
+    """A file is run by one process, as its tests may share a server; so are all that use Docker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "engine" if file.startswith("tests/docker/") else file
 
 
-def _shared_by(test: pytest.Function) -> str:
-    used = [each[-1] for each in test._fixtureinfo.name2fixturedefs.values()]
-    scopes = {each.scope for each in used if each.func.__module__.startswith("tests.")}
-    if "session" in scopes:
-        return "engine"
-    return test.path.stem if "module" in scopes else ""
+@pytest.hookimpl(optionalhook=True)  # a run may be without workers
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Only where files matter: the quick part is handed out test by test."""
+    return _OneEngine(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:

@@ -128,11 +128,10 @@ class Engine:
     def start(self) -> None:
         """Start it, or again; returns when it answers.
 
-        It gives its own containerd fifteen seconds, which a busy machine may take: so, once more.
+        It gives its own containerd fifteen seconds, which a busy machine may take: so, again.
         """
-        if not self._is_started():
-            assert _SLOW in self._said(), self._said()
-            assert self._is_started(), self._said()
+        until(lambda: self._is_started() or _SLOW not in self._said(), timeout_s=120)
+        assert self._process.poll() is None, self._said()
 
     def _is_started(self) -> bool:
         mark = os.environ.get("TEST_MARK")  # of the test's own processes; an engine outlives them
