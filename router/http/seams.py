@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 # Tests, which are not compiled, have sides of their own.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ClientSide(ABC):
-    """What an exchange asks of the connection its request came on."""
+    """What an exchange asks of the connection its request came on, and the sweeper, too."""
 
-    __slots__ = ()
+    __slots__ = ("deadline", "is_blocked")
 
-    @property
-    @abstractmethod
-    def is_blocked(self) -> bool:
-        """Whether the client reads slower than it is sent to."""
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline  # when the client, or what it waits for, is late
+        self.is_blocked = False  # the client reads slower than it is sent to
 
     @property
     @abstractmethod
@@ -66,14 +65,9 @@ class ClientSide(ABC):
     def arm(self, seconds: float) -> None:
         """Call `timed_out` unless armed again within that time."""
 
-    @property
-    @abstractmethod
-    def deadline(self) -> float:
-        """When that time is over."""
-
     @abstractmethod
     def on_deadline(self) -> None:
-        """Called by the sweeper when it is over; sets another deadline, or ends the connection."""
+        """Called by the sweeper when it is late; sets another deadline, or ends the connection."""
 
     @abstractmethod
     def tunnel(self, agreed: Agreed, upstream: UpstreamSide, wire: bytes, rest: bytes) -> None:

@@ -20,6 +20,7 @@ from router.http.request_head import RequestHead
 from router.http.seams import Agreed, ClientSide, UpstreamSide
 from router.http.sized import SizedDecoder
 from router.ingress.answers import answer_to, count_unread, refusal_of
+from router.ingress.backlog import Backlog
 from router.ingress.heads import HeadReader, ingress_of
 from router.ingress.phases import BUSY, CLOSING, DISCARDING, GONE, HEAD, IDLE, NAMES, moved
 from router.ingress.transport import ClientTransport
@@ -33,6 +34,7 @@ _TURN: Final = 4  # this turn's work is done, and more has been received
 _REQUESTS_PER_TURN: Final = 16
 # Bytes held behind a request without pausing: a paused socket does not tell that its client left.
 _MOST_HELD: Final = 16384
+_FOREVER: Final = float("inf")
 
 
 class ClientConnection(ClientSide):
@@ -46,9 +48,7 @@ class ClientConnection(ClientSide):
         "_heads",
         "_phase",
         "_requests_left",
-        # received, and not yet acted upon
-        "_buffer",
-        "_at",
+        "_backlog",
         "_is_consuming",
         # per request
         "_exchange",
@@ -56,17 +56,12 @@ class ClientConnection(ClientSide):
         "_discarded",
     )
 
-    # From `connection_made` on:
-    transport: asyncio.Transport
-    _client: ClientTransport
-    _heads: HeadReader
-
     def __init__(self, context: Context) -> None:
+        super().__init__(context.clock.now + context.settings.head_timeout_s)
         self.context = context
         self._phase = IDLE
         self._requests_left = context.settings.max_requests_per_connection
-        self._buffer = b""  # held bytes; `_at` is the first that counts
-        self._at = 0
+        self._backlog = Backlog()
         self._is_consuming = False
         self._exchange: Exchange | None = None  # while BUSY
         self._body: ChunkedDecoder | SizedDecoder | None = None  # while one is being read
@@ -89,8 +84,7 @@ class ClientConnection(ClientSide):
         self._client = ClientTransport(context, self.transport)
         self._heads = HeadReader(ingress_of(transport, context.settings), context.settings)
         sock = transport.get_extra_info("socket")  # which nothing but a real network has
-        descriptor = sock.fileno() if sock is not None else -1
-        refusal = context.clients.admit(self, self.peer, descriptor)
+        refusal = context.clients.admit(self, self.peer, sock.fileno() if sock is not None else -1)
         if refusal is not None and context.clients.turn_away(self):
             self._refuse(refusal)
         elif refusal is not None:
@@ -99,7 +93,7 @@ class ClientConnection(ClientSide):
             self._client.reset()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._client.unblock()
+        self._unblock()
         self.context.clients.left(self, self.peer)
         self._lose_client(GONE)
 
@@ -109,9 +103,9 @@ class ClientConnection(ClientSide):
         So what it is owed gets a moment longer, and is given up after it (`half_close_s`).
         """
         self._client.has_ended = True
-        is_idle = self._exchange is None and not self._buffer
+        is_idle = self._exchange is None and not self._backlog.data
         if is_idle or (self._exchange is not None and self._body is not None):
-            self._client.begin_end()
+            self._begin_end()
             if self._phase < CLOSING:
                 self._lose_client(CLOSING)  # what has begun will never be complete
             return False  # the transport closes once it has sent what is owed
@@ -126,28 +120,36 @@ class ClientConnection(ClientSide):
     def data_received(self, data: bytes) -> None:
         if self._phase >= CLOSING:
             return
-        if self._buffer:
-            self._hold(self._buffer[self._at :] + data, 0)
+        if self._backlog.data:
+            self._hold(self._backlog.rest() + data, 0)
         else:
             self._consume(data, 0)
 
     def pause_writing(self) -> None:
         if self._phase >= CLOSING:
             return
-        self._client.block()
+        self.is_blocked = True
+        self.context.stats.stalled += 1
+        self._client.watch()
+        self._expect(self.context.settings.write_timeout_s)
         if self._exchange is not None:
             self._exchange.hold_response()
 
     def resume_writing(self) -> None:
-        self._client.unblock()
+        self._unblock()
         if self._phase >= CLOSING:
             return
         if self._exchange is not None:
             self._exchange.resume_response()
             return
         self.arm(self.context.settings.keepalive_timeout_s)
-        if self._buffer:
+        if self._backlog.data:
             self._go_on()
+
+    def _unblock(self) -> None:
+        if self.is_blocked:
+            self.is_blocked = False
+            self.context.stats.stalled -= 1
 
     # --- bytes
 
@@ -164,7 +166,7 @@ class ClientConnection(ClientSide):
                     self._hold(data, at)  # the decoder has done enough for now
                     self._go_on_later()
                     break
-            elif self._exchange is not None or self._client.is_blocked:
+            elif self._exchange is not None or self.is_blocked:
                 self._hold(data, at)
                 break
             elif not requests_left:
@@ -178,10 +180,8 @@ class ClientConnection(ClientSide):
 
     def _hold(self, data: bytes, at: int) -> None:
         """Keep bytes whose turn has not come."""
-        if at > len(data) // 2:  # let go of what was read; copying less than half stays linear
-            data, at = data[at:], 0
-        self._buffer, self._at = data, at
-        if len(data) - at > _MOST_HELD:
+        self._backlog.keep(data, at)
+        if self._backlog.size > _MOST_HELD:
             self._client.pause(_PIPELINED)
 
     def _go_on_later(self) -> None:
@@ -192,11 +192,11 @@ class ClientConnection(ClientSide):
     def _go_on(self) -> None:
         if self._phase >= CLOSING:
             return
-        data, at = self._buffer, self._at
-        self._buffer, self._at = b"", 0
+        data, at = self._backlog.data, self._backlog.at
+        self._backlog.clear()
         self._client.resume(_PIPELINED | _TURN)
         self._consume(data, at)
-        if self._client.has_ended and self._exchange is None and not self._buffer:
+        if self._client.has_ended and self._exchange is None and not self._backlog.data:
             self._close()
 
     # --- heads
@@ -214,7 +214,7 @@ class ClientConnection(ClientSide):
             if self._phase == IDLE:
                 self._enter(HEAD)
                 if self._requests_left < settings.max_requests_per_connection:
-                    self._client.arm(settings.head_timeout_s)  # the first one's began at the accept
+                    self.arm(settings.head_timeout_s)  # the first one's began at the accept
             refusal = heads.judge()
             if refusal is not None:
                 self._refuse(refusal)
@@ -245,10 +245,10 @@ class ClientConnection(ClientSide):
             pieces = body.feed(data, at)
         except FramingError as error:
             self._body = None
-            if exchange is not None:
-                exchange.body_refused(bad_request(f"The body is malformed: {error}."))
-            else:
+            if exchange is None:
                 self._close()
+            else:
+                exchange.body_refused(bad_request(f"The body is malformed: {error}."))
             return len(data)
         if body.done:
             self._body = None
@@ -276,63 +276,66 @@ class ClientConnection(ClientSide):
     def peer(self) -> str:
         return self._heads.ingress.peer.decode()
 
-    @property
-    def is_blocked(self) -> bool:
-        return self._client.is_blocked
-
     def write(self, pieces: list[bytes]) -> None:
-        self._client.write(pieces)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.context.outbox.write(self.transport, data)
 
     def answer(self, outcome: Outcome, head: RequestHead, *, keeps_alive: bool) -> None:
-        self._client.write([answer_to(head, outcome, self.context, keeps_alive=keeps_alive)])
+        self.write([answer_to(head, outcome, self.context, keeps_alive=keeps_alive)])
         self.finished(keeps_alive=keeps_alive)
 
     def finished(self, *, keeps_alive: bool) -> None:
         """The answer is complete: on to the next request, or the end."""
-        client = self._client
-        if client.pauses & _BODY:
-            client.resume(_BODY)
-        is_last = client.has_ended or self.context.is_leaving
-        if not keeps_alive or (is_last and not self._buffer):
-            self._exchange = None
+        self._exchange = None
+        if self._client.pauses & _BODY:
+            self._client.resume(_BODY)
+        is_last = self._client.has_ended or self.context.is_leaving
+        if not keeps_alive or (is_last and not self._backlog.data):
             self._close()
         elif self._body is not None:  # an early answer: the rest of the body is still coming
-            self._enter(DISCARDING)
-            client.arm(self.context.settings.discard_timeout_s)
+            self._phase = moved(self._phase, DISCARDING)
+            self.arm(self.context.settings.discard_timeout_s)
         else:
             self._phase = moved(self._phase, IDLE)
-            self._exchange = None
-            client.arm(self.context.settings.keepalive_timeout_s)
-            if self._buffer and not self._is_consuming and not client.is_blocked:
+            self.arm(self.context.settings.keepalive_timeout_s)
+            if self._backlog.data and not self._is_consuming and not self.is_blocked:
                 self._go_on()
 
     def cut(self, *, is_framed: bool) -> None:
         self._enter(CLOSING)
+        self._begin_end()
         self._client.cut(is_framed=is_framed)
 
     def arm(self, seconds: float) -> None:
-        self._client.arm(seconds)
+        if self.is_blocked:  # it is the client that is waited for, and that is armed already
+            return
+        if self._client.has_ended:
+            seconds = min(seconds, self.context.settings.half_close_s)
+        self.deadline = self.context.clock.now + seconds
+
+    def _expect(self, seconds: float) -> None:
+        self.deadline = self.context.clock.now + seconds
 
     def hold_body(self) -> None:
         self._client.pause(_BODY)
 
     def resume_body(self) -> None:
-        if self._client.pauses & _BODY:
-            self._client.resume(_BODY)
+        self._client.resume(_BODY)
 
     def tunnel(self, agreed: Agreed, upstream: UpstreamSide, wire: bytes, rest: bytes) -> None:
         """From here on the connection carries opaque bytes."""
         self._enter(GONE)
         context = self.context
         context.clients.became_tunnel(self)
-        context.outbox.write(self.transport, wire)
-        if self._buffer:
-            upstream.write(self._buffer[self._at :])
+        self.write([wire])
+        if self._backlog.data:
+            upstream.write(self._backlog.rest())
         context.outbox.flush()  # what tunnels carry is written directly, and must come behind
-        client_is_blocked, replica_is_blocked = self._client.is_blocked, upstream.is_blocked
-        self._client.unblock()
-        gone = partial(context.clients.forget, self.peer)
-        tunnel = context.tunnels.new(agreed, self.transport, upstream.detach(), gone)
+        client_is_blocked, replica_is_blocked = self.is_blocked, upstream.is_blocked
+        self._unblock()
+        tunnel = context.tunnels.new(
+            agreed, self.transport, upstream.detach(), partial(context.clients.forget, self.peer)
+        )
         if context.is_draining:  # agreed upon while the worker leaves
             tunnel.leave(context.clock.now)
         tunnel.begin(
@@ -344,19 +347,15 @@ class ClientConnection(ClientSide):
 
     # --- deadlines and ends
 
-    @property
-    def deadline(self) -> float:
-        return self._client.deadline
-
     def on_deadline(self) -> None:
         """Called by the sweeper when nothing came in time."""
-        client = self._client
-        client.disarm()
+        self.deadline = _FOREVER
         if self._phase == CLOSING:
-            client.look_at_end()
-        elif client.is_blocked:
+            self._client.look_at_end()
+            self._expect(self.context.settings.linger_s)
+        elif self.is_blocked:
             self._look_at_stall()
-        elif self._exchange is not None and client.has_ended:
+        elif self._exchange is not None and self._client.has_ended:
             self._lose_client(CLOSING)
             self.transport.abort()
         elif self._exchange is not None:
@@ -367,8 +366,8 @@ class ClientConnection(ClientSide):
             self._close()
 
     def _look_at_stall(self) -> None:
-        """The client is owed bytes and has been blocked for `write_timeout_s`: is it reading?"""
-        if not self._client.has_stalled():
+        if self._client.has_moved():  # it is slow, but it reads
+            self._expect(self.context.settings.write_timeout_s)
             return
         exchange = self._enter(CLOSING)
         if exchange is not None:
@@ -378,19 +377,24 @@ class ClientConnection(ClientSide):
     def drain(self) -> None:
         """The worker is leaving: an idle connection closes, a busy one after its answer."""
         if self._phase == HEAD:
-            self._client.hurry(self.context.settings.linger_s)
-        elif self._phase in (IDLE, DISCARDING) and not self._buffer:
+            lingers_until = self.context.clock.now + self.context.settings.linger_s
+            self.deadline = min(self.deadline, lingers_until)
+        elif self._phase in (IDLE, DISCARDING) and not self._backlog.data:
             self._close()
 
     def _close(self) -> None:
-        """Send what is owed, then close."""
         if self._phase < CLOSING:
             self._enter(CLOSING)
         if not self.transport.is_closing():
+            self._begin_end()
             self._client.close()
+
+    def _begin_end(self) -> None:
+        self._client.begin_end()
+        self._expect(self.context.settings.linger_s)
 
     def _refuse(self, outcome: Outcome, wire: bytes = b"") -> None:
         """Refuse what is no request; where the next one begins is not known, so close."""
         count_unread(outcome, self.context, self.peer)
-        self._client.write([refusal_of(wire, outcome, self.context)])
+        self.write([refusal_of(wire, outcome, self.context)])
         self._close()

@@ -98,17 +98,9 @@ class RecordedClient(ClientSide):
     """A client's connection."""
 
     def __init__(self, did: list[str]) -> None:
+        super().__init__(deadline=0.0)
         self._did = did
-        self._is_blocked = False
         self.agreed: Agreed | None = None
-
-    @property
-    def is_blocked(self) -> bool:
-        return self._is_blocked
-
-    def block(self, *, is_blocked: bool) -> None:
-        """Read no more, or again."""
-        self._is_blocked = is_blocked
 
     @property
     def peer(self) -> str:
@@ -134,10 +126,6 @@ class RecordedClient(ClientSide):
 
     def arm(self, seconds: float) -> None:
         self._did.append(f"arm {ARMED.get(round(seconds), round(seconds))}")
-
-    @property
-    def deadline(self) -> float:
-        return 0.0
 
     def on_deadline(self) -> None:
         pass
@@ -365,10 +353,10 @@ def _hear(stage: Stage, exchange: Exchange, word: str, rest: str) -> None:
     elif word == "end":
         exchange.response_ended([], is_reusable=rest != "closing")
     elif word == "client" and rest == "blocked":
-        stage.client.block(is_blocked=True)
+        stage.client.is_blocked = True
         exchange.hold_response()
     elif word == "client" and rest == "reads":
-        stage.client.block(is_blocked=False)
+        stage.client.is_blocked = False
         exchange.resume_response()
     elif word == "replica" and rest == "leaves":
         stage.addresses = ["127.0.0.1:99"]
