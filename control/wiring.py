@@ -89,7 +89,7 @@ class ControlPlane:
                 settings,
                 instance,
                 on_exit,
-                partial(self.reconciler.engine_back, "docker"),
+                partial(self.reconciler.recovery.engine_back, "docker"),
                 self.reconciler.events.on_pause,
             ),
         }

@@ -1,9 +1,12 @@
 """The table in force, who waits for the next one, and who has applied which.
 
-Nothing has to be written before a table is shown: an epoch is one run of the control plane, and a
-router that knows another epoch compares content hashes. A router counts as long as it is
-connected; its lease begins when it is not, and when that ends nothing is waited for on its behalf
-any more.
+A table is shown before anything of it is written. That is safe because versions only have to rise
+within an epoch, which is one run of the control plane; a router that knows another epoch compares
+content hashes instead.
+
+Replicas wait for routers: one that left the table is stopped only when no router can use it. A
+router counts while it is connected and for its lease afterwards, since one that is cut off goes on
+routing by the table it has. When the lease ends, nothing waits for that router any more.
 """
 
 from __future__ import annotations
@@ -58,22 +61,26 @@ class Router:
     key: str = ""  # digest of what only it knows
     applied: int = 0  # version, of our epoch
     behind_since: float | None = None  # monotonic; None while it has the table in force
-    owes: frozenset[str] = frozenset()  # replicas that left our table; they have requests of it
-    owes_others: bool = False  # replicas that we do not know: of a table of the run before, perhaps
+    owes: frozenset[str] = frozenset()  # replicas that left our table and have its requests
+    # The same of replicas that no table of this run had: the run before may have routed to them.
+    owes_others: bool = False
     has_orphans: bool = False  # workers that it cannot speak for: they may use whatever left
     refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
     refused_more: int = 0  # apps beyond those
-    seen_at: float = 0.0  # loop-independent, monotonic seconds
+    seen_at: float = 0.0  # monotonic
     is_connected: Callable[[], bool] = lambda: False
 
     def is_known_since(self, moment: float) -> bool:
-        """Whether it is there, or was after that moment."""
+        """Whether the router is connected, or was after that moment."""
         if self.is_connected():
             self.seen_at = time.monotonic()
         return self.seen_at >= moment
 
     def uses(self, replica: ReplicaName, left_in: int | None) -> bool:
-        """Whether it waits for an answer of a replica, which left the table in that version."""
+        """Whether the router waits for an answer of a replica that left the table.
+
+        `left_in` is the first version without the replica; None if no table of this run had it.
+        """
         return replica in self.owes if left_in is not None else self.owes_others
 
 
@@ -88,25 +95,29 @@ class Publisher:
         first = _noted(store, _VERSION, _VERSION_NOTED, 0)
         self._reserved = first
         self._table = Published(domain, secrets.token_hex(8), first)
-        self._first = first + 1  # a replica in no table of ours may be in one of the run before
+        # A replica that no table of ours had may be in one of the run before: a router that has
+        # applied this version has none of those tables any more.
+        self._first = first + 1
         self._changed = asyncio.Event()
         self.failures = Failures()
         self.rates = Rates()
         self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
-        self._routed: set[str] = set()  # all of them
-        self._left_in: dict[str, int] = {}  # replica -> version that is the first without it
-        self._served = store.served()  # what is kept, for an app that turns bad while we are away
-        self._unserved: set[str] = set()  # apps of which another version is served than is kept
-        # Routers known before a restart hold a table we must not pull replicas out of.
+        self._routed: set[str] = set()  # the replicas of all apps
+        self._left_in: dict[str, int] = {}  # replica -> the first version without it
+        # What routers got last of each app, on disk: an app may turn bad while we are away.
+        self._served = store.served()
+        self._unserved: set[str] = set()  # apps that are served in another version than that
+        # Routers that were there before a restart route by a table of then, and may not have come
+        # back yet: their leases begin now, or what they route to would be stopped under them.
         known: dict[str, str] | list[str] = _noted(store, _ROUTERS, _ROUTERS_NOTED, {})
-        # Keys by name; an older turnout noted the names only.
+        # Keys by name; earlier versions noted the names only.
         self._recorded = known if isinstance(known, dict) else dict.fromkeys(known, "")
         now = time.monotonic()
         self._routers = {name: Router(key=k, seen_at=now) for name, k in self._recorded.items()}
 
     @property
     def epoch(self) -> str:
-        """The name of this run of the control plane."""
+        """Names this run of the control plane."""
         return self._table.epoch
 
     @property
@@ -145,35 +156,38 @@ class Publisher:
     # --- the control plane's side
 
     def publish(self, changed: Iterable[tuple[str, AppView]]) -> bool:
-        """Compile the apps that changed; a new version if the table did. True then."""
+        """Compile the apps that changed; True if that makes a new version of the table."""
         return self.put({name: self.compile(name, view) for name, view in changed})
 
     def compile(self, name: str, view: AppView) -> News:
-        """An app as routers get it, by their own check; None without ingress, a text if bad."""
+        """What routers get of an app: None without ingress, or why they would refuse it.
+
+        Their own check is made here, so that a bad app never reaches them.
+        """
         try:
             compiled = compile_app(view)
             if compiled is None:
                 return None
             found = check_app(orjson.loads(orjson.dumps(compiled)), self._domain)
-        except Exception as error:  # of this app alone: it stays as it is in the table
+        except Exception as error:  # this app alone is bad, and stays in the table as it is
             log.exception("event=app_not_compiled app=%s", name)
             return f"it cannot be compiled: {error!r}"
         return compiled if isinstance(found, App) else "; ".join(map(str, found))
 
     def put(self, news: Mapping[str, News]) -> bool:
-        """Take compiled apps; a bad one keeps its last good version. True for a new version.
+        """Publish compiled apps; True if that made a new version. A bad app stays as it is.
 
-        The first news are of every app there is.
+        The first call is for all apps that there are, later ones are for those that changed.
         """
-        # Before anything is taken: from there to the new table nothing may fail, for what was
-        # taken is not told again.
+        # Reserve first: between admitting news and the new table nothing may fail, because what
+        # was admitted is not offered again.
         self._reserve(self.version + 1)
         known = dict(self.refused)
         changed = self._admission.admit(news) if self.is_published else self._begin(news)
         for name, why in self.refused.items():
             if known.get(name) != why:
                 log.error("event=quarantined app=%s reason=%r", name, why)
-        if not changed and self.is_published:  # the first is published though it be empty
+        if not changed and self.is_published:  # the first table is published even if it is empty
             return False
         self._table.change(changed)
         self._unserved.update(changed)
@@ -186,10 +200,12 @@ class Publisher:
         return True
 
     def _begin(self, news: Mapping[str, News]) -> Mapping[str, App | None]:
-        """The first table, of what is good and of what was served last of the rest."""
+        """The apps of the first table: good ones as they are now, bad ones as served last."""
         gone = dict.fromkeys(self._served.keys() - news.keys())
         self._admission.admit(news)
-        if self.refused:  # whoever was served with a host goes first then, in whatever order
+        if self.refused:
+            # Two apps may want one host by now. Admit what was served last before the news, so
+            # that the app which had the host keeps it, whatever the order of names.
             self._admission = Admission()
             for name in sorted(self._served.keys() & news.keys()):
                 if (app := self._served_last(name)) is not None:
@@ -198,7 +214,7 @@ class Publisher:
         return gone | self._admission.apps
 
     def _served_last(self, name: str) -> App | None:
-        """What is kept of an app; None if routers would not take it, or nobody can read it."""
+        """What routers got last of an app; None if they would refuse it or it is unreadable."""
         try:
             found = check_app(orjson.loads(self._served[name]), self._domain)
         except ValueError as error:
@@ -207,10 +223,10 @@ class Publisher:
         return found if isinstance(found, App) and found.name == name else None
 
     def keep_served(self, most: int = _KEPT_AT_ONCE) -> None:
-        """Keep what is served of some apps whose last version is not kept yet.
+        """Write down what is served of some apps, those that changed since it was written.
 
-        It only matters after a restart, for an app that cannot be read or compiled any more, so
-        it may be some seconds old.
+        It is read after a restart only, and only for an app that cannot be read or compiled any
+        more: being some seconds old does no harm, and a write per table would.
         """
         names = [n for n, _ in zip(self._unserved, range(most), strict=False)]
         bodies = {name: self._table.body(name) for name in names}
@@ -219,7 +235,7 @@ class Publisher:
             if bodies:
                 self._store.put_served(bodies)
         except ControlError:
-            return  # said where it was noticed, and tried again
+            return  # the store has logged it, and the next call tries again
         self._unserved.difference_update(names)
         for name, body in bodies.items():
             if body is None:
@@ -228,7 +244,7 @@ class Publisher:
                 self._served[name] = body
 
     def _follow(self, name: str, replicas: frozenset[str]) -> None:
-        """Note which replicas of an app came into the table in force, and which left it."""
+        """Note which replicas of an app are in the table from now on, and which left it."""
         old = self._replicas.pop(name, frozenset())
         if replicas:
             self._replicas[name] = replicas
@@ -239,7 +255,10 @@ class Publisher:
             self._left_in.pop(replica, None)
 
     def _reserve(self, version: int) -> None:
-        """Set versions aside; without it they may begin lower after a restart, in a new epoch."""
+        """Set aside versions up to `version` and some more, with one write for many tables.
+
+        When it cannot be written the next run may begin lower, which its new epoch makes harmless.
+        """
         if version <= self._reserved:
             return
         self._reserved = version + _RESERVED
@@ -249,10 +268,10 @@ class Publisher:
             log.error("event=version_not_recorded reason=%r", error.message)
 
     def can_stop(self, replica: ReplicaName, is_late: bool = False) -> bool:
-        """Whether no router sends requests to a replica, nor waits for an answer of it.
+        """Whether no router can send requests to a replica, nor waits for an answer of it.
 
-        With `is_late`, answers are not waited for any more. A router that may still send requests
-        always is.
+        `is_late` drops the second condition: the drain timeout ends the wait for answers. It never
+        ends that for a router which may still route to the replica, as its clients would get 502.
         """
         if replica in self._routed:
             return False
@@ -265,7 +284,7 @@ class Publisher:
         )
 
     def forget(self, replica: ReplicaName) -> None:
-        """The replica has ended."""
+        """Drop what is noted of a replica that has ended."""
         self._left_in.pop(replica, None)
 
     # --- the routers' side
@@ -282,10 +301,11 @@ class Publisher:
         key: str = "",
         has_orphans: bool = False,
     ) -> None:
-        """A router's report: the full truth each time, so losing one is harmless.
+        """Take a router's report, which is the full truth each time: losing one is harmless.
 
-        Of its words only those are kept that can matter, or it could fill our memory. Raises
-        Conflict for one more than a token may speak for, and for who is not that router.
+        Only what concerns apps and replicas of ours is kept of it; a broken router could fill our
+        memory otherwise. Raises Conflict for a router too many under one token, and for a name
+        that another router, with another key, has.
         """
         self._routers = self.routers
         known = self._routers.get(name)
@@ -331,7 +351,7 @@ class Publisher:
         return sum(router.token == token for router in self._routers.values())
 
     def _record(self, keys: dict[str, str]) -> None:
-        """Write down who is there; a full disk is tried again with the next report."""
+        """Write down which routers there are; after a failure the next report tries again."""
         try:
             self._store.put_meta(_ROUTERS, orjson.dumps(keys).decode())
         except ControlError as error:
@@ -340,7 +360,7 @@ class Publisher:
             self._recorded = keys
 
     async def newer_than(self, known: Mapping[str, object], wait_s: float) -> bytes | None:
-        """What a router lacks, once it does not have the table; None when it stays the same."""
+        """What a router lacks, as soon as it lacks anything; None after `wait_s` without news."""
         ends_at = time.monotonic() + wait_s
         while not self.is_published or self._is_newest(known):
             left = ends_at - time.monotonic()
@@ -360,7 +380,10 @@ class Publisher:
 
 
 def _noted(store: Store, key: str, kind: TypeAdapter[N], otherwise: N) -> N:
-    """What a run before noted; a note that cannot be read must not keep us from starting."""
+    """What an earlier run noted under a key; `otherwise` if nothing, or nothing readable.
+
+    A damaged note is logged and left: it must not keep the control plane from starting.
+    """
     try:
         return kind.validate_json(store.meta(key) or orjson.dumps(otherwise))
     except ValueError as error:

@@ -24,7 +24,7 @@ class _Busy:
 
 
 class Actions:
-    """Those under way; `on_done` is called with a replica's app once its action is over."""
+    """The actions under way; `on_done` is called with a replica's app once its action is over."""
 
     def __init__(self, on_done: Callable[[AppName], None]) -> None:
         self._on_done = on_done

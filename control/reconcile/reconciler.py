@@ -1,7 +1,8 @@
-"""The loop: look, plan, record, act; again whenever something changed or time did.
+"""The loop: plan the apps that changed or whose time has come, record the plans, carry them out.
 
-It only carries out what `planner.py` decides. Every effect outside is idempotent and is recorded
-before it begins, so being killed at any line and started again converges to the same state.
+Decisions are `planner.py`'s. What is to be done outside is recorded before it begins and is
+idempotent, so a control plane that is killed at any line and started again arrives at the same
+state: it plans the same actions, and finds them done.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from control.changes.turn import Turn
-from control.model.clock import Clock, boot_id
-from control.model.errors import ControlError
-from control.model.kinds import AppName, ReplicaName, RevisionName, app_in
+from control.model.clock import Clock
+from control.model.kinds import AppName, ReplicaName, RevisionName
 from control.model.resources import AppView, Replica, ReplicaState, Revision
-from control.model.states import Failure, after_start, is_draining, is_moving
+from control.model.states import Failure, is_draining, is_moving
 from control.ops.metrics import ControlCounters
 from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
@@ -26,9 +26,10 @@ from control.reconcile.actions import Actions
 from control.reconcile.alarms import Alarms
 from control.reconcile.limits import Limits
 from control.reconcile.planner import Plan, plan
+from control.reconcile.recovery import Recovery
 from control.reconcile.replica_events import MakeProber, ReplicaEvents
 from control.reconcile.strays import Strays
-from control.rules import faults, target_ports
+from control.rules import target_ports
 from control.rules.commands import SUFFIX_ALPHABET
 from control.runtime import Launch, Runtime, StartFailed
 from control.settings import ControlSettings
@@ -40,7 +41,6 @@ log = logging.getLogger("turnout.control")
 
 _SUFFIX_LENGTH = 5  # of a replica's name
 _STRAY_GRACE_S = 1.0
-_BOOT = "boot"  # which one steady moments in the store count from
 _RETRY_S = 1.0  # after the store failed
 _PLAN_AGAIN_S = 10.0  # after a plan failed; a change of the app is planned at once
 _KEEP_SERVED_S = 5.0  # between two looks for what is served and not kept yet
@@ -73,22 +73,23 @@ class Reconciler:
         self.quarantine = Quarantine(store, publisher)
         self._dirty: set[AppName] = set()
         self._strays = Strays(settings.drain_timeout_s, publisher.can_stop)
+        self.recovery = Recovery(store, self.events, self._strays, clock, settings.max_backoff_s)
         self._draining: set[AppName] = set()  # apps with replicas that routers may still use
         self._keep_served_at = 0.0
-        self._new_boot = ""  # whose steady moments are not all written yet
         self._unpublished: set[AppName] = set()
         self._alarms = Alarms()
-        self._moving: set[AppName] = set()  # apps of which a tick may find something to do
+        # Apps that are planned at every tick: an action may have ended without an event.
+        self._moving: set[AppName] = set()
         self._wake = asyncio.Event()
         store.watch(self._on_change)
 
     def use(self, runtimes: Mapping[str, Runtime]) -> None:
-        """Hand over the runtimes; they report to `on_exit`."""
+        """Hand over the runtimes, which report to our `events` and so are made after us."""
         self._runtimes = runtimes
         self.events.use(runtimes)
+        self.recovery.use(runtimes)
 
     def _runtime_of(self, replica: Replica) -> Runtime:
-        """Who runs a replica."""
         return self._runtimes[replica.runtime]
 
     # --- the loop
@@ -124,7 +125,7 @@ class Reconciler:
 
     async def _sleep(self) -> None:
         if self._dirty:
-            await asyncio.sleep(0)  # a plan that never settles must not be all that happens
+            await asyncio.sleep(0)  # requests get a turn even if a plan never settles
             return
         until = self._alarms.next() - self._clock.now().steady
         pause = min(self._settings.tick_s, max(0.0, until))
@@ -138,13 +139,12 @@ class Reconciler:
     def _look_at_the_store(self) -> None:
         try:
             self._store.settle()
-            if self._new_boot and self._store.is_settled:
-                self._record_boot()
+            self.recovery.note_boot()
             now = self._clock.now().steady
             if now > self._keep_served_at:
                 self._keep_served_at = now + _KEEP_SERVED_S
                 self._publisher.keep_served()
-        except Exception:  # the disk's affair, whatever it is: what runs is looked after meanwhile
+        except Exception:  # replicas are looked after whatever is wrong with the disk
             log.exception("event=store_not_looked_at")
 
     def _on_change(self, name: AppName) -> None:
@@ -153,13 +153,16 @@ class Reconciler:
         self._wake.set()
 
     def routers_reported(self) -> None:
-        """A router applied a version or finished requests: what drains may be able to end."""
+        """Plan the apps that drain: a router applied a version, or finished requests of theirs."""
         self._dirty |= self._draining
         if self._dirty or self._strays:
             self._wake.set()
 
     def _reconcile(self, name: AppName) -> Plan | None:
-        """Plan one app and record that; whatever is wrong with it is its own affair."""
+        """Plan one app and record the plan; one that cannot be planned is quarantined.
+
+        The other apps go on. It is planned again after a pause, or when it changes.
+        """
         try:
             result = self._plan(name)
         except Exception as error:
@@ -171,7 +174,8 @@ class Reconciler:
 
     def _plan(self, name: AppName) -> Plan | None:
         view, now = self._store.view(name), self._clock.now()
-        # What a kill would forget must not be relied upon: after it, the replicas of before serve.
+        # While the disk is behind, nothing drains: after a kill the app would be as it is on disk,
+        # and what was stopped in the meantime would be its replicas.
         can_stop = _not_yet if self._store.is_behind(name) else self._publisher.can_stop
         result = plan(view, now, self._limits, can_stop, self._new_replica_name)
         if not self.events.record(name, view, result.view, result.record):
@@ -186,7 +190,10 @@ class Reconciler:
         return result
 
     def _carry_out(self, planned: Mapping[AppName, Plan]) -> None:
-        """Write the plans of many apps in one transaction, then do what they say."""
+        """Write the plans of many apps in one transaction, then begin what they say.
+
+        In this order: what is begun and not written would be a stray after a crash.
+        """
         self._store.keep(planned)
         for result in planned.values():
             self._act_on(result)
@@ -209,7 +216,10 @@ class Reconciler:
         return ReplicaName(f"{revision}-{tail}")
 
     async def _publish(self) -> None:
-        """Tell the routers; changes within a moment become one version."""
+        """Publish the apps that changed. A pause afterwards makes one version of what follows.
+
+        Without it every replica of a deploy that becomes ready would be a version of its own.
+        """
         if not self._unpublished:
             return
         changed, self._unpublished = self._unpublished, set()
@@ -220,7 +230,7 @@ class Reconciler:
             await turn.over()
         try:
             is_new = self._publisher.put(news)
-        except Exception:  # no app's fault that is known; the table in force stays meanwhile
+        except Exception:  # no single app is known to be at fault: the table in force stays
             log.exception("event=not_published")
             self._unpublished |= changed
             is_new = False
@@ -240,7 +250,7 @@ class Reconciler:
         except StartFailed as error:
             self.events.fail(replica.name, _S.BACKOFF, Failure(error.reason, str(error)))
             return
-        except Exception as error:  # whatever it is: a failure that waits longer each time
+        except Exception as error:  # a failure like any other: the pauses keep it from repeating
             log.exception("event=start_failed replica=%s", replica.name)
             failure = Failure("StartError", f"It cannot be started: {error!r}.")
             self.events.fail(replica.name, _S.BACKOFF, failure)
@@ -299,14 +309,14 @@ class Reconciler:
     # --- beginning and end
 
     async def recover(self) -> None:
-        """After a start: match what is recorded with what runs, then publish the result.
+        """After a start, match the record with what runs, then publish the first table.
 
-        A replica that was ready is taken for ready until its probes say otherwise: routers would
-        lose it for seconds for no other reason than that we were restarted.
+        A replica that was ready counts as ready until its probes say otherwise: routers would
+        lose it for seconds, only because we were restarted.
         """
-        self._take_moments()
+        self.recovery.take_moments()
         for kind in self._runtimes:
-            await self.resync(kind)
+            await self.recovery.resync(kind)
         for app, _ in self._store.every():
             self._on_change(app)
         news: dict[str, News] = {n: found.why for n, found in self._store.unreadable.items()}
@@ -314,70 +324,6 @@ class Reconciler:
             news[name] = self._publisher.compile(name, view)
         self._publisher.put(news)
         self._unpublished.clear()
-
-    def _take_moments(self) -> None:
-        """Steady moments that were recorded before, by the clock of this boot.
-
-        The boot is recorded once all of them are (`_look_at_the_store`): until then another start
-        takes them anew.
-        """
-        boot, now = boot_id(), self._clock.now()
-        is_same_boot = boot != "" and self._store.meta(_BOOT) == boot
-        most_s = self._settings.max_backoff_s
-        for name, view in self._store.every():
-            try:
-                taken = after_start(view, now.steady, is_same_boot=is_same_boot, most_s=most_s)
-                taken = faults.after_start(taken, now, is_same_boot=is_same_boot)
-                self.events.record(name, view, taken)
-            except Exception as error:  # its own affair, as any record that is no good
-                self._store.set_aside(name, error)
-        self._new_boot = "" if is_same_boot else boot
-
-    def _record_boot(self) -> None:
-        try:
-            self._store.put_meta(_BOOT, self._new_boot)
-        except ControlError:  # tried again with the next look
-            return
-        self._new_boot = ""
-
-    async def engine_back(self, kind: str, was_away: bool) -> None:
-        """The engine of a runtime is heard again; what it told meanwhile was not."""
-        await self.resync(kind)
-        if was_away:
-            self.events.end_pauses(kind)
-
-    async def resync(self, kind: str) -> None:
-        """Match the replicas of one runtime with what runs."""
-        alive = await self._runtimes[kind].survivors()
-        recorded = {
-            name: replica
-            for _, view in self._store.every()
-            for name, replica in view.replicas.items()
-            if replica.runtime == kind
-        }
-        for name, survivor in (alive or {}).items():
-            if app_in(name) in self._store.unreadable:
-                continue  # a quarantined app is served as it was
-            if name not in recorded or recorded[name].revision_uid != survivor.uid:
-                self._strays.add(name, kind, self._clock.now().steady)
-        for replica in recorded.values():
-            if replica.state in (_S.STARTING, _S.READY, _S.UNREADY):
-                found = alive.get(replica.name) if alive is not None else None
-                is_alive = alive is None or (found is not None and found.is_of(replica))
-                self._resume(replica, is_alive=is_alive)
-                if found is not None and is_alive:  # an earlier version did not note it
-                    self.events.made_of(replica, found.images)
-        for name in [name for name, survivor in (alive or {}).items() if survivor.is_paused]:
-            self.events.on_pause(name, True)
-
-    def _resume(self, replica: Replica, *, is_alive: bool) -> None:
-        try:
-            if not is_alive:
-                self.events.lost(replica.name)
-            elif not self.events.prober.watches(replica.name):
-                self.events.probe(replica.app, replica.name)
-        except Exception as error:
-            self._store.set_aside(replica.app, error)
 
     async def close(self, *, stop_replicas: bool) -> None:
         """Stop probing; with `stop_replicas`, end the local processes too."""

@@ -1,6 +1,12 @@
-"""What becomes of one replica: verdicts of probes, exits and failed starts, recorded.
+"""What happens to replicas, written down: verdicts of probes, exits, pauses and failed starts.
 
-Nothing is decided here about who runs or serves; that is `planner.py`, which looks at the record.
+Each event moves one replica in the table of `states.py`; a failure also sets when it is started
+again (`states.failed`). Whether its revision is ready, who serves and what is started follows from
+the record, and is the planner's affair.
+
+Events come late: a probe's answer or an exit may be of a replica that drains by now, or of one
+that somebody restarted. Every event looks the replica up again, and moves that are not in the
+table change nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +65,7 @@ MakeProber = Callable[[OnVerdict, OnFailure], ReplicaProber]
 
 
 class ReplicaEvents:
-    """Writes down what is seen of replicas."""
+    """Takes events from runtimes and probers, and records what they mean."""
 
     def __init__(
         self,
@@ -82,13 +88,16 @@ class ReplicaEvents:
         self.is_closing = False
 
     def use(self, runtimes: Mapping[str, Runtime]) -> None:
-        """Hand over the runtimes; they report to `on_exit`."""
+        """Hand over the runtimes, which are made with our `on_exit` and so after us."""
         self._runtimes = runtimes
 
     def record(
         self, name: AppName, old: AppView, new: AppView, record: Record | None = None
     ) -> bool:
-        """Record a view; it holds at once, also while the store cannot be written."""
+        """Show a view from now on, and write it when that is possible; False if it is outdated.
+
+        A disk that is full must not stop replicas from being restarted, so this never waits for it.
+        """
         try:
             self._store.observe(name, old, new, record)
         except ControlError as error:
@@ -97,7 +106,7 @@ class ReplicaEvents:
         return True
 
     def probe(self, app: AppName, name: ReplicaName) -> None:
-        """Begin to probe a replica that runs."""
+        """Begin to probe a replica that runs, unless it was given up meanwhile."""
         view = self._store.view(app)
         replica = view.replicas.get(name)
         revision = view.revisions.get(replica.revision) if replica is not None else None
@@ -110,13 +119,16 @@ class ReplicaEvents:
         self.prober.watch(replica, probes, is_started=replica.is_ready)
 
     def images_of(self, replica: Replica) -> Mapping[str, str]:
-        """What a replica's revision is made of, as far as that is known."""
+        """The ids of the images that a replica's revision is made of; empty while not known."""
         revision = self._store.view(replica.app).revisions.get(replica.revision)
         is_its = revision is not None and revision.uid == replica.revision_uid
         return revision.images if revision is not None and is_its else {}
 
     def made_of(self, replica: Replica, images: Mapping[str, str]) -> None:
-        """What a revision's first replica was made of: later ones, of any day, are the same."""
+        """Note what images a revision's first replica has.
+
+        Later replicas get the same, whatever their tags mean by then: a revision never changes.
+        """
         view = self._store.view(replica.app)
         revision = view.revisions.get(replica.revision)
         if revision is None or revision.uid != replica.revision_uid or revision.images:
@@ -126,7 +138,7 @@ class ReplicaEvents:
             self.record(replica.app, view, view.with_revision(made))
 
     def move(self, name: ReplicaName, app: AppName, state: ReplicaState, **changes: object) -> bool:
-        """Record a replica's new state, if it may go there; a late event may not."""
+        """Record a replica's new state; False, and nothing changes, for a move not in the table."""
         replica = self._store.view(app).replicas.get(name)
         if replica is None:
             return False
@@ -143,11 +155,11 @@ class ReplicaEvents:
         return True
 
     def find(self, name: ReplicaName) -> Replica | None:
-        """The replica of that name, if there is one."""
+        """The replica of that name; None if it is gone."""
         return self._store.view(app_in(name)).replicas.get(name)
 
     def on_verdict(self, name: ReplicaName, verdict: Verdict, seen: str) -> None:
-        """What a replica's probes say."""
+        """Record what a replica's probes say: ready, not ready, or to be restarted."""
         replica = self.find(name)
         if replica is None:
             return
@@ -167,7 +179,10 @@ class ReplicaEvents:
             self.fail(name, _S.RESTARTING, Failure("ProbeFailed", message))
 
     async def _guess(self, name: ReplicaName, message: str) -> None:
-        """Keep what was seen last, and why that may be, in case it never becomes ready."""
+        """Note why a replica that starts is not ready yet, with the runtime's idea of the cause.
+
+        If it never becomes ready, this is what the failed revision says.
+        """
         replica = self.find(name)
         if replica is None or replica.message.endswith(message):
             return
@@ -177,7 +192,7 @@ class ReplicaEvents:
             self.note(name, f"{hint} {message}".strip())
 
     def note(self, name: ReplicaName, message: str) -> None:
-        """What a replica that is on its way is waiting for."""
+        """Note what a replica that is on its way waits for, such as an image being pulled."""
         replica = self.find(name)
         if replica is None or replica.state not in _ON_ITS_WAY or replica.message == message:
             return
@@ -185,21 +200,22 @@ class ReplicaEvents:
         self.record(replica.app, view, view.with_replica(replace(replica, message=message)))
 
     def on_probe_failure(self, name: ReplicaName, kind: str) -> None:
-        """For the metric."""
+        """Count a failed probe, also one that changes no state."""
         replica = self.find(name)
         if replica is not None:
             self._counters.count_probe_failure(replica.app, replica.revision, kind)
 
     def _container(self, replica: Replica) -> str:
-        """The name of a replica's main container."""
+        """The name of a replica's main container; some name, if its revision is gone."""
         revision = self._store.view(replica.app).revisions.get(replica.revision)
         return revision.template.containers[0].name if revision is not None else "main"
 
     def on_exit(self, name: ReplicaName, end: Exit) -> None:
-        """A replica ended, and nobody had asked for it."""
+        """Record that a replica ended by itself, and schedule its restart."""
         replica = self.find(name)
         if replica is None or self.is_closing:
-            # A service manager may end everything of ours at once: no failure of the replicas.
+            # While we close, a service manager may be ending our whole process group: that is no
+            # failure of the replicas, and they must not come back with a pause.
             return
         end = replace(end, container=end.container or self._container(replica))
         at = time.strftime("%H:%M:%SZ", time.gmtime(self._clock.now().wall))
@@ -210,7 +226,10 @@ class ReplicaEvents:
         self.fail(name, _S.BACKOFF, Failure(reason, message, end.code, end.container))
 
     def on_pause(self, name: ReplicaName, is_paused: bool) -> None:
-        """Somebody paused a replica: its kernel still accepts connections, it answers none."""
+        """Take a replica out of rotation while somebody has paused its container.
+
+        Probes would find out late: the kernel of a paused program still accepts connections.
+        """
         replica = self.find(name)
         if replica is None or replica.state not in (_S.STARTING, _S.READY, _S.UNREADY):
             return
@@ -222,12 +241,15 @@ class ReplicaEvents:
             self.probe(replica.app, name)
 
     def fail(self, name: ReplicaName, state: ReplicaState, failure: Failure) -> None:
-        """Record a failure, and when it is started again; one that still runs is ended first."""
+        """Record a failure and schedule the restart: at once, then after longer and longer pauses.
+
+        `state` is BACKOFF for a replica that has ended, RESTARTING for one to be ended first.
+        """
         replica = self.find(name)
         if replica is None or not may_move(replica.state, state):
             return
-        if replica.state is _S.RESTARTING:  # that it ends now is what it was given up for
-            return
+        if replica.state is _S.RESTARTING:
+            return  # it ends because we end it: the failure that led to it is counted already
         self.prober.forget(name)
         after = failed(replica, failure, self._clock.now(), self._pauses)
         self._counters.count_restart(replica.app, replica.revision, after.reason)
@@ -237,16 +259,20 @@ class ReplicaEvents:
         self._put(after, state)
 
     def lost(self, name: ReplicaName) -> None:
-        """It ended while nobody looked, most likely with us: started again, counted for nothing."""
+        """Start a replica again that ended while we did not run.
+
+        No failure is counted: most likely it ended with us, at a reboot for example.
+        """
         replica = self.find(name)
         if replica is not None:
             self.prober.forget(name)
             self.move(name, replica.app, _S.PENDING)
 
     def end_pauses(self, kind: str) -> None:
-        """Start what waits to be started again, and count nothing of what had failed.
+        """Start the waiting replicas of a runtime at once, with their failures forgotten.
 
-        An engine that leaves ends what runs, and spoils any attempt to start it again.
+        For an engine that was away: it ended what ran and spoiled every attempt to start it again,
+        so the replicas are not to blame, and there is no reason to wait.
         """
         for app, view in list(self._store.every()):
             waiting = [

@@ -13,7 +13,7 @@ from control.reconcile.planner import CanStop
 
 
 class Strays:
-    """Those that were found and have not ended."""
+    """The strays that were found and have not ended."""
 
     def __init__(self, drain_timeout_s: float, can_stop: CanStop) -> None:
         self._drain_timeout_s = drain_timeout_s
@@ -27,16 +27,16 @@ class Strays:
         return len(self._found)
 
     def add(self, name: ReplicaName, runtime: str, now: float) -> None:
-        """One was found."""
+        """Note a stray; the wait for routers counts from the first time that it is found."""
         stray = Replica(name, app_in(name), NO_REVISION, created_at=0.0, runtime=runtime)
         self._found.setdefault(name, (stray, now))
 
     def remove(self, name: ReplicaName) -> None:
-        """It has ended."""
+        """Forget a stray that has ended."""
         self._found.pop(name, None)
 
     def due(self, now: float) -> Iterator[Replica]:
-        """Those that no router uses any more."""
+        """The strays that no router uses any more."""
         for stray, since in list(self._found.values()):
             if self._can_stop(stray.name, now >= since + self._drain_timeout_s):
                 yield stray

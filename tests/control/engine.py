@@ -141,7 +141,7 @@ async def a_loop(folder: Path, engine: Engine, **given: Any) -> AsyncIterator[Lo
     settings = ControlSettings(state=folder, docker_host=engine.url)
 
     async def on_back(was_away: bool) -> None:
-        await loop.reconciler.engine_back("docker", was_away)
+        await loop.reconciler.recovery.engine_back("docker", was_away)
 
     docker = DockerRuntime(settings, loop.store.instance, events.on_exit, on_back, events.on_pause)
     runtimes = {"docker": docker, "endpoint": loop.runtime}

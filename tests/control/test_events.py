@@ -142,7 +142,7 @@ async def test_an_engine_that_was_away_costs_no_restarts(shop: Recorded) -> None
     for _ in range(3):
         await shop.exits()
     assert (shop.replica.state, shop.replica.restarts) == (S.BACKOFF, 2)
-    await shop.reconciler.engine_back("process", was_away=True)
+    await shop.reconciler.recovery.engine_back("process", was_away=True)
     await shop.looks()
     assert (shop.replica.state, shop.replica.restarts) == (S.STARTING, 0)
 

@@ -144,7 +144,7 @@ async def test_what_waits_for_its_turn_starts_when_the_engine_is_back(tmp_path: 
         loop.runtime.failing = set()
         await loop.turns()
         assert loop.runtime.calls["start", "shop"] == 2
-        await loop.reconciler.engine_back("endpoint", True)
+        await loop.reconciler.recovery.engine_back("endpoint", True)
         await until(lambda: loop.runtime.calls["start", "shop"] == 3)
         assert [r.restarts for r in loop.replicas("shop")] == [0]  # it was the engine's fault
 
@@ -157,7 +157,7 @@ async def test_a_replica_that_was_paused_while_nobody_looked_is_not_ready(tmp_pa
         (ready,) = loop.replicas("shop")
         for is_paused in (True, False):
             loop.runtime.alive = {ready.name: Survivor(ready.revision_uid, True, is_paused)}
-            await loop.reconciler.resync("endpoint")
+            await loop.reconciler.recovery.resync("endpoint")
             await until(lambda now=is_paused: loop.replicas("shop")[0].is_ready is not now)
         assert loop.replicas("shop")[0].restarts_ever == 0
 
@@ -171,7 +171,7 @@ async def test_what_a_survivor_is_made_of_is_noted_when_nobody_has(tmp_path: Pat
         for image in ("a", "b"):  # whichever was seen first
             survivor = Survivor(ready.revision_uid, True, images={"web:1": image})
             loop.runtime.alive = {ready.name: survivor}
-            await loop.reconciler.resync("endpoint")
+            await loop.reconciler.recovery.resync("endpoint")
             assert loop.store.view("shop").revisions["shop--v1"].images == {"web:1": "a"}
 
 
