@@ -21,7 +21,7 @@ PROGRAMS = {
     "busybox": ("busybox-static", "containers"),
     "docker-registry": ("docker-registry", "images from a registry"),
     "debootstrap": ("debootstrap", "turnout as a container"),
-    "chromium": ("chromium", "pages of other origins in a browser"),
+    "chromium": ("chromium", "the console, and pages of other origins"),
     "faketime": ("faketime", "clocks that jump"),
     "strace": ("strace", "kills at every write"),
     "h2load": ("nghttp2-client", "the recipe for h2load"),

@@ -56,7 +56,10 @@ async function ask(method, path, body, signal) {
 export async function call(method, path, body, signal) {
   const answer = await ask(method, path, body, signal);
   if (answer.status === 204) return null;
-  const value = await answer.json().catch(() => ({}));
+  const value = await answer.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return {};
+  });
   if (answer.ok) return value;
   const unknown = { code: "Unknown", message: `turnout answered ${answer.status}.` };
   throw new Refusal(answer.status, value.error ?? unknown);

@@ -1,5 +1,5 @@
 // The shell: who is signed in, which page the address names, and what was done last.
-import { html, render, useCallback, useEffect, useState } from "./html.js";
+import { html, render, useCallback, useEffect, useErrorBoundary, useState } from "./html.js";
 import { signIn, signOut, whenSignedOut, whoAmI } from "./api.js";
 import { Overview } from "./pages/overview.js";
 import { AppPage } from "./pages/app.js";
@@ -37,6 +37,7 @@ function Shell() {
   const [link, setLink] = useState("connecting");
   const [server, setServer] = useState({});
   const [said, setSaid] = useState(null);
+  const [broken] = useErrorBoundary();
 
   useEffect(() => {
     const move = () => setHere(place());
@@ -59,6 +60,7 @@ function Shell() {
     return () => clearTimeout(timer);
   }, [said]);
 
+  if (broken) return html`<${Broken} error=${broken} />`;
   if (session === undefined) return null;
   if (session === null) return html`<${SignIn} whenDone=${setSession} />`;
   const leave = () => signOut().then(() => setSession(null));
@@ -86,6 +88,11 @@ function Shell() {
       </div>
     <//>`;
 }
+
+// A mistake of ours: what is on the screen may be out of date, so nothing stays on it.
+const Broken = ({ error }) => html`
+  <main class="door" id="main"><h1>turnout</h1><p class="problem" role="alert">The console failed: ${error.message}</p>
+    <button class="main" onClick=${() => location.reload()}>Load it again</button></main>`;
 
 const LINKS = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 

@@ -4,6 +4,6 @@ import htm from "./vendor/htm.js";
 
 export { createContext, render } from "./vendor/preact.js";
 export {
-  useCallback, useContext, useEffect, useId, useMemo, useRef, useState,
+  useCallback, useContext, useEffect, useErrorBoundary, useId, useMemo, useRef, useState,
 } from "./vendor/hooks.js";
 export const html = htm.bind(h);

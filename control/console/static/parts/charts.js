@@ -4,6 +4,7 @@ import uPlot from "../vendor/uplot.js";
 import { percent, rate, short } from "../format.js";
 
 const SECONDS = 120;
+const MOST_POINTS = 300;
 const trails = new Map(); // app -> what was seen of it: it stays while one looks at other pages
 const MOST_APPS = 5;
 
@@ -19,7 +20,7 @@ function note(trail, rates) {
   if (trail.times.at(-1) === rates.at / 1000) return;
   trail.times.push(rates.at / 1000);
   trail.rows.push(rates.revisions);
-  while (trail.times[0] < rates.at / 1000 - SECONDS) { trail.times.shift(); trail.rows.shift(); }
+  while (trail.times[0] < rates.at / 1000 - SECONDS || trail.times.length > MOST_POINTS) { trail.times.shift(); trail.rows.shift(); }
 }
 
 export function Charts({ app, names, rates, colour }) {
