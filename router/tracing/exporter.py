@@ -76,9 +76,9 @@ class Exporter:
     """Takes spans on the loop; a thread sends them."""
 
     def __init__(self, endpoint: str) -> None:
-        self.exported = 0  # each of the two is written by one thread only, but for what is refused
+        self.exported = 0
         self.refused = 0  # by the collector, or it did not answer
-        self.overflown = 0  # here or in a worker
+        self.overflown = 0  # here or in a worker; counted on the loop, the other two by the thread
         self.exemplars: dict[Key, Span] = {}  # the last one of each revision
         self._endpoint = endpoint.rstrip("/") + _PATH
         self._queue: queue.SimpleQueue[list[Span] | None] = queue.SimpleQueue()

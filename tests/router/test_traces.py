@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from httptools import HttpRequestParser
 from router.forwarding.access_log import AccessLog
 from router.http.request_head import Ingress, RequestHead, RequestReading
 from router.http.request_ids import RequestIds
+from router.process.config import BadSettings
+from router.tracing import exporter
 from router.tracing.ended import Ended
 from router.tracing.exporter import Span
 from router.tracing.traceparent import begun, continued, parent_in, trace_of
@@ -175,6 +178,13 @@ def test_spans_that_nobody_fetches_are_counted_and_not_kept() -> None:
     noted, dropped = tracer.take()
     assert (len(noted), dropped) == (most, 2)
     assert tracer.take() == ([], 0)
+
+
+def test_without_the_sdk_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter.check_installed()
+    monkeypatch.setitem(sys.modules, exporter._SDK, None)
+    with pytest.raises(BadSettings, match=r"otlp_endpoint: .*pip install 'turnout\[otel\]'"):
+        exporter.check_installed()
 
 
 def test_a_version_of_tomorrow_is_read_as_far_as_it_is_known() -> None:
