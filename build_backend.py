@@ -48,6 +48,7 @@ _ROOMS = {
     "routing": "inside replicas retry_budget selection stats table",
     "forwarding": "access_log admission agreement attempts choice context exchange held_body"
     " shedding states tunnel",
+    "tracing": "ended traceparent tracer",
 }
 COMPILED = [
     *(_ROUTER / room / f"{name}.py" for room, names in _ROOMS.items() for name in names.split()),

@@ -188,7 +188,7 @@ TURNOUT = (
         _THIRD,
     ),
     Panel(
-        "Clients turned away, and log lines lost",
+        "Clients turned away, log lines and spans lost",
         "ops",
         (
             (
@@ -196,6 +196,10 @@ TURNOUT = (
                 "{{instance}} {{reason}}",
             ),
             (f"rate(turnout_access_log_dropped_total{_RATE})", "{{instance}} log lines"),
+            (
+                f'rate(turnout_spans_total{{result!="exported"}}{_RATE})',
+                "{{instance}} spans {{result}}",
+            ),
         ),
         _THIRD,
     ),

@@ -20,6 +20,7 @@ from router.sources.source import SnapshotSource
 from router.supervisor import handover
 from router.supervisor.admin import Admin
 from router.supervisor.supervisor import Supervisor
+from router.tracing import exporter
 
 _ROLES = ("router", "write")  # that may follow a control plane
 
@@ -70,6 +71,8 @@ def run(settings: RouterSettings) -> int:
         tighten(settings.state)
         if settings.access_log:
             check_target(settings.access_log)  # or the workers would fail, one by one
+        if settings.otlp_endpoint:
+            exporter.check_installed()
         supervisor = Supervisor(fitted(settings), source_of(settings))
         await supervisor.run(Admin(supervisor))
 

@@ -23,16 +23,18 @@ ARROWS = {
     "router.contract": "router.process",
     "router.loop": "router.contract",
     "router.http": "router.contract",
+    "router.tracing": "router router.process router.http",
     "router.routing": "router.contract router.http",
     "router.upstream": "router.process router.contract router.loop router.http router.routing",
-    "router.forwarding": "router.contract router.loop router.http router.routing router.upstream",
+    "router.forwarding": "router.contract router.loop router.http router.tracing router.routing"
+    " router.upstream",
     "router.ingress": "router.contract router.loop router.http router.routing router.forwarding",
-    "router.worker": "router.process router.contract router.http router.routing router.forwarding"
-    " router.ingress",
+    "router.worker": "router.process router.contract router.http router.tracing router.routing"
+    " router.forwarding router.ingress",
     "router.sources": "router.process router.contract",
-    "router.supervisor": "router router.process router.contract router.routing router.worker"
-    " router.sources",
-    "router.__main__": "router.process router.contract router.loop router.forwarding"
+    "router.supervisor": "router router.process router.contract router.tracing router.routing"
+    " router.worker router.sources",
+    "router.__main__": "router.process router.contract router.loop router.tracing router.forwarding"
     " router.sources router.supervisor",
     # The control plane knows of the router what a router is told, and how to be a process.
     "control": "",
@@ -68,7 +70,7 @@ ARROWS = {
 RIM = {
     "router.process", "router.sources", "router.supervisor", "router.worker",
     "router.ingress.http1", "router.loop", "router.upstream", "router.forwarding.context",
-    "router.forwarding.log_file", "router.forwarding.tunnel",
+    "router.forwarding.log_file", "router.tracing.exporter", "router.forwarding.tunnel",
     "control.api", "control.changes.turn", "control.cli",
     "control.console.files", "control.console.vendor", "control.demo", "control.ops.upkeep",
     "control.probes", "control.publish.publisher", "control.reconcile.actions",

@@ -186,6 +186,16 @@ class RouterSettings(AdminSettings):
     access_log: str = setting("", "File for one JSON line per request; - is stdout, empty is off.")
     access_log_min_status: int = setting(0, "Log only answers with this status or a higher one;")
     access_log_min_s: float = setting(0.0, "and those that took at least this many seconds.")
+    otlp_endpoint: str = setting(
+        "",
+        "http://HOST:PORT of an OpenTelemetry collector, which gets the spans of sampled requests"
+        " (OTLP over HTTP); empty is off. Install turnout[otel] for it.",
+    )
+    trace_sample_percent: float = setting(
+        0.0,
+        "Percent of the requests without a traceparent for which a trace is begun; of one with it,"
+        " the sender has decided.",
+    )
     metric_lifetime_s: float = setting(600.0, "Seconds a gone revision's series are kept.")
 
     def share(self, total: int) -> int:
@@ -220,6 +230,10 @@ class RouterSettings(AdminSettings):
                 yield f"{name}: {getattr(self, name)} is not above 0"
         yield from problem_of(check_log_level, self.log_level)
         yield from self._trust_problems()
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+            yield f"otlp_endpoint: {self.otlp_endpoint!r} is not http://HOST:PORT"
+        if not 0 <= self.trace_sample_percent <= 100:
+            yield f"trace_sample_percent: {self.trace_sample_percent:g} is not within 0 to 100"
         if self.routes and self.control:
             yield "a router follows --routes FILE or --control URL, not both"
         if not (self.routes or self.control or self.docker):

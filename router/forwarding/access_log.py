@@ -14,7 +14,8 @@ import orjson
 
 from router.contract.outcomes import Outcome
 from router.forwarding.log_file import LogWriter
-from router.http.request_head import RequestHead, user_agent
+from router.http.request_head import user_agent
+from router.tracing.ended import Ended
 
 _BATCH_BYTES: Final = 65536
 _LEAVE_S: Final = 2.0
@@ -34,42 +35,29 @@ class AccessLog:
         self._prefix = ""
         self._writer = LogWriter(target)
 
-    def add(
-        self,
-        head: RequestHead,
-        *,
-        client: str,
-        status: int,
-        error: str,
-        app: str,
-        revision: str,
-        replica: str,
-        reason: str,
-        seconds: float,
-        upstream_seconds: float,
-        bytes_in: int,
-        bytes_out: int,
-    ) -> None:
+    def add(self, ended: Ended) -> None:
         """Log a request that is over."""
+        head, upstream_s = ended.head, ended.upstream_s
         self._write(
             {
                 "time": self._now(),
-                "client": client,
+                "client": ended.client,
                 "method": head.method.decode("latin-1"),
                 "host": head.host_key.decode("latin-1"),
                 "path": head.target.decode("latin-1"),
-                "status": status,
-                "error": error,
-                "app": app,
-                "revision": revision,
-                "replica": replica,
-                "reason": reason,
-                "duration_ms": round(seconds * 1000, 3),
-                "upstream_ms": round(upstream_seconds * 1000, 3) if upstream_seconds else 0,
-                "request_bytes": bytes_in,
-                "response_bytes": bytes_out,
+                "status": ended.status,
+                "error": ended.error,
+                "app": ended.app,
+                "revision": ended.revision,
+                "replica": ended.replica,
+                "reason": ended.reason,
+                "duration_ms": round(ended.seconds * 1000, 3),
+                "upstream_ms": round(upstream_s * 1000, 3) if upstream_s else 0,
+                "request_bytes": ended.bytes_in,
+                "response_bytes": ended.bytes_out,
                 "request_id": head.request_id.decode("latin-1"),
                 "user_agent": user_agent(head.block),
+                "trace_id": ended.trace_id,
             }
         )
 

@@ -16,6 +16,7 @@ from router.routing.inside import Inside
 from router.routing.replicas import ReplicaRegistry
 from router.routing.stats import WorkerStats
 from router.routing.table import RoutingTable
+from router.tracing.tracer import Tracer
 from router.upstream.connector import Connector
 
 
@@ -28,6 +29,7 @@ class Context:
         self.outbox = Outbox(loop)
         self.stats = WorkerStats()
         self.access_log: AccessLog | None = None
+        self.tracer: Tracer | None = None
         # clients
         self.tunnels = Tunnels(self.clock, self.outbox, settings, self.stats)
         self.clients = Admission(settings, self.stats, self.tunnels)

@@ -12,7 +12,6 @@ from time import perf_counter
 from router.contract import outcomes
 from router.contract.outcomes import CLIENT_CLOSED, Outcome
 from router.forwarding import states
-from router.forwarding.access_log import AccessLog
 from router.forwarding.agreement import Agreement
 from router.forwarding.attempts import Asker, Attempts
 from router.forwarding.choice import Choice
@@ -24,6 +23,8 @@ from router.http.response_head import CHUNKED, ResponseHead, compose
 from router.http.seams import ClientSide, UpstreamSide
 from router.routing.replicas import Replica
 from router.routing.stats import UNKNOWN_APP
+from router.tracing.ended import Ended
+from router.tracing.traceparent import trace_of
 
 
 class Exchange(Asker):
@@ -44,6 +45,7 @@ class Exchange(Asker):
         "_keeps_alive",
         # accounting
         "_error",
+        "_span",
         "_started",
         "_bytes_in",
         "_bytes_out",
@@ -65,6 +67,7 @@ class Exchange(Asker):
         self._rechunks = False
         self._keeps_alive = head.keeps_alive
         self._error = ""  # the code of an answer made here, or of what cut one short
+        self._span = context.tracer.begin(head) if context.tracer is not None else None
         self._started = perf_counter()
         self._bytes_in = 0
         self._bytes_out = 0
@@ -349,8 +352,8 @@ class Exchange(Asker):
         way, stats, revision = self._attempts, self._context.stats, self._choice.revision
         way.end(self)
         now = perf_counter()
-        if self._context.access_log is not None:
-            self._log(self._context.access_log, status, now)
+        if self._context.access_log is not None or self._span is not None:
+            self._tell(status, now)
         if revision is None:
             stats.of(self._app(), "").codes[status] += 1
             return
@@ -364,12 +367,15 @@ class Exchange(Asker):
         if way.sent_at:
             stats.overhead.observe(way.sent_at - self._started)
 
-    def _log(self, log: AccessLog, status: int, now: float) -> None:
+    def _tell(self, status: int, now: float) -> None:
+        """Put it into the access log and into its trace, if there are such."""
+        log, tracer, span = self._context.access_log, self._context.tracer, self._span
         seconds = now - self._started
-        if not log.takes(status, seconds):
+        is_logged = log is not None and log.takes(status, seconds)
+        if not is_logged and span is None:
             return
         choice, way = self._choice, self._attempts
-        log.add(
+        ended = Ended(
             self._head,
             client=self._client.peer,
             status=status,
@@ -379,7 +385,12 @@ class Exchange(Asker):
             replica=way.replica.id if way.replica is not None else "",
             reason=choice.reason,
             seconds=seconds,
-            upstream_seconds=now - way.sent_at if way.sent_at else 0.0,
+            upstream_s=now - way.sent_at if way.sent_at else 0.0,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
+            trace_id=span.trace_id.decode() if span is not None else trace_of(self._head.block),
         )
+        if log is not None and is_logged:
+            log.add(ended)
+        if tracer is not None and span is not None:
+            tracer.note(span, ended)

@@ -14,6 +14,7 @@ from router.process.serving import CannotServe
 from router.supervisor import standins
 from router.supervisor.handover import OldWorker
 from router.supervisor.worker_handle import WorkerHandle
+from router.tracing.exporter import Exporter
 
 log = logging.getLogger("turnout.router")
 
@@ -49,6 +50,7 @@ class Keeper:
         self.workers: list[WorkerHandle] = []
         self.old: list[WorkerHandle] = []  # of the code before an upgrade, finishing
         self.restarts = 0
+        self.spans = Exporter(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.inherited: list[int] = []  # descriptors that each worker holds for as long as it lives
         self._settings = settings
         self._owner = owner
@@ -64,6 +66,7 @@ class Keeper:
 
     async def keep(self, worker: WorkerHandle) -> None:
         """Run the worker of one slot, and another whenever it ends. Raises CannotServe."""
+        self._hear(worker)
         while not self._owner.is_leaving:
             code = await self._run(worker)
             if self._owner.is_leaving:
@@ -96,6 +99,10 @@ class Keeper:
         self._owner.retire(worker)
         return code
 
+    def _hear(self, worker: WorkerHandle) -> None:
+        if self.spans is not None:
+            worker.on_spans = self.spans.take
+
     def _is_hopeless(self) -> bool:
         return (
             not self._has_served
@@ -118,6 +125,7 @@ class Keeper:
     async def see_off(self, worker: WorkerHandle) -> None:
         """Have an old worker finish what it has and go, as others serve in its place."""
         settings = self._settings
+        self._hear(worker)
         worker.drain(idle_s=_OLD_IDLE_S, tunnels_s=settings.tunnel_drain_s)
         granted = max(settings.drain_timeout_s, settings.tunnel_drain_s + settings.tunnel_spread_s)
         try:

@@ -5,7 +5,8 @@ Made on scrape from plain integers: no metric object is touched per request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import (
@@ -15,16 +16,21 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from router import __version__
 from router.build import build_kind
 from router.routing.stats import BUCKETS
 from router.supervisor.totals import HistogramTotal, Totals
+from router.tracing.exporter import Exporter, Key, Span
 
 if TYPE_CHECKING:
     from router.supervisor.supervisor import Supervisor
 
 _REVISION = ["app", "revision"]
+
+# Bound, count, and perhaps a request that it counts.
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class RouterCollector(Collector):
@@ -36,7 +42,8 @@ class RouterCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """All families."""
         totals = self._supervisor.totals()
-        yield from _requests(totals)
+        spans = self._supervisor.keeper.spans
+        yield from _requests(totals, spans.exemplars if spans is not None else {})
         yield from self._revisions()
         yield from self._process(totals)
 
@@ -123,13 +130,14 @@ class RouterCollector(Collector):
         yield heard
         yield _gauge("turnout_workers", "Workers that route.", s.workers_ready())
         restarts = CounterMetricFamily("turnout_worker_restarts", "Workers that were replaced.")
-        restarts.add_metric([], s.worker_restarts)
+        restarts.add_metric([], s.keeper.restarts)
         yield restarts
         dropped = CounterMetricFamily(
             "turnout_access_log_dropped", "Lines of the access log that could not be written."
         )
         dropped.add_metric([], totals.log_dropped)
         yield dropped
+        yield _spans(s.keeper.spans)
         refused = CounterMetricFamily(
             "turnout_accept_errors",
             "Connections refused for want of descriptors, or above the limit and not told so.",
@@ -147,7 +155,7 @@ class RouterCollector(Collector):
         yield build
 
 
-def _requests(totals: Totals) -> Iterable[Metric]:
+def _requests(totals: Totals, traced: Mapping[Key, Span]) -> Iterable[Metric]:
     requests = CounterMetricFamily(
         "turnout_requests", "Requests by final status.", labels=[*_REVISION, "code"]
     )
@@ -183,7 +191,10 @@ def _requests(totals: Totals) -> Iterable[Metric]:
             requests.add_metric([*labels, code], n)
         for reason, n in sorted(total.retries.items()):
             retries.add_metric([*labels, reason], n)
-        duration.add_metric(labels, _cumulative(total.duration), total.duration.total)
+        buckets = _cumulative(total.duration)
+        if key in traced:
+            buckets = _with_exemplar(buckets, traced[key])
+        duration.add_metric(labels, buckets, total.duration.total)
         upstream.add_metric(
             labels, _cumulative(total.upstream_duration), total.upstream_duration.total
         )
@@ -207,13 +218,35 @@ def _requests(totals: Totals) -> Iterable[Metric]:
     yield from (retries, ejections, tunnels)
 
 
-def _cumulative(histogram: HistogramTotal) -> list[tuple[str, float]]:
+def _spans(exporter: Exporter | None) -> Metric:
+    spans = CounterMetricFamily(
+        "turnout_spans",
+        "Spans that a collector took, refused or did not answer, or that there was no room for.",
+        labels=["result"],
+    )
+    if exporter is not None:
+        spans.add_metric(["exported"], exporter.exported)
+        spans.add_metric(["refused"], exporter.refused)
+        spans.add_metric(["overflown"], exporter.overflown)
+    return spans
+
+
+def _cumulative(histogram: HistogramTotal) -> list[Bucket]:
     bounds = [*(str(b) for b in BUCKETS), "+Inf"]
-    running, buckets = 0, []
+    running = 0
+    buckets: list[Bucket] = []
     for bound, n in zip(bounds, histogram.counts, strict=True):
         running += n
         buckets.append((bound, float(running)))
     return buckets
+
+
+def _with_exemplar(buckets: list[Bucket], span: Span) -> list[Bucket]:
+    """With the trace of the last request that has one, at the bucket which counts it."""
+    at = bisect_left(BUCKETS, span.seconds)
+    bound, n = buckets[at][:2]
+    example = Exemplar({"trace_id": span.trace_id}, span.seconds, span.ended_at)
+    return [*buckets[:at], (bound, n, example), *buckets[at + 1 :]]
 
 
 def _gauge(name: str, doc: str, value: float) -> GaugeMetricFamily:

@@ -63,8 +63,8 @@ class Supervisor:
         self.source = source
         self._apps: dict[str, App | None] = {}  # None: old workers have it, and we did not see it
         self._news = asyncio.Event()
-        self._keeper = Keeper(settings, self, self._news.set)
-        self._workers = self._keeper.workers
+        self.keeper = Keeper(settings, self, self._news.set)
+        self._workers = self.keeper.workers
         self._retired = Totals()  # what dead workers had counted
         self._stop = asyncio.Event()
         self._upgrade = asyncio.Event()
@@ -92,10 +92,10 @@ class Supervisor:
             await self._start_workers(before)
             self._following = self._spawn(self._follow())
             self._spawn(self._sample())
-            self._spawn(self._keeper.watch())
+            self._spawn(self.keeper.watch())
             await self._announce(admin.address)
-            for old in self._keeper.old:
-                self._spawn(self._keeper.see_off(old))
+            for old in self.keeper.old:
+                self._spawn(self.keeper.see_off(old))
             self._upgrades.began(self.is_ready())
             while not self._stop.is_set():
                 if await self._is_upgrade_due() and await self._upgrades.rehearse():
@@ -109,11 +109,11 @@ class Supervisor:
 
     async def _start_workers(self, before: Handover | None) -> None:
         count = self.settings.worker_count
-        self._keeper.inherited = self._orphans.begin(before.inherited if before is not None else ())
+        self.keeper.inherited = self._orphans.begin(before.inherited if before is not None else ())
         if before is not None:
             given = [listeners.taken(fd) for fd in before.listeners]
             self._retired.add(before.retired, is_alive=False)
-            self._keeper.restarts = before.restarts
+            self.keeper.restarts = before.restarts
             self._apps = dict.fromkeys(before.apps)
         else:
             given = listeners.activated()
@@ -123,12 +123,12 @@ class Supervisor:
         for old in before.workers if before is not None else ():
             handle = WorkerHandle(old.slot, sockets, lambda _: self._news.set())
             await handle.adopt(old)
-            self._keeper.old.append(handle)
+            self.keeper.old.append(handle)
         for slot in range(len(sockets)):
-            handle = WorkerHandle(slot, sockets, lambda _: self._keeper.look())
+            handle = WorkerHandle(slot, sockets, lambda _: self.keeper.look())
             self._workers.append(handle)
         for handle in self._workers:
-            self._spawn(self._keeper.keep(handle))
+            self._spawn(self.keeper.keep(handle))
 
     # --- upgrades
 
@@ -152,7 +152,7 @@ class Supervisor:
             self._following.cancel()  # what comes now is for the new code to hand out
         admin_fd = handover.give(admin.listener)
         await admin.close()
-        await self._keeper.all_told()
+        await self.keeper.all_told()
         await self.source.kept()
         if self._stop.is_set():  # asked to end meanwhile, and the new code would not know
             return
@@ -160,11 +160,11 @@ class Supervisor:
             Handover(
                 listeners=[handover.give(w.listener) for w in self._workers],
                 admin=admin_fd,
-                workers=self._keeper.hand_over(),
+                workers=self.keeper.hand_over(),
                 retired=self._retired.report(),
-                restarts=self._keeper.restarts,
+                restarts=self.keeper.restarts,
                 apps=list(self._apps),
-                inherited=self._keeper.inherited,
+                inherited=self.keeper.inherited,
                 lock=self._lock,
             )
         )
@@ -197,7 +197,7 @@ class Supervisor:
         started = time.perf_counter()
         changed, dropped = self._follow_up(snapshot)
         self.snapshot = snapshot
-        for worker in self._keeper.everyone:
+        for worker in self.keeper.everyone:
             worker.send_table(snapshot, changed, dropped)
         while not self._is_taken() and not self._stop.is_set():
             self._news.clear()
@@ -248,7 +248,7 @@ class Supervisor:
     @property
     def is_upgrading(self) -> bool:
         """Whether workers of the code before serve until ours do."""
-        return bool(self._keeper.old) and not self._upgrades.is_over
+        return bool(self.keeper.old) and not self._upgrades.is_over
 
     def applied(self) -> tuple[str, int]:
         """Epoch and version that every worker routes by; the lowest while they differ.
@@ -257,24 +257,19 @@ class Supervisor:
         by a table until it has ended, also before it has told us by which.
         """
         known = [w.applied for w in self._workers if w.routes]
-        known += [w.applied for w in self._keeper.old if w.is_running]
+        known += [w.applied for w in self.keeper.old if w.is_running]
         epoch = self.snapshot.epoch  # versions of another one are no measure
         return min(known, key=lambda a: (a[0] == epoch, a[1]), default=("", 0))
 
     def departed(self) -> dict[str, int]:
         """Requests still in flight at replicas that are in no table any more."""
-        return added(worker.departed for worker in self._keeper.everyone)
+        return added(worker.departed for worker in self.keeper.everyone)
 
     def has_orphans(self) -> bool:
         """Whether workers of a supervisor that was killed serve on, by a table of its time."""
         return self._orphans.are_there()
 
     # --- workers
-
-    @property
-    def worker_restarts(self) -> int:
-        """How many workers were replaced."""
-        return self._keeper.restarts
 
     @property
     def is_leaving(self) -> bool:
@@ -288,7 +283,7 @@ class Supervisor:
         worker.stats, worker.departed, worker.queued, worker.upstream = None, {}, {}, {}
 
     async def _drain(self) -> None:
-        everyone = self._keeper.everyone
+        everyone = self.keeper.everyone
         for worker in everyone:
             worker.drain(idle_s=_SHUTDOWN_IDLE_S, tunnels_s=0.0)
         keepers = [asyncio.ensure_future(w.reap()) for w in everyone if w.pid]
@@ -305,6 +300,8 @@ class Supervisor:
         await self.source.kept()
         for worker in self._workers:
             worker.listener.close()
+        if self.keeper.spans is not None:
+            await asyncio.to_thread(self.keeper.spans.close)
 
     def workers_ready(self) -> int:
         """Workers that route by a table."""
@@ -316,7 +313,7 @@ class Supervisor:
         """Ask every worker for its counters and wait a moment for the answers."""
         self._asked += 1
         number = self._asked
-        everyone = self._keeper.everyone
+        everyone = self.keeper.everyone
         for worker in everyone:
             worker.ask_stats(number)
         try:
@@ -337,7 +334,7 @@ class Supervisor:
     def totals(self) -> Totals:
         """The counters of all workers, living and dead."""
         total = copy.deepcopy(self._retired)
-        for worker in self._keeper.everyone:
+        for worker in self.keeper.everyone:
             if worker.stats is not None:
                 total.add(worker.stats, is_alive=True)
         return total
@@ -352,20 +349,20 @@ class Supervisor:
 
     def connections_open(self) -> int:
         """Client connections of all workers."""
-        return sum(w.connections for w in self._keeper.everyone if w.stats is not None)
+        return sum(w.connections for w in self.keeper.everyone if w.stats is not None)
 
     def queued(self) -> dict[str, int]:
         """Requests that wait for room at a replica, by revision."""
-        return added(worker.queued for worker in self._keeper.everyone)
+        return added(worker.queued for worker in self.keeper.everyone)
 
     def clients_stalled(self) -> int:
         """Clients of all workers that read slower than they are sent to."""
-        return sum(w.stalled for w in self._keeper.everyone if w.stats is not None)
+        return sum(w.stalled for w in self.keeper.everyone if w.stats is not None)
 
     def upstream_connections(self) -> dict[str, tuple[int, int, int]]:
         """Connections to replicas by revision, `(active, idle, connecting)`."""
         total: dict[str, tuple[int, int, int]] = {}
-        for worker in self._keeper.everyone:
+        for worker in self.keeper.everyone:
             for name, (active, idle, connecting) in worker.upstream.items():
                 seen = total.get(name, (0, 0, 0))
                 total[name] = (seen[0] + active, seen[1] + idle, seen[2] + connecting)

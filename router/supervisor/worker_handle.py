@@ -18,6 +18,7 @@ from router.process import children
 from router.routing.reports import WorkerReport
 from router.supervisor import standins
 from router.supervisor.handover import OldWorker
+from router.tracing.tracer import Noted
 from router.worker.channel import Channel
 from router.worker.messages import FromWorker
 
@@ -60,6 +61,7 @@ class WorkerHandle:
         self._stands_in_for: tuple[int, ...] = ()
         self.answered = 0  # the number of the last stats request it answered
         self._on_message_seen = on_message
+        self.on_spans: Callable[[Sequence[Noted], int], None] = lambda spans, dropped: None
         self._process: subprocess.Popen[bytes] | _Adopted | None = None
         self._channel: Channel | None = None
         self.ended = asyncio.Event()
@@ -173,6 +175,8 @@ class WorkerHandle:
             self.queued = message["queued"]
             self.stalled = message["stalled"]
             self.answered = message["asked"] or self.answered
+        elif message["type"] == "spans":
+            self.on_spans(message["spans"], message["dropped"])
         self._on_message_seen(self)
 
     def send_table(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 from router.routing.reports import WorkerReport
+from router.tracing.tracer import Noted
 
 # --- to a worker
 
@@ -88,4 +89,12 @@ class Stats(TypedDict):
     stalled: int
 
 
-FromWorker = Applied | Stats
+class Spans(TypedDict):
+    """What was noted of traced requests since the last of these."""
+
+    type: Literal["spans"]
+    spans: Sequence[Noted]  # as lists, once received
+    dropped: int  # that there was no room for
+
+
+FromWorker = Applied | Stats | Spans

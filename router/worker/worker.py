@@ -33,6 +33,7 @@ from router.http.fields import believe_only_proxies
 from router.ingress.http1 import ClientConnection
 from router.process.listeners import BACKLOG
 from router.routing.table import AppRoutes, Compiler
+from router.tracing.tracer import Tracer
 from router.worker.channel import Channel
 from router.worker.messages import Apps, Swap, ToWorker
 from router.worker.sweeper import Sweeper
@@ -106,6 +107,8 @@ class Worker:
                 min_status=settings.access_log_min_status,
                 min_s=settings.access_log_min_s,
             )
+        if settings.otlp_endpoint:
+            edge.tracer = Tracer(settings.trace_sample_percent, edge.ids)
         self._spawn(self._tick(edge))
         self._spawn(self._heartbeat(edge))
 
@@ -152,6 +155,7 @@ class Worker:
             due = time.monotonic() + edge.settings.tick_s
             await asyncio.sleep(edge.settings.tick_s)
             sweeper.tick(time.monotonic() - due)
+            self._send_spans(edge)
 
     async def _heartbeat(self, edge: Context) -> None:
         while True:
@@ -222,6 +226,11 @@ class Worker:
             }
         )
 
+    def _send_spans(self, edge: Context) -> None:
+        spans, dropped = edge.tracer.take() if edge.tracer is not None else ([], 0)
+        if spans:
+            self._channel.send({"type": "spans", "spans": spans, "dropped": dropped})
+
     # --- leaving
 
     def _on_supervisor_lost(self) -> None:
@@ -268,6 +277,7 @@ class Worker:
             tunnel.close()
         if edge.access_log is not None:
             edge.access_log.close()
+        self._send_spans(edge)
         self._report(None)
         self._left.set()
 

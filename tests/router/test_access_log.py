@@ -16,7 +16,7 @@ from tests.support.origin import Origin
 FIELDS = [
     "time", "client", "method", "host", "path", "status", "error", "app", "revision", "replica",
     "reason", "duration_ms", "upstream_ms", "request_bytes", "response_bytes", "request_id",
-    "user_agent",
+    "user_agent", "trace_id",
 ]  # fmt: skip
 
 

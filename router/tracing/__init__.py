@@ -1,0 +1,1 @@
+"""Traces: the field that carries them, what a worker notes, and what becomes of that."""
