@@ -97,21 +97,31 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in files()}
 
 
+Import = ast.Import | ast.ImportFrom
+
+
+@cache
+def import_lines(name: str) -> tuple[list[Import], set[ast.AST]]:
+    """All of a module, and what is inside `if TYPE_CHECKING`."""
+    nodes = list(ast.walk(ast.parse(MODULES[name].read_text())))
+    typing_only: set[ast.AST] = set()
+    for node in nodes:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            typing_only.update(ast.walk(node))
+    return [node for node in nodes if isinstance(node, Import)], typing_only
+
+
 @cache
 def imports(name: str, *, runtime_only: bool = False) -> frozenset[str]:
     """What a module imports: its modules where they are ours, else as written."""
-    tree = ast.parse(MODULES[name].read_text())
-    typing_only: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            typing_only.update(ast.walk(node))
+    lines, typing_only = import_lines(name)
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in lines:
         if runtime_only and node in typing_only:
             continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             full = {f"{node.module}.{alias.name}" for alias in node.names}
             found.update(f if f in MODULES else node.module for f in full)
     return frozenset(found)

@@ -82,11 +82,13 @@ def test_no_rule_asks_for_what_is_not_there() -> None:
         assert set(named) <= labels, rule
 
 
+@pytest.mark.system
 def test_the_configuration_is_valid_for_prometheus() -> None:
     promtool("check", "config", "prometheus.yml")
     promtool("check", "rules", "turnout.rules.yml")
 
 
+@pytest.mark.system
 def test_alerts_fire_when_they_should() -> None:
     promtool("test", "rules", "turnout.test.yml")
 
@@ -114,12 +116,14 @@ def written(kind: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.system
 def test_prometheus_takes_what_is_copied_as_it_is_written(tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed (Debian package prometheus)")
     assert "SUCCESS: 1 rule files found" in written("prometheus", tmp_path).stdout
 
 
+@pytest.mark.system
 def test_grafana_finds_what_is_copied_as_it_is_written(tmp_path: Path) -> None:
     written("grafana", tmp_path)
     provisioning = tmp_path / "etc/grafana/provisioning"
