@@ -18,6 +18,12 @@ from router.http.request_head import RequestHead, user_agent
 
 _BATCH_BYTES: Final = 65536
 _LEAVE_S: Final = 2.0
+_MILLISECONDS: Final = [f".{n:03d}Z" for n in range(1000)]
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds, to the microsecond."""
+    return int(seconds * 1e6 + 0.5) / 1000
 
 
 class AccessLog:
@@ -64,8 +70,8 @@ class AccessLog:
                 "revision": revision,
                 "replica": replica,
                 "reason": reason,
-                "duration_ms": round(seconds * 1000, 3),
-                "upstream_ms": round(upstream_seconds * 1000, 3) if upstream_seconds else 0,
+                "duration_ms": _ms(seconds),
+                "upstream_ms": _ms(upstream_seconds) if upstream_seconds else 0,
                 "request_bytes": bytes_in,
                 "response_bytes": bytes_out,
                 "request_id": head.request_id.decode("latin-1"),
@@ -100,7 +106,7 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._prefix}.{int((now - second) * 1000):03d}Z"
+        return self._prefix + _MILLISECONDS[int((now - second) * 1000)]
 
     def _write(self, record: dict[str, object]) -> None:
         line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
