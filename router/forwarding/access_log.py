@@ -19,6 +19,12 @@ from router.tracing.ended import Ended
 
 _BATCH_BYTES: Final = 65536
 _LEAVE_S: Final = 2.0
+_MILLISECONDS: Final = [f".{n:03d}Z" for n in range(1000)]
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds, to the microsecond."""
+    return int(seconds * 1e6 + 0.5) / 1000
 
 
 class AccessLog:
@@ -51,8 +57,8 @@ class AccessLog:
                 "revision": ended.revision,
                 "replica": ended.replica,
                 "reason": ended.reason,
-                "duration_ms": round(ended.seconds * 1000, 3),
-                "upstream_ms": round(upstream_s * 1000, 3) if upstream_s else 0,
+                "duration_ms": _ms(ended.seconds),
+                "upstream_ms": _ms(upstream_s) if upstream_s else 0,
                 "request_bytes": ended.bytes_in,
                 "response_bytes": ended.bytes_out,
                 "request_id": head.request_id.decode("latin-1"),
@@ -88,7 +94,7 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._prefix}.{int((now - second) * 1000):03d}Z"
+        return self._prefix + _MILLISECONDS[int((now - second) * 1000)]
 
     def _write(self, record: dict[str, object]) -> None:
         line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)

@@ -185,7 +185,7 @@ class Exchange(Asker):
         if head.status == 100 and self._body == states.WITHHELD:
             self._body = moved(self._body, states.ARRIVING)
         if self._head.is_http11:
-            self._client.write([head.status_line, *head.lines, b"\r\n"])
+            self._client.write([head.start, b"\r\n"])
 
     def response_head(self, head: ResponseHead) -> None:
         """The final response begins; its head leaves with the first bytes of its body."""
@@ -218,13 +218,15 @@ class Exchange(Asker):
 
     def response_body(self, pieces: list[bytes]) -> None:
         """Bytes of the response's body, decoded; they leave with `flush`."""
-        size = sum(map(len, pieces))
+        size = 0
+        for piece in pieces:
+            size += len(piece)
         self._bytes_out += size
         if self._rechunks:
             if size:
                 self._out += (b"%x\r\n" % size, *pieces, b"\r\n")
         else:
-            self._out += pieces
+            self._out.extend(pieces)
 
     def flush(self) -> None:
         """Send what has been gathered."""
@@ -276,7 +278,7 @@ class Exchange(Asker):
         self.answer = moved(self.answer, states.TUNNELLING)
         agreement = Agreement(head.upgrade, replica, revision, self.tunnel_ended)
         connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade
-        wire = b"".join((head.status_line, *head.lines, connection))
+        wire = head.start + connection
         self._client.tunnel(agreement, upstream, wire, rest)
 
     def tunnel_ended(self, is_stalled: bool) -> None:

@@ -60,23 +60,21 @@ def read_status_line(line: bytes) -> StatusLine | None:
 
 
 class ResponseHead:
-    """A response as the edge understood it; `lines` are the fields that are sent on."""
+    """A response as the edge understood it; `start` is what is sent on of its head."""
 
     __slots__ = (
         "framing",
         "has_date",
         "keeps_alive",
         "length",
-        "lines",
+        "start",
         "status",
-        "status_line",
         "upgrade",
     )
 
-    def __init__(self, status: int, status_line: bytes) -> None:
+    def __init__(self, status: int) -> None:
         self.status = status
-        self.status_line = status_line
-        self.lines: list[bytes] = []
+        self.start = b""  # a busy replica repeats it: it is put together once
         self.framing = NO_BODY
         self.length: int | None = None  # as declared; kept for HEAD and 304
         self.keeps_alive = True
@@ -90,11 +88,14 @@ class ResponseHead:
 class ResponseReading:
     """What llhttp tells of one head, taken in as it is told; then the reading of it."""
 
-    __slots__ = ("_connection", "_framings", "_head", "_is_bad", "_is_chunked", "_is_http11")
+    __slots__ = (
+        "_connection", "_framings", "_head", "_is_bad", "_is_chunked", "_is_http11", "_lines",
+    )  # fmt: skip
 
     def __init__(self, status_line: StatusLine) -> None:
         status, self._is_http11, line = status_line
-        self._head = ResponseHead(status, line)
+        self._head = ResponseHead(status)
+        self._lines = [line]  # and each field in four pieces
         self._connection = b""
         self._framings = 0
         self._is_chunked = False
@@ -108,7 +109,7 @@ class ResponseReading:
         if kind == DATE:
             self._head.has_date = True
         if kind == PLAIN or kind in _PASSING:
-            lines = self._head.lines
+            lines = self._lines
             lines.append(name)
             lines.append(b": ")
             lines.append(value)
@@ -135,21 +136,24 @@ class ResponseReading:
         if self._is_bad or self._framings > 1 or (self._is_chunked and not is_http11):
             return None
         head.keeps_alive = is_http11
-        if self._connection and not _take_connection(head, self._connection, is_http11):
+        if self._connection and not self._take_connection():
             return None
         head.framing = _framing(head, is_chunked=self._is_chunked, is_head=is_head)
+        if head.length is not None and head.framing < CHUNKED:
+            self._lines.append(b"Content-Length: %d\r\n" % head.length)
+        head.start = b"".join(self._lines)
         return head
 
-
-def _take_connection(head: ResponseHead, connection: bytes, is_http11: bool) -> bool:
-    """Act on the Connection fields; returns False when they have too many options."""
-    options = connection_options(connection)
-    if options is None:
-        return False
-    head.keeps_alive = not options.closes if is_http11 else options.keeps_alive
-    if options.removes:
-        head.lines = without(options.removes, head.lines)
-    return True
+    def _take_connection(self) -> bool:
+        """Act on the Connection fields; returns False when they have too many options."""
+        options = connection_options(self._connection)
+        if options is None:
+            return False
+        self._head.keeps_alive = not options.closes if self._is_http11 else options.keeps_alive
+        if options.removes:
+            line, *lines = self._lines
+            self._lines = [line, *without(options.removes, lines)]
+        return True
 
 
 def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:
@@ -174,15 +178,13 @@ def compose(
     extra: bytes,
 ) -> list[bytes]:
     """The head that goes to the client, as pieces; a body follows in the framing it announces."""
-    out = [head.status_line, *head.lines]
+    out = [head.start, b"X-Request-Id: ", request_id, b"\r\n"]
     if not head.has_date:
         out.append(date)  # RFC 9110 §6.6.1
-    out += (b"X-Request-Id: ", request_id, b"\r\n", extra)
-    if head.framing >= CHUNKED:
-        if is_http11:
-            out.append(b"Transfer-Encoding: chunked\r\n")
-    elif head.length is not None:
-        out.append(b"Content-Length: %d\r\n" % head.length)
+    if extra:
+        out.append(extra)
+    if head.framing >= CHUNKED and is_http11:
+        out.append(b"Transfer-Encoding: chunked\r\n")
     if not keeps_alive:
         out.append(b"Connection: close\r\n\r\n")
     else:

@@ -19,35 +19,40 @@ _LINE: Final = re.compile(
     rb"(GET|HEAD|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9/._~%!$&'()*+,;=:@?-]*) HTTP/1\.1"
 )
 
+_VERSION: Final = b" HTTP/1.1"
+
 
 class Repeated:
-    """One head's fields, and the head that is sent on for them but its line and id."""
+    """One head's fields, and the head that is sent on for them but its line and id.
 
-    __slots__ = ("_after_id", "_after_line", "_max_target", "block", "head")
+    The line is remembered too: a client that polls sends the same one again.
+    """
+
+    __slots__ = (
+        "_after_id", "_before_id", "_line", "_max_target", "_method", "_target", "block", "head",
+    )  # fmt: skip
 
     def __init__(self, block: bytes, head: RequestHead, max_target: int) -> None:
         before, _, self._after_id = head.wire.partition(head.request_id)
-        self._after_line = before[len(head.method) + 1 + len(head.target) :]
+        self._line = _VERSION  # none yet
+        self._before_id = before[len(head.method) + 1 + len(head.target) :]
+        self._method = self._target = b""
         self._max_target = max_target
         self.block = block
         self.head = head
 
     def read(self, line: bytes, new_id: bytes) -> RequestHead | None:
         """The head with another request line; None when it must be read the long way."""
-        match = _LINE.fullmatch(line)
-        if match is None:
-            return None
-        method, target = match.groups()
-        if len(target) > self._max_target:
+        if line != self._line and not self._take(line):
             return None
         known = self.head
         head = RequestHead()
         head.block = self.block
-        head.method = method
-        head.target = target
+        head.method = self._method
+        head.target = self._target
         head.host_key = known.host_key
         head.is_http11 = True
-        head.is_idempotent = method in IDEMPOTENT
+        head.is_idempotent = self._method in IDEMPOTENT
         head.keeps_alive = known.keeps_alive
         head.length = 0
         head.has_body = False
@@ -55,8 +60,21 @@ class Repeated:
         head.expects_continue = False
         head.upgrade = b""
         head.request_id = new_id
-        head.wire = b"".join((line[:-9], self._after_line, new_id, self._after_id))
+        head.wire = self._before_id + new_id + self._after_id
         return head
+
+    def _take(self, line: bytes) -> bool:
+        """Whether a line is one whose meaning is plain; if so, it is the one from now on."""
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return False
+        method, target = match.groups()
+        if len(target) > self._max_target:
+            return False
+        end, before = len(line) - len(_VERSION), len(self._line) - len(_VERSION)
+        self._before_id = line[:end] + self._before_id[before:]
+        self._line, self._method, self._target = line, method, target
+        return True
 
 
 def is_repeatable(head: RequestHead, target: bytes, new_id: bytes) -> bool:

@@ -204,7 +204,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             return Path(value)
         if hint is str and isinstance(value, (str, Path)):
             return str(value)
-        if typing.get_origin(hint) is tuple:
+        if tuple in (hint, typing.get_origin(hint)):  # compiled, a hint names no items
             items = value.split(",") if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items if str(item).strip())
     except (ValueError, KeyError, TypeError):

@@ -65,3 +65,10 @@ def test_every_bad_setting_of_a_file_is_told_with_its_line(tmp_path: Path) -> No
         f"{file}:1: there is no setting workres; did you mean workers?",
         f"{file}:3: via: 3 is not true or false",
     ]
+
+
+def test_the_routers_lists_are_read_from_texts() -> None:
+    environ = {"TURNOUT_ADMIN_HOSTS": "a.example.com, b.example.com"}
+    given = load(RouterSettings, {"internal_networks": "10.0.0.0/8"}, environ=environ)
+    assert given.admin_hosts == ("a.example.com", "b.example.com")
+    assert given.internal_networks == ("10.0.0.0/8",)
