@@ -186,6 +186,7 @@ class Stage:
         self.loop = Loop(self.did)
         self.settings = RouterSettings(routes="-", workers=1, **{**LIMITS, **settings})
         self.context = Context(self.settings, cast(asyncio.AbstractEventLoop, self.loop))
+        self._moves = 0
         self.addresses = [f"127.0.0.1:{port}" for port in range(1, replicas + 1)]
         self.route()
         self.client = RecordedClient(self.did)
@@ -196,6 +197,12 @@ class Stage:
     def route(self, suffix: str = "v1") -> None:
         """Lead the host to replicas of a revision."""
         take(self.context, an_app(a_revision(suffix, 100, endpoints=self.addresses)))
+
+    def move_replicas(self) -> None:
+        """The revision leaves the table, and another comes with a replica of its own."""
+        self._moves += 1
+        self.addresses = [f"127.0.0.1:{100 + self._moves}"]
+        self.route(f"v{self._moves + 1}")
 
     @property
     def replicas(self) -> list[Replica]:
@@ -359,8 +366,7 @@ def _hear(stage: Stage, exchange: Exchange, word: str, rest: str) -> None:
         stage.client.is_blocked = False
         exchange.resume_response()
     elif word == "replica" and rest == "leaves":
-        stage.addresses = ["127.0.0.1:99"]
-        stage.route("v2")
+        stage.move_replicas()
     elif word == "tunnel":
         assert stage.client.agreed is not None
         stage.client.agreed.end(is_stalled=rest == "stalled")
