@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from control.api.keys import PUBLISHER, RECONCILER
 from control.api.wire.problems import body_of, decode
 from control.model.kinds import Count
+from control.publish import published
 from router.process.guard import TOKEN, waits
 
 _MAX_WAIT_S = 60.0
@@ -74,7 +75,9 @@ async def sync(request: web.Request) -> web.Response:
     request.app[RECONCILER].routers_reported()
     waits(request)
     wait_s = min(report.wait_s, _WATCHED_WAIT_S if rates.watchers else _MAX_WAIT_S)
-    body = await publisher.newer_than(report.known.model_dump(), wait_s)
+    has = report.known
+    known: published.Known = {"epoch": has.epoch, "version": has.version, "hash": has.hash}
+    body = await publisher.newer_than(known, wait_s)
     if body is None:
         return web.Response(status=204)
     return web.Response(body=body, content_type="application/json")

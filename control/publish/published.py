@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import orjson
 
 from router.contract.snapshot import App, content_hash, digest
 
 _KEPT_NAMES = 10_000  # of changed apps in the log; a router that is further behind gets it all
+
+
+class Known(TypedDict):
+    """The table that a router has, by name; without a hash it takes whole tables only."""
+
+    epoch: str
+    version: int
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Published:
             self._whole = orjson.dumps(head)[:-1] + b',"apps":[' + apps + b"]}"
         return self._whole
 
-    def since(self, known: Mapping[str, Any]) -> bytes:
+    def since(self, known: Known) -> bytes:
         """What leads from the table that a router has to this one; the whole if nothing does."""
         names = self._changed_since(known)
         if names is None:
@@ -81,10 +89,10 @@ class Published:
         head = {**self._named(), "base": known, "dropped": dropped}
         return orjson.dumps(head)[:-1] + b',"changed":[' + b",".join(changed) + b"]}"
 
-    def _named(self) -> dict[str, Any]:
+    def _named(self) -> Known:
         return {"epoch": self.epoch, "version": self.version, "hash": self.hash}
 
-    def _changed_since(self, known: Mapping[str, Any]) -> list[str] | None:
+    def _changed_since(self, known: Known) -> list[str] | None:
         """The apps that differ from a table a router has; None when that cannot be told."""
         if known["hash"] == self.hash:  # the same apps, of another version or before a restart
             return []

@@ -31,7 +31,7 @@ from control.model.records import reason
 from control.model.resources import AppView
 from control.publish.compiler import compile_app
 from control.publish.failures import Failures
-from control.publish.published import Published
+from control.publish.published import Known, Published
 from control.publish.rates import Rates
 from control.store import Store
 from router.contract.admission import Admission, News
@@ -359,7 +359,7 @@ class Publisher:
         else:
             self._recorded = keys
 
-    async def newer_than(self, known: Mapping[str, object], wait_s: float) -> bytes | None:
+    async def newer_than(self, known: Known, wait_s: float) -> bytes | None:
         """What a router lacks, as soon as it lacks anything; None after `wait_s` without news."""
         ends_at = time.monotonic() + wait_s
         while not self.is_published or self._is_newest(known):
@@ -373,7 +373,7 @@ class Publisher:
                 return None
         return self._table.since(known)
 
-    def _is_newest(self, known: Mapping[str, object]) -> bool:
+    def _is_newest(self, known: Known) -> bool:
         table = self._table
         named = (table.epoch, table.version, table.hash)
         return (known["epoch"], known["version"], known["hash"] or table.hash) == named
