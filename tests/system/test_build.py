@@ -27,9 +27,9 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def wheel(checkout: Path, **given: str) -> tuple[str, str]:
+def wheel(checkout: Path, python: str = sys.executable, **given: str) -> tuple[str, str]:
     """The name of the wheel, and what was said while it was made."""
-    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", "made", "."]
+    command = [python, "-m", "pip", "wheel", "-v", "--no-deps", "-w", "made", "."]
     environment = {k: v for k, v in os.environ.items() if k != "TURNOUT_PURE"} | given
     done = subprocess.run(
         command, cwd=checkout, env=environment, text=True, capture_output=True, check=False
@@ -37,6 +37,13 @@ def wheel(checkout: Path, **given: str) -> tuple[str, str]:
     assert done.returncode == 0, done.stdout + done.stderr
     (made,) = (checkout / "made").iterdir()
     return made.name, done.stdout + done.stderr
+
+
+def test_it_is_compiled_where_none_of_its_libraries_is(checkout: Path, tmp_path: Path) -> None:
+    """As `pipx install .` does it: pip's environment for builds holds what builds need, only."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "bare"], check=True)
+    name, _ = wheel(checkout, str(tmp_path / "bare" / "bin" / "python"), CFLAGS="-O0")
+    assert "-cp3" in name
 
 
 def test_without_a_compiler_it_is_installed_interpreted_and_says_so(checkout: Path) -> None:
