@@ -228,10 +228,14 @@ class AppView:
 
     def with_revision(self, *revisions: Revision) -> AppView:
         """With these, changed or added."""
+        if not revisions:
+            return self
         return replace(self, revisions={**self.revisions, **{r.name: r for r in revisions}})
 
     def with_replica(self, *replicas: Replica) -> AppView:
         """With these, changed or added."""
+        if not replicas:
+            return self
         return replace(self, replicas={**self.replicas, **{r.name: r for r in replicas}})
 
     def without_replica(self, name: ReplicaName) -> AppView:

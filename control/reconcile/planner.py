@@ -90,7 +90,7 @@ def _unstamped(view: AppView, old: AppView) -> AppView:
         *(
             replace(r, attempt_at=was.attempt_at, attempt_since=was.attempt_since)
             for name, r in view.revisions.items()
-            if (was := old.revisions.get(name)) is not None
+            if (was := old.revisions.get(name)) is not None and r is not was
         )
     )
 
