@@ -4,13 +4,15 @@ from __future__ import annotations
 
 
 class Backlog:
-    """Bytes whose turn has not come; `at` is the first of them."""
+    """Bytes whose turn has not come; `at` is the first of them. Few connections ever have one."""
 
     __slots__ = ("at", "data")
 
-    def __init__(self) -> None:
-        self.data = b""
-        self.at = 0
+    def __init__(self, data: bytes, at: int) -> None:
+        if at > len(data) // 2:  # let go of what was read; copying less than half stays linear
+            data, at = data[at:], 0
+        self.data = data
+        self.at = at
 
     @property
     def size(self) -> int:
@@ -20,13 +22,3 @@ class Backlog:
     def rest(self) -> bytes:
         """Them alone."""
         return self.data[self.at :]
-
-    def keep(self, data: bytes, at: int) -> None:
-        """Keep bytes from `at` on, instead of those that were here."""
-        if at > len(data) // 2:  # let go of what was read; copying less than half stays linear
-            data, at = data[at:], 0
-        self.data, self.at = data, at
-
-    def clear(self) -> None:
-        """Their turn has come."""
-        self.data, self.at = b"", 0

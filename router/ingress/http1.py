@@ -61,7 +61,7 @@ class ClientConnection(ClientSide):
         self.context = context
         self._phase = IDLE
         self._requests_left = context.settings.max_requests_per_connection
-        self._backlog = Backlog()
+        self._backlog: Backlog | None = None
         self._is_consuming = False
         self._exchange: Exchange | None = None  # while BUSY
         self._body: ChunkedDecoder | SizedDecoder | None = None  # while one is being read
@@ -103,7 +103,7 @@ class ClientConnection(ClientSide):
         So what it is owed gets a moment longer, and is given up after it (`half_close_s`).
         """
         self._client.has_ended = True
-        is_idle = self._exchange is None and not self._backlog.data
+        is_idle = self._exchange is None and self._backlog is None
         if is_idle or (self._exchange is not None and self._body is not None):
             self._begin_end()
             if self._phase < CLOSING:
@@ -120,7 +120,7 @@ class ClientConnection(ClientSide):
     def data_received(self, data: bytes) -> None:
         if self._phase >= CLOSING:
             return
-        if self._backlog.data:
+        if self._backlog is not None:
             self._hold(self._backlog.rest() + data, 0)
         else:
             self._consume(data, 0)
@@ -143,7 +143,7 @@ class ClientConnection(ClientSide):
             self._exchange.resume_response()
             return
         self.arm(self.context.settings.keepalive_timeout_s)
-        if self._backlog.data:
+        if self._backlog is not None:
             self._go_on()
 
     def _unblock(self) -> None:
@@ -180,8 +180,8 @@ class ClientConnection(ClientSide):
 
     def _hold(self, data: bytes, at: int) -> None:
         """Keep bytes whose turn has not come."""
-        self._backlog.keep(data, at)
-        if self._backlog.size > _MOST_HELD:
+        backlog = self._backlog = Backlog(data, at)
+        if backlog.size > _MOST_HELD:
             self._client.pause(_PIPELINED)
 
     def _go_on_later(self) -> None:
@@ -190,13 +190,12 @@ class ClientConnection(ClientSide):
         self.context.outbox.next_turn(self._go_on)
 
     def _go_on(self) -> None:
-        if self._phase >= CLOSING:
+        backlog, self._backlog = self._backlog, None
+        if backlog is None or self._phase >= CLOSING:
             return
-        data, at = self._backlog.data, self._backlog.at
-        self._backlog.clear()
         self._client.resume(_PIPELINED | _TURN)
-        self._consume(data, at)
-        if self._client.has_ended and self._exchange is None and not self._backlog.data:
+        self._consume(backlog.data, backlog.at)
+        if self._client.has_ended and self._exchange is None and self._backlog is None:
             self._close()
 
     # --- heads
@@ -290,7 +289,7 @@ class ClientConnection(ClientSide):
         if self._client.pauses & _BODY:
             self._client.resume(_BODY)
         is_last = self._client.has_ended or self.context.is_leaving
-        if not keeps_alive or (is_last and not self._backlog.data):
+        if not keeps_alive or (is_last and self._backlog is None):
             self._close()
         elif self._body is not None:  # an early answer: the rest of the body is still coming
             self._phase = moved(self._phase, DISCARDING)
@@ -298,7 +297,7 @@ class ClientConnection(ClientSide):
         else:
             self._phase = moved(self._phase, IDLE)
             self.arm(self.context.settings.keepalive_timeout_s)
-            if self._backlog.data and not self._is_consuming and not self.is_blocked:
+            if self._backlog is not None and not self._is_consuming and not self.is_blocked:
                 self._go_on()
 
     def cut(self, *, is_framed: bool) -> None:
@@ -328,7 +327,7 @@ class ClientConnection(ClientSide):
         context = self.context
         context.clients.became_tunnel(self)
         self.write([wire])
-        if self._backlog.data:
+        if self._backlog is not None:
             upstream.write(self._backlog.rest())
         context.outbox.flush()  # what tunnels carry is written directly, and must come behind
         client_is_blocked, replica_is_blocked = self.is_blocked, upstream.is_blocked
@@ -379,7 +378,7 @@ class ClientConnection(ClientSide):
         if self._phase == HEAD:
             lingers_until = self.context.clock.now + self.context.settings.linger_s
             self.deadline = min(self.deadline, lingers_until)
-        elif self._phase in (IDLE, DISCARDING) and not self._backlog.data:
+        elif self._phase in (IDLE, DISCARDING) and self._backlog is None:
             self._close()
 
     def _close(self) -> None:
