@@ -9,14 +9,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 Key = tuple[str, str]  # app, revision; no revision for what the edge answered itself
 
 _WINDOW_S = 5.0  # of what is shown as now: longer than the pause between two quiet reports
+_LEAST_S = 0.5  # that a report covers here: shorter ones are added up
+_LEAST_TOLD_S = 0.001  # by a router: a rate is divided by it
 _STALE_S = 12.0  # after its last report a router is gone, and so is what it counted
 _STEP_S = 60.0  # of the history
 _STEPS = 60
 _MOST_REVISIONS = 500  # with a history
+_RESTING_STEPS = 2  # without a request, after which a revision's history makes room
 _MOST_NAME = 128
 _MOST_LISTED = 1000  # of one report
 _MOST_BUCKETS = 20
@@ -84,11 +88,27 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
+Counts = dict[Key, tuple[int, int, tuple[int, ...]]]
+
+
 @dataclass(slots=True)
 class _Report:
     at: float
     seconds: float
-    counts: dict[Key, tuple[int, int, tuple[int, ...]]]
+    counts: Counts
+
+    def add(self, at: float, seconds: float, counts: Counts) -> None:
+        """What came right after it, of as many revisions as one report may name."""
+        self.at = at
+        self.seconds += seconds
+        for key, (requests, errors, buckets) in counts.items():
+            known = self.counts.get(key)
+            if known is not None:
+                longest = zip_longest(known[2], buckets, fillvalue=0)
+                both = tuple(map(sum, longest))
+                self.counts[key] = (known[0] + requests, known[1] + errors, both)
+            elif len(self.counts) < _MOST_LISTED:
+                self.counts[key] = (requests, errors, buckets)
 
 
 class Rates:
@@ -114,7 +134,11 @@ class Rates:
             if len(app) <= _MOST_NAME and len(revision) <= _MOST_NAME
         }
         reports = self._routers.setdefault(router, deque())
-        reports.append(_Report(now, seconds, counts))
+        seconds = max(seconds, _LEAST_TOLD_S)
+        if reports and reports[-1].seconds < _LEAST_S:
+            reports[-1].add(now, seconds, counts)
+        else:
+            reports.append(_Report(now, seconds, dict(counts)))
         covered = sum(report.seconds for report in reports)
         while len(reports) > 1 and covered - reports[0].seconds >= _WINDOW_S:
             covered -= reports.popleft().seconds
@@ -129,13 +153,24 @@ class Rates:
         step = int(now // _STEP_S)
         steps = self._history.get(key)
         if steps is None:
-            if len(self._history) >= _MOST_REVISIONS:
-                oldest = min(self._history, key=lambda k: self._history[k][-1][0])
-                del self._history[oldest]
+            if len(self._history) >= _MOST_REVISIONS and not self._makes_room(step):
+                return
             steps = self._history[key] = deque(maxlen=_STEPS)
         if not steps or steps[-1][0] != step:
             steps.append((step, Count()))
+            self._history[key] = self._history.pop(key)  # whose last request is oldest is first
         steps[-1][1].add(requests, errors, buckets)
+
+    def _makes_room(self, step: int) -> bool:
+        """Forget who was asked least recently, but nobody whom clients still ask.
+
+        Or more busy revisions than there is room for would drive out each other, all the time.
+        """
+        key, steps = next(iter(self._history.items()))
+        if step - steps[-1][0] < _RESTING_STEPS:
+            return False
+        del self._history[key]
+        return True
 
     def now(self) -> tuple[dict[Key, Rate], dict[str, Rate]]:
         """Rates by revision, and by app; of those that were asked in the last seconds."""

@@ -87,3 +87,34 @@ def test_a_router_that_names_revisions_without_end_fills_no_memory() -> None:
     by_revision, _ = rates.now()
     assert len(by_revision) == 1000
     assert sum(1 for name in range(5000) if rates.history("shop", f"shop--v{name}")) == 500
+
+
+def test_reports_that_cover_next_to_no_time_fill_no_memory_and_make_no_infinite_rate() -> None:
+    now = 0.0
+    rates = Rates(lambda: now)
+    for n in range(500):
+        now = n / 100
+        rates.hear("one", 5e-324, [("shop", f"shop--v{n}-{k}", 1 << 52, 0, []) for k in range(50)])
+    by_revision, by_app = rates.now()
+    assert len(by_revision) <= 10_000
+    assert all(figure is not None for figure in by_app["shop"].wire()[:2])
+
+
+def test_an_hour_is_kept_when_more_revisions_are_busy_than_have_one() -> None:
+    now = 0.0
+    rates = Rates(lambda: now)
+    for second in range(0, 600, 20):
+        now = float(second)
+        busy = [("shop", f"shop--v{n}", 1, 0, [1]) for n in range(600)]
+        rates.hear("one", 20.0, busy if second % 40 else busy[::-1])
+    hours = [rates.history("shop", f"shop--v{n}") for n in range(600)]
+    assert sum(len(hour) == 10 for hour in hours) == 500
+
+
+def test_a_revision_that_nobody_asks_any_more_makes_room() -> None:
+    now = 0.0
+    rates = Rates(lambda: now)
+    rates.hear("one", 1.0, [("old", f"old--v{n}", 1, 0, [1]) for n in range(500)])
+    now = 600.0
+    rates.hear("one", 1.0, [("new", "new--v1", 1, 0, [1])])
+    assert len(rates.history("new", "new--v1")) == 1
