@@ -244,9 +244,7 @@ class AdminServer:
         del self._by_inner[connection.inner]
 
     def _make_room(self) -> bool:
-        """Close the longest silent connection, or else one that waits for news; False if there is
-        none.
-        """
+        """Close the longest silent connection, or one that waits for news; False if neither."""
         silent = [(c.silent_since, task) for task, c in self._open.items() if not c.is_busy]
         if silent:
             min(silent, key=lambda pair: pair[0])[1].cancel()
