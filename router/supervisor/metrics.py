@@ -1,6 +1,6 @@
 """The merged figures as Prometheus families, through a Collector.
 
-Made on scrape from plain integers: no metric object is touched per request.
+They are made from plain integers on each scrape: no request touches a metric object.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ _REVISION = ["app", "revision"]
 
 
 class RouterCollector(Collector):
-    """Reads a supervisor's state on each scrape."""
+    """Reads the supervisor's state on each scrape."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
     def collect(self) -> Iterable[Metric]:
-        """All families."""
         totals = self._supervisor.totals()
         yield from _requests(totals)
         yield from self._revisions()
