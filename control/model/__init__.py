@@ -1,1 +1,1 @@
-"""What there is: apps, revisions, replicas, templates, labels, and what can be wrong with them."""
+"""The things there are (apps, revisions, replicas, templates, labels), and what can be wrong."""

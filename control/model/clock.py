@@ -1,8 +1,8 @@
-"""What time it is, twice: steady for pauses and deadlines, wall for people.
+"""Two clocks: a monotonic one for pauses and deadlines, the wall clock for people.
 
-The wall clock may jump at any moment (NTP, an operator, a laptop that wakes up), so nothing that
-is waited for is measured by it. Steady seconds count from the boot of the machine: they go on over
-restarts of the control plane, and mean nothing after the next boot.
+The wall clock may jump at any moment (NTP, an operator, a laptop that wakes up), so no waiting is
+measured by it. Steady seconds count from the boot of the machine: they go on over restarts of the
+control plane, and mean nothing after the next boot.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ class Moment(NamedTuple):
 
 
 class Clock(Protocol):
-    """Tells the time."""
-
     def now(self) -> Moment:
         """This moment."""
 
@@ -30,12 +28,11 @@ class SystemClock:
     """The clocks of this machine."""
 
     def now(self) -> Moment:
-        """This moment."""
         return Moment(time.monotonic(), time.time())
 
 
 def boot_id() -> str:
-    """Which boot steady seconds count from; empty where the kernel does not say."""
+    """Names the boot that steady seconds count from; empty where the kernel does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

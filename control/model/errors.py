@@ -1,6 +1,6 @@
-"""Errors a caller can cause or must know of: a status, a stable code, a sentence.
+"""Errors that a caller can cause or must hear of: a status, a stable code, a sentence.
 
-Raised where the rule is, rendered once at the edge of the API.
+They are raised where the rule is, and turned into answers in one place of the API.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-_SHOWN = 5  # of many names
+_SHOWN = 5  # the most names in one sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One of several things wrong with a request: `target` is the path of the value."""
+    """One of several mistakes in a request: `target` is the path of the value."""
 
     code: str
     message: str
@@ -21,7 +21,7 @@ class Detail:
 
 
 class ControlError(Exception):
-    """Base of all; `details` lists every violated rule."""
+    """Base of all errors; `details` lists every broken rule."""
 
     status = 500
     code = "InternalServerError"
@@ -34,19 +34,19 @@ class ControlError(Exception):
 
 
 class NotFound(ControlError):
-    """What was named does not exist."""
+    """Something that the request names does not exist."""
 
     status = 404
     code = "ResourceNotFound"
 
 
 def no_app(name: str) -> NotFound:
-    """There is no such app."""
+    """The error for an app that does not exist."""
     return NotFound(f"there is no app {name}; list those there are: turnout app list")
 
 
 def no_revision(app: str, name: str, known: Iterable[str]) -> NotFound:
-    """There is no such revision; the newest of those that there are come first."""
+    """The error for a revision that does not exist; it lists known ones, the newest first."""
     newest = [*known][: -_SHOWN - 1 : -1]
     return NotFound(f"app {app} has no revision {name}; it has {', '.join(newest) or 'none'}")
 
@@ -59,34 +59,34 @@ class Invalid(ControlError):
 
 
 class Conflict(ControlError):
-    """The request is sound but the present state forbids it."""
+    """The request is valid, but the present state forbids it."""
 
     status = 409
     code = "Conflict"
 
 
 class PreconditionFailed(ControlError):
-    """If-Match named another version than the present one."""
+    """If-Match names a version that is not the present one."""
 
     status = 412
     code = "PreconditionFailed"
 
 
 class StoreUnavailable(ControlError):
-    """The store cannot be written; what was acknowledged still stands and is served."""
+    """The store cannot be written; what was acknowledged before still stands and is served."""
 
     status = 503
     code = "StoreUnavailable"
 
 
 def all_of(details: list[Detail], what: str) -> Invalid:
-    """One error for several violated rules; the first rule's code is the error's."""
+    """One error for several broken rules, with the code of the first."""
     sentence = "; ".join(d.message for d in details)
     return Invalid(f"{what}: {sentence}", code=details[0].code, details=details)
 
 
 def together(*checks: Callable[[], object]) -> None:
-    """Make all checks: what several of them refuse is told in one answer, not in as many rounds."""
+    """Run all checks, so that one answer lists everything they refuse."""
     refused: list[Invalid] = []
     for check in checks:
         try:

@@ -7,16 +7,16 @@ from typing import Annotated, Any, NewType, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-# Names of different things are different types: a rule takes three of them, and in an order that
-# nobody remembers.
+# Names of different things are different types, since rules take three of them in a row and a
+# swapped pair would otherwise go unnoticed.
 AppName = NewType("AppName", str)
 RevisionName = NewType("RevisionName", str)  # APP--SUFFIX
 ReplicaName = NewType("ReplicaName", str)  # APP--SUFFIX-XXXXX
 LabelName = NewType("LabelName", str)
 NO_REVISION, NO_LABEL = RevisionName(""), LabelName("")
-EVERY_APP = AppName("")  # where one may be named
+EVERY_APP = AppName("")  # where an app may be named but need not be
 
-Moment = Annotated[float, Field(ge=0, le=253_402_300_799)]  # at most the last of the calendar
+Moment = Annotated[float, Field(ge=0, le=253_402_300_799)]  # up to the last second of the year 9999
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 _PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
 Address = Annotated[str, Field(pattern=rf"^(.+:{_PORT})?$")]
@@ -24,33 +24,39 @@ RuntimeName = Annotated[str, Field(pattern="^(process|endpoint|docker)$")]
 
 T = TypeVar("T")
 N = TypeVar("N", bound=str)
-_words: dict[str, str] = {}  # by pattern: what its texts look like
+_words: dict[str, str] = {}  # pattern to a description of its texts
 
 
 def shaped(pattern: str, words: str, **bounds: Any) -> Any:
-    """The Field of a text; `words` tells whoever writes another one what it looks like."""
+    """The pydantic Field of a text.
+
+    `words` describes valid texts to a caller that sends another.
+    """
     _words[pattern] = words
     return Field(pattern=pattern, **bounds)
 
 
 def words_for(pattern: str) -> str:
-    """What the texts of a pattern of `shaped` look like."""
+    """The description of the texts that a pattern of `shaped` matches."""
     return _words[pattern]
 
 
 class Model(BaseModel):
-    """camelCase on the wire, frozen, no unknown keys: a mistyped key is no silent failure."""
+    """The base of bodies: camelCase on the wire, frozen.
+
+    An unknown key is an error, not ignored.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
-        hide_input_in_errors=True,  # it may be a secret
+        hide_input_in_errors=True,  # an input may be a secret
     )
 
     def wire(self) -> dict[str, Any]:
-        """As JSON-ready values; unset optional fields are left out, as az expects."""
+        """JSON-ready values; unset optional fields are left out, as az expects."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -59,17 +65,17 @@ def _none_to_empty(value: Any) -> Any:
 
 
 def lower(value: Any) -> Any:
-    """Strings in lower case: names and enumerations are read in any."""
+    """Strings in lower case: names and enumerations are accepted in any case."""
     return value.lower() if isinstance(value, str) else value
 
 
 def app_in(name: RevisionName | ReplicaName) -> AppName:
-    """The app of a revision or replica: its name begins with it."""
+    """The app of a revision or replica, whose name begins with the app's."""
     return AppName(name.partition("--")[0])
 
 
 def folded(name: N) -> N:
-    """A name as it is kept; callers may write it in any case."""
+    """A name as it is stored; callers may write it in any case."""
     return cast(N, name.lower())
 
 

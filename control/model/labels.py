@@ -1,7 +1,7 @@
-"""Labels mode: a revision is active because a label names it, or is about to.
+"""Labels mode: a revision is active because a label names it, or soon will.
 
-Pure. A deploy says which label it is for (`targetLabel`); the label moves, weight and all, once
-the new revision is ready, and who is left without a label rests.
+Pure. A deploy says which label it is for (`targetLabel`). The label moves, with its weight, once
+the new revision is ready, and a revision left without a label is deactivated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def is_on(app: App) -> bool:
 
 
 def check(rules: traffic.Rules) -> None:
-    """Every rule names a revision and a label (contract §6 rule 11). Raises Invalid."""
+    """Check that every rule names a revision and a label (contract §6 rule 11). Raises Invalid."""
     if any(not rule.label or not rule.revision_name for rule in rules):
         raise Invalid(
             "in labels mode every traffic rule has a revisionName and a label",
@@ -30,7 +30,7 @@ def check(rules: traffic.Rules) -> None:
 
 
 def entered(view: AppView, ingress: Ingress | None, target: LabelName) -> Ingress:
-    """The ingress with which an app enters the mode: all labelled, or one that is now.
+    """The ingress with which an app enters labels mode; `target` is the label given now.
 
     Raises Invalid when it is not clear which revision gets which label.
     """
@@ -50,14 +50,14 @@ def entered(view: AppView, ingress: Ingress | None, target: LabelName) -> Ingres
 
 
 def awaited(app: App, target: LabelName) -> dict[LabelName, RevisionName]:
-    """The labels on their way when single mode is left while a revision was about to take over."""
+    """Labels for a candidate when an app leaves single mode before the candidate took over."""
     holder = traffic.holder(traffic.rules_of(app), target) if target else None
     is_moving = holder is not None and app.candidate not in ("", holder.revision_name)
     return {target: app.candidate} if is_moving else {}
 
 
 def aim(view: AppView, revision: RevisionName, label: LabelName) -> AppView:
-    """Let a revision have a label as soon as it is ready. Raises Invalid, Conflict."""
+    """Let a revision have a label as soon as it is ready. Raises Invalid and Conflict."""
     app = view.app
     assert app is not None
     rules = traffic.rules_of(app)
@@ -80,7 +80,7 @@ def holds_one(app: App, revision: RevisionName) -> bool:
 
 
 def refuse_by_hand(app: App, what: str) -> None:
-    """Raises Conflict in labels mode: labels decide there who is active."""
+    """Raise Conflict in labels mode, where only labels decide which revisions are active."""
     if is_on(app):
         raise Conflict(
             f"in labels mode labels decide which revisions are active; {what} instead: "
@@ -89,7 +89,7 @@ def refuse_by_hand(app: App, what: str) -> None:
 
 
 def without_label(app: App, label: LabelName) -> traffic.Rules:
-    """The rules without a label. Raises Conflict while it has weight."""
+    """The traffic rules without a label. Raises Conflict while the label has weight."""
     rules = traffic.rules_of(app)
     found = traffic.holder(rules, label)
     if found is not None and found.weight:
@@ -98,7 +98,7 @@ def without_label(app: App, label: LabelName) -> traffic.Rules:
 
 
 def intended(app: App) -> traffic.Rules:
-    """The rules as they will be once every pending label has moved."""
+    """The traffic rules as they will be once every pending label has moved."""
     rules = traffic.rules_of(app)
     for label, name in app.pending.items():
         rules = _moved(rules, label, name)
@@ -106,7 +106,7 @@ def intended(app: App) -> traffic.Rules:
 
 
 def settle(view: AppView, now: float) -> AppView:
-    """Move the labels of revisions that have become ready, and rest who has none."""
+    """Move the labels of revisions that are ready, and deactivate revisions without a label."""
     app = view.app
     if app is None or not is_on(app):
         return view
@@ -114,7 +114,7 @@ def settle(view: AppView, now: float) -> AppView:
     for label, name in app.pending.items():
         revision = view.revisions.get(name)
         if revision is None or revision.provisioning is Provisioning.FAILED:
-            del pending[label]  # a failed deploy never takes over, not even late
+            del pending[label]  # a failed deploy never takes over, even if it recovers later
         elif revision.provisioning is Provisioning.PROVISIONED:
             del pending[label]
             holder = traffic.holder(rules, label)

@@ -1,7 +1,7 @@
-"""What a record of the store may hold, so that whoever reads it later need not ask.
+"""What a record of the store may hold, so that code which reads it later need not check.
 
-It is checked once, when it is read: a value that is not of its kind would fail far from here, and
-then for all apps. The dataclasses name these kinds; pydantic knows them. Pure.
+Records are checked once, when they are read: a value of the wrong kind would otherwise fail far
+from here, and then for all apps. The dataclasses name these kinds; pydantic knows them. Pure.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ D = TypeVar("D")
 CHECKED = ConfigDict(extra="forbid")
 
 
-# Parts of an app's record. They are checked and kept as they are, so each has to be of its very
-# type; what an earlier version did not write is NotRequired.
+# Parts of an app's record. They are checked but kept as they are, so each must have exactly its
+# type; keys that an earlier version did not write are NotRequired.
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
 
@@ -40,7 +40,7 @@ class FaultKept(TypedDict):
 
 @with_config(_STRICT)
 class Stint(TypedDict):
-    """For how long a label named a revision, or was to: Unix times; `stop` once it has ended."""
+    """How long a label named a revision, or was to: Unix times; `stop` once it has ended."""
 
     revision: RevisionName
     status: str
@@ -50,11 +50,11 @@ class Stint(TypedDict):
 
 @with_config(_STRICT)
 class Restored(TypedDict, total=False):
-    """A rollback that waits; empty when none does. All but `record` is there when one does."""
+    """A rollback that waits; empty when none does. Otherwise only `record` may be missing."""
 
     configuration: dict[str, Any]
     needs: list[RevisionName]
-    record: int  # the number that it goes back to; none when a switch of the mode made it
+    record: int  # the journal record it goes back to; missing if a switch of the mode made it
 
 
 def _is_complete(value: Restored) -> Restored:
@@ -68,29 +68,29 @@ def _is_complete(value: Restored) -> Restored:
 Restoring = Annotated[Restored, AfterValidator(_is_complete)]
 
 
-@with_config(ConfigDict(extra="allow"))  # of a later version, too
+@with_config(ConfigDict(extra="allow"))  # keys of a later version are kept
 class State(TypedDict):
-    """The app-scope state of a record of the journal: what a rollback to it restores."""
+    """The app-scope state in a journal record: what a rollback to it restores."""
 
     configuration: dict[str, Any]
     serving: RevisionName
     is_stopped: bool
     resource_group: NotRequired[str]
     environment: NotRequired[str]
-    uids: NotRequired[dict[RevisionName, str]]  # a name may be another revision's one day
-    ports: NotRequired[dict[RevisionName, int]]  # where the revisions were
+    uids: NotRequired[dict[RevisionName, str]]  # another revision may get the same name one day
+    ports: NotRequired[dict[RevisionName, int]]  # the revisions' ports
     latest_rule: NotRequired[int]  # which of the rules followed the latest revision
     restores: NotRequired[int]  # the record that this rollback goes back to
-    is_waiting: NotRequired[bool]  # the rollback had begun, and another record says it led there
+    is_waiting: NotRequired[bool]  # the rollback had begun; another record marks its completion
 
 
 def document(made: type[D]) -> Callable[[dict[str, Any]], D]:
-    """What makes one of the documents beside apps out of its record. Raises ValueError."""
+    """A function that reads a record of this type, which raises ValueError."""
     return TypeAdapter(made).validate_python
 
 
 def reason(error: Exception) -> str:
-    """What is wrong with a record, in one line."""
+    """What is wrong with a record, on one line."""
     if not isinstance(error, ValidationError):
         return str(error).partition("\n")[0]
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]

@@ -1,7 +1,7 @@
 """App, Revision, Replica: what the store keeps. Frozen; a change makes a new value.
 
-A revision's template never changes after creation. A replica carries its node from day one.
-Moments are by the wall clock, for people, unless they say that they are steady (`clock.py`).
+A revision's template never changes after creation. A replica has a node, even while there is only
+one. Moments are by the wall clock, for people, unless marked as steady (`clock.py`).
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Provisioning(StrEnum):
 
 
 class ReplicaState(StrEnum):
-    """Where a replica is in its life; the table of moves is `states.py`."""
+    """A replica's state; `states.py` has the table of allowed moves."""
 
     PENDING = "Pending"
     STARTING = "Starting"
     READY = "Ready"
     UNREADY = "Unready"
-    RESTARTING = "Restarting"  # probes gave it up: it is ended, and started again
+    RESTARTING = "Restarting"  # probes gave it up: it is ended, then started again
     BACKOFF = "Backoff"
     DRAINING = "Draining"
     STOPPING = "Stopping"
@@ -56,22 +56,22 @@ class ReplicaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """Mutable configuration, and which of its revisions count."""
+    """An app's configuration, which may change, and which of its revisions matter."""
 
     __pydantic_config__ = CHECKED
 
     name: AppName
     configuration: Configuration
-    template: Template  # as sent last
+    template: Template  # as last sent
     created_at: Moment
     updated_at: Moment
-    version: Count = 0  # of this record; writers compare and set it
+    version: Count = 0  # of this record, for compare-and-set
     latest: RevisionName = NO_REVISION  # the newest revision
     latest_ready: RevisionName = (
         NO_REVISION  # the newest that has been ready; latestRevision rules follow it
     )
-    serving: RevisionName = NO_REVISION  # single mode: who has all traffic
-    candidate: RevisionName = NO_REVISION  # single mode: who takes over once ready
+    serving: RevisionName = NO_REVISION  # single mode: the revision that has all traffic
+    candidate: RevisionName = NO_REVISION  # single mode: takes over once it is ready
     kept: RevisionName = (
         NO_REVISION  # chosen by a rollback: a switch to single mode keeps it, not the latest ready
     )
@@ -79,26 +79,26 @@ class App:
         default_factory=dict
     )  # labels mode: label to who gets it
     restoring: Restoring = field(default_factory=Restored)  # a rollback waiting for revisions
-    problem: str = ""  # what a caller should know of the last change: it was given up, and why
+    problem: str = ""  # for callers: why the last change was given up
     faults: dict[RevisionName, FaultKept] = field(
         default_factory=dict
     )  # by revision: snapshot.Fault
     label_history: dict[LabelName, list[Stint]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     resource_group: str = ""  # key in places.py; empty for the group of the settings
-    environment: str = ""  # the same for its environment
+    environment: str = ""  # likewise for its environment
     location: str = ""
     is_stopped: bool = False
     revisions_made: Count = 0
 
     @property
     def is_single(self) -> bool:
-        """Whether only one revision serves."""
+        """Whether only one revision serves at a time."""
         return self.configuration.active_revisions_mode == "single"
 
     @property
     def recreates(self) -> bool:
-        """Whether the old revision ends before the new one starts; never on the way to a split."""
+        """Whether the old revision ends before the new one starts; never while entering a split."""
         meant = self.restoring.get("configuration")
         if not self.is_single or (meant and meant["active_revisions_mode"] != "single"):
             return False
@@ -106,7 +106,7 @@ class App:
         return "recreate" in strategies
 
     def with_ingress(self, **changes: object) -> App:
-        """With settings of its ingress changed; the same where it has none."""
+        """The app with changed ingress settings; unchanged if it has no ingress."""
         if self.configuration.ingress is None:
             return self
         ingress = self.configuration.ingress.model_copy(update=changes)
@@ -122,7 +122,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """An immutable template under a name, and how its life goes."""
+    """An immutable template under a name, and the state of its deployment."""
 
     __pydantic_config__ = CHECKED
 
@@ -131,21 +131,21 @@ class Revision:
     number: Count  # the order of creation
     template: Template
     created_at: Moment
-    uid: str = ""  # of this one: a later revision may have the same name, and other code
+    uid: str = ""  # tells it from a later revision of the same name
     is_active: bool = True
     activated_at: Moment = 0.0
-    attempt_at: Moment = 0.0  # `activated_at` of the attempt that `attempt_since` belongs to
-    attempt_since: Moment = 0.0  # steady: its progress deadline counts from here
+    attempt_at: Moment = 0.0  # the `activated_at` that `attempt_since` belongs to
+    attempt_since: Moment = 0.0  # steady: the progress deadline counts from here
     last_active_at: Moment = 0.0  # when it was deactivated
     provisioning: Provisioning = Provisioning.PROVISIONING
-    needed: Count = 1  # ready replicas that make it ready
-    generation: Count = 0  # of its replicas; a restart raises it
-    has_been_ready: bool = False  # once, however it is doing now
-    images: dict[str, str] = field(default_factory=dict)  # to the ids that its first replica had
-    pulls: bool = False  # its images, although they may be here
-    target_port: Count = 0  # where its containers listen; 0: wherever the app's others do
-    leaving_port: Count = 0  # where they did, until enough of them are ready at the new one
-    leaving_generation: Count = 0  # of the replicas there
+    needed: Count = 1  # how many ready replicas make it ready
+    generation: Count = 0  # of its replicas; raised by a restart
+    has_been_ready: bool = False  # stays true, however it is doing now
+    images: dict[str, str] = field(default_factory=dict)  # the ids of its first replica's images
+    pulls: bool = False  # pull the images even if they are here
+    target_port: Count = 0  # where its containers listen; 0: the app's port
+    leaving_port: Count = 0  # the previous port, until enough replicas are ready at the new one
+    leaving_generation: Count = 0  # generation of the replicas at the previous port
     reason: str = ""  # machine word for a failure
     message: str = ""  # sentence for a person
 
@@ -157,31 +157,29 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One running copy of a revision."""
-
     __pydantic_config__ = CHECKED
 
     name: ReplicaName
     app: AppName
     revision: RevisionName
     created_at: Moment
-    revision_uid: str = ""  # of the one whose code it runs
+    revision_uid: str = ""  # the revision whose code it runs
     runtime: RuntimeName = "process"
     node: str = "local"
     generation: Count = 0
-    target_port: Count = 0  # the revision's as it was made
+    target_port: Count = 0  # the revision's port when the replica was made
     state: ReplicaState = ReplicaState.PENDING
     address: Address = ""  # HOST:PORT where it listens
     ports: dict[str, Address] = field(default_factory=dict)  # other ports that its probes ask
     started_at: Moment = 0.0
     ready_at: Moment = 0.0  # steady
-    restarts: Count = 0  # since it was in good health
+    restarts: Count = 0  # since it was last in good health
     restarts_ever: Count = 0
-    last_failed_at: Moment = 0.0  # why it was started again last, also when it is well by now
+    last_failed_at: Moment = 0.0  # why it was last restarted, kept when it is well again
     last_reason: str = ""
     last_message: str = ""
     exit_code: int | None = None
-    exited: str = ""  # which of its containers that was
+    exited: str = ""  # the container that ended
     start_again_at: Moment = 0.0  # steady
     drain_since: Moment = 0.0  # steady
     reason: str = ""
@@ -190,12 +188,11 @@ class Replica:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it will not come back into rotation."""
+        """Whether it will never be in rotation again."""
         return self.state in (ReplicaState.DRAINING, ReplicaState.STOPPING)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes requests."""
         return self.state is ReplicaState.READY
 
 
@@ -206,18 +203,18 @@ class AppView:
     app: App | None
     revisions: Mapping[RevisionName, Revision] = field(default_factory=dict)
     replicas: Mapping[ReplicaName, Replica] = field(default_factory=dict)
-    # Given by the store to each view that it shows, and kept by whatever is made from it: who
-    # writes a view says by this which one it was made from.
+    # The store gives each view that it shows a version, which values made from the view keep: a
+    # writer thereby says which view its change was made from.
     serial: int = field(default=0, compare=False)
 
     def existing_app(self) -> App:
-        """The app. Raises NotFound."""
+        """The app. Raises NotFound when there is none."""
         if self.app is None:
             raise NotFound("there is no such app")
         return self.app
 
     def existing_revision(self, name: RevisionName) -> Revision:
-        """One of its revisions. Raises NotFound."""
+        """A revision by name. Raises NotFound."""
         revision = self.revisions.get(name)
         if revision is None:
             raise no_revision(self.existing_app().name, name, self.revisions)
@@ -242,7 +239,7 @@ class AppView:
         return replace(self, replicas={n: r for n, r in self.replicas.items() if n != name})
 
     def of(self, revision: RevisionName) -> list[Replica]:
-        """The replicas of one revision, oldest first; not those of an earlier one of its name."""
+        """A revision's replicas, oldest first, without those of an earlier revision of its name."""
         known = self.revisions.get(revision)
         found = [
             r
@@ -252,12 +249,12 @@ class AppView:
         return sorted(found, key=lambda r: (r.created_at, r.name))
 
     def ready(self, revision: RevisionName) -> list[Replica]:
-        """Those of them that take requests."""
+        """A revision's replicas that take requests."""
         return [r for r in self.of(revision) if r.is_ready]
 
 
 def to_doc(resource: App | Revision | Replica) -> dict[str, Any]:
-    """As JSON-ready values, for the store."""
+    """A resource as JSON-ready values, for the store."""
     plain = {name: getattr(resource, name) for name in resource.__slots__}
     if isinstance(resource, Replica):
         return plain
@@ -274,7 +271,7 @@ _REPLICA = TypeAdapter(Replica).validate_json
 
 
 def app_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> App:
-    """An App out of the store. Raises ValueError, TypeError and KeyError."""
+    """Read an App from the store. Raises ValueError, TypeError and KeyError."""
     doc = orjson.loads(raw)
     doc["configuration"] = Configuration.model_validate(doc["configuration"])
     doc["template"] = as_template(doc["template"])
@@ -282,7 +279,7 @@ def app_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> A
 
 
 def revision_from(raw: bytes, as_template: AsTemplate = Template.model_validate) -> Revision:
-    """A Revision out of the store. Raises ValueError, TypeError and KeyError."""
+    """Read a Revision from the store. Raises ValueError, TypeError and KeyError."""
     doc = orjson.loads(raw)
     doc["template"] = as_template(doc["template"])
     doc["provisioning"] = Provisioning(doc["provisioning"])
@@ -291,5 +288,5 @@ def revision_from(raw: bytes, as_template: AsTemplate = Template.model_validate)
 
 
 def replica_from(raw: bytes) -> Replica:
-    """A Replica out of the store. Raises ValueError."""
+    """Read a Replica from the store. Raises ValueError."""
     return _REPLICA(raw)

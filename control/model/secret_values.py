@@ -1,6 +1,6 @@
-"""An app's secrets: kept when a write names them without a value, and never missing where needed.
+"""An app's secrets: kept when a write omits their values, and present wherever one is needed.
 
-Pure. Values leave the control plane by listSecrets and by what replicas are given, no other way.
+Pure. A value leaves the control plane only by listSecrets and in what replicas are given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _CODE = "ContainerAppSecretInvalid"
 
 
 def filled(new: Configuration, old: Configuration) -> Configuration:
-    """`new` with the stored values of secrets that it only names. Raises Invalid."""
+    """`new`, with stored values for the secrets that it only names. Raises Invalid."""
     known = {secret.name: secret for secret in old.secrets}
     details = list(_wrong(new.secrets, known))
     if details:
@@ -37,7 +37,7 @@ def _wrong(secrets: Iterable[Secret], known: Mapping[str, Secret]) -> Iterator[D
 
 
 def check(configuration: Configuration, revisions: Iterable[Revision]) -> None:
-    """Every secret that an active revision or a registry needs is there. Raises Invalid."""
+    """Check that each secret an active revision or a registry needs exists. Raises Invalid."""
     names = {secret.name for secret in configuration.secrets}
     details = [
         _bad(f"revision {revision.name} needs the secret {missing}, which the app does not have")
@@ -62,7 +62,7 @@ def _bad(message: str) -> Detail:
 
 
 def changes(old: Configuration, new: Configuration) -> Iterator[str]:
-    """What differs, by name only."""
+    """What differs between the secrets, by name and without values."""
     before, after = old.secret_values, new.secret_values
     for name in sorted(before.keys() | after.keys()):
         if name not in before:

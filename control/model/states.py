@@ -1,7 +1,7 @@
-"""The lives of replicas and revisions, as tables.
+"""The states of replicas and revisions, as tables.
 
-Pure. All moves of a replica are in MOVES; what a revision's state is called follows from its
-replicas and its provisioning, and is never stored.
+Pure. MOVES has all moves of a replica. A revision's state is derived from its replicas and its
+provisioning, and never stored.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ MOVES: dict[ReplicaState, frozenset[ReplicaState]] = {
 }
 _FAILING = (_S.BACKOFF, _S.RESTARTING)
 
-# Why a replica failed, where it was not a probe or a start that did.
+# Why a replica failed, unless a probe or a start did.
 TERMINATED = "ContainerTerminated"
 CRASH_LOOP = "CrashLoopBackOff"
 KILLED = "Killed"
 OUT_OF_MEMORY = "OOMKilled"
-# Somebody's `docker kill` of one replica after the other is no fault of theirs; the killer of a
-# host without memory looks the same, and must not meet a replica that comes back in a whirl.
+# A replica that somebody ended by `docker kill` is not at fault. The kernel kills in the same way
+# when the host is out of memory, and that must not meet an endless series of quick restarts.
 _KILLS_AT_ONCE = 3
 
 
 def may_move(old: ReplicaState, new: ReplicaState) -> bool:
-    """Whether a replica may go from one state to another; a late event may not."""
+    """Whether a replica may make this move; a late event may ask for one that is not allowed."""
     return new in MOVES[old]
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """How long a replica that failed waits; reasons in `settings.py`."""
+    """How long a failed replica waits before its restart; reasons in `settings.py`."""
 
     first_s: float
     most_s: float
@@ -63,16 +63,16 @@ class Failure:
     reason: str  # machine word
     message: str  # sentence for a person
     exit_code: int | None = None
-    exited: str = ""  # which of its containers ended
+    exited: str = ""  # the container that ended
 
 
 def failed(replica: Replica, failure: Failure, now: Moment, pauses: Pauses) -> Replica:
-    """The replica with one more restart, which is due at once the first time.
+    """The replica with a restart due: at once the first time, then after a growing pause.
 
-    One that ended by itself and has to wait for its restart is in a crash loop.
-    Then after `first_s`, doubling up to `most_s`; good health for long enough begins anew. What it
-    was ready for counts towards the pause: that bounds how often it fails, and one that has served
-    for longer is missed. The state is the caller's: a replica that still runs is ended first.
+    The pause is `first_s`, doubling up to `most_s`; after good health for long enough it begins
+    anew. The time it was ready counts towards the pause, which bounds how often it fails and brings
+    one that has served for long back at once. A replica that ended by itself and has to wait is in
+    a crash loop. The caller sets the state, because a replica that still runs is ended first.
     """
     well_s = now.steady - replica.ready_at if replica.ready_at else 0.0
     restarts = 0 if well_s > pauses.healthy_after_s else replica.restarts
@@ -101,10 +101,10 @@ def failed(replica: Replica, failure: Failure, now: Moment, pauses: Pauses) -> R
 
 
 def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float) -> AppView:
-    """A view with its steady moments as a control plane that starts takes them.
+    """A view with its steady moments adjusted when a control plane starts.
 
     After another boot they mean nothing: attempts begin anew and pauses are over. Within a boot
-    they count on, but none is later than it can be: a virtual machine may be set back.
+    they stay, but none may lie further ahead than possible: a virtual machine may be set back.
     """
 
     def past(moment: float) -> float:
@@ -124,13 +124,13 @@ def after_start(view: AppView, now: float, *, is_same_boot: bool, most_s: float)
 
 
 def _with(resource: R, **moments: float) -> R:
-    """A resource with these moments; the same one if it has them, so that it is not written."""
+    """The resource with these moments; the same object if nothing changes, so it is not written."""
     has_them = all(getattr(resource, name) == moment for name, moment in moments.items())
     return resource if has_them else replace(resource, **moments)  # type: ignore[arg-type]
 
 
 def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
-    """The revision's runningState, in ACA's long words; None while inactive."""
+    """The revision's runningState in ACA's long words; None while it is inactive."""
     if not revision.is_active:
         return None
     if app.is_stopped:
@@ -152,7 +152,7 @@ def running_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> 
 
 
 def health_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> str | None:
-    """The revision's healthState; None while inactive."""
+    """The revision's healthState; None while it is inactive."""
     state = running_state(app, revision, replicas)
     if state is None:
         return None
@@ -162,7 +162,7 @@ def health_state(app: App, revision: Revision, replicas: Sequence[Replica]) -> s
 
 
 def details(revision: Revision, replicas: Sequence[Replica]) -> str:
-    """The sentence for a person: what failed, or how many replicas are ready."""
+    """A sentence for people: what failed, or how many replicas are ready."""
     current = [r for r in replicas if not r.is_leaving]
     ready = sum(r.is_ready for r in current)
     wanted = max(revision.needed, len(current))
@@ -172,7 +172,7 @@ def details(revision: Revision, replicas: Sequence[Replica]) -> str:
 
 
 def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
-    """The app's provisioningState: how the change that came last is going."""
+    """The app's provisioningState: how its last change is going."""
     is_moving = any(r.is_active and r.leaving_port for r in revisions) and not app.is_stopped
     if app.restoring or is_moving:
         return "InProgress"
@@ -180,8 +180,8 @@ def app_provisioning(app: App, revisions: Sequence[Revision]) -> str:
         return "Failed"
     if app.is_stopped:
         return "Succeeded"
-    # A deploy that was given up rests, and then it is about who serves: with `recreate` that one
-    # has to come back first.
+    # A deploy that was given up is inactive, so the serving revision counts: with `recreate`, it
+    # first has to come back.
     active = {r.name: r for r in revisions if r.is_active}
     latest = active.get(app.candidate or app.latest) or active.get(app.serving)
     if latest is None:
@@ -202,12 +202,12 @@ def app_running(view: AppView) -> str:
 
 
 def is_draining(view: AppView) -> bool:
-    """Whether a replica waits for its last requests."""
+    """Whether a replica waits for its last requests to end."""
     return any(r.state is _S.DRAINING for r in view.replicas.values())
 
 
 def is_moving(view: AppView) -> bool:
-    """Whether looking again may find something to do though no event came."""
+    """Whether looking again may find something to do without an event."""
     if view.app is not None and view.app.is_single and view.app.candidate:
         return True
     weights = traffic.shares(view) if view.app is not None else {}

@@ -1,7 +1,7 @@
-"""Where `endpoint:` replicas may be: the networks of a setting, and never a metadata service.
+"""Where `endpoint:` replicas may be: in the allowed networks, and never at a metadata service.
 
-A name is judged by what it resolves to, each time a connection is made: by then it may lead
-elsewhere than when it was accepted (DNS rebinding).
+A name is judged by its addresses each time a connection is made: by then it may lead elsewhere than
+when it was accepted (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PRIVATE = (
 
 
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Networks as CIDR. Raises BadSettings."""
+    """The networks in CIDR notation. Raises BadSettings."""
     try:
         return tuple(ipaddress.ip_network(text) for text in texts)
     except ValueError as error:
@@ -27,33 +27,36 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 def no_name(host: str) -> str:
-    """Why a host can be looked up nowhere; empty for an address or a name."""
+    """Why a host can never be resolved; empty for an address or a valid name."""
     try:
-        host.encode("idna")  # as every look-up does
+        host.encode("idna")  # every look-up encodes the name like this
     except UnicodeError:
         return f"{host} is no host name: each of its labels has 1 to 63 characters"
     return ""
 
 
 class Targets:
-    """Judges addresses of `endpoint:` replicas."""
+    """Judges the addresses of `endpoint:` replicas."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         self._allowed = networks(allowed)
-        # Every replica's probes ask, most of them about the same few hosts.
+        # A cache: every replica's probes ask, and mostly about the same few hosts.
         self.is_good_address = lru_cache(maxsize=1 << 14)(self._is_good_address)
 
     def _is_good_address(self, host: str) -> bool:
-        """Whether a host is an address, not a name, and allowed: that never changes."""
+        """Whether a host is an allowed address; the answer never changes, unlike a name's."""
         return parse(host) is not None and not self.refusal(host)
 
     def refusal(self, host: str) -> str:
-        """Why nothing may be sent to a host; empty if it may, or is a name to be resolved."""
+        """Why nothing may be sent to a host.
+
+        Empty if allowed, or if it is a name to be resolved.
+        """
         address = parse(host)
         return self.of_address(address, host) if address is not None else ""
 
     def of_address(self, address: Address, host: str) -> str:
-        """Why nothing may be sent to an address, which `host` was resolved to; empty if it may."""
+        """Why nothing may be sent to an address that `host` resolved to; empty if allowed."""
         address = plain(address)
         shown = host if host == str(address) else f"{host} ({address})"
         if is_forbidden(address):

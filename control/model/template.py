@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from control.model.kinds import Many, Model, shaped
 
-# Kubernetes' rule for keys of a secret, which ACA's names follow.
+# Kubernetes' rule for the keys of a secret, which ACA follows for names.
 SecretName = Annotated[
     str,
     shaped(
@@ -20,7 +20,7 @@ SecretName = Annotated[
 ]
 
 
-# A label of RFC 1123, as Kubernetes has it for containers and volumes.
+# A label as in RFC 1123, which Kubernetes requires for containers and volumes.
 Name = Annotated[
     str,
     shaped(

@@ -20,7 +20,7 @@ Rules = tuple[TrafficRule, ...]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a revision gets: its weight on the app's host, and its labels."""
+    """A revision's share: its weight on the app's host, and its labels."""
 
     weight: int = 0
     labels: tuple[str, ...] = ()
@@ -29,14 +29,14 @@ class Share:
 def check(
     rules: Sequence[TrafficRule], app: AppName, revisions: Mapping[RevisionName, Revision]
 ) -> None:
-    """Every rule of contract §6 for an app in multiple mode. Raises Invalid."""
+    """Check every rule of contract §6 for an app in multiple mode. Raises Invalid."""
     details = [*_sums(rules), *_references(rules, revisions), *_labels(rules, app, revisions)]
     if details:
         raise all_of(details, "the traffic was not changed")
 
 
 def check_single(rules: Sequence[TrafficRule], app: AppName) -> None:
-    """In single mode only the default rule, labelled or not (contract §6 rule 9)."""
+    """Check that single mode has only the default rule, with or without labels (§6 rule 9)."""
     if not rules:
         return
     rule = rules[0]
@@ -114,7 +114,7 @@ def _bad(what: str, message: str) -> Detail:
 
 
 def check_label(label: LabelName, app: AppName) -> None:
-    """A label's own rules. Raises Invalid."""
+    """Check the label's name. Raises Invalid."""
     details = list(_label(label, app))
     if details:
         raise all_of(details, "the label was not changed")
@@ -124,15 +124,16 @@ def check_label(label: LabelName, app: AppName) -> None:
 
 
 def rules_of(app: App) -> Rules:
-    """The rules in force; the default when none were written."""
+    """The traffic rules in force; the default rule when none were written."""
     ingress = app.configuration.ingress
     return (ingress.traffic if ingress is not None else ()) or DEFAULT_TRAFFIC
 
 
 def latest_ready(view: AppView) -> RevisionName:
-    """Whom `latestRevision` means: the newest active revision that has been ready.
+    """The revision that `latestRevision` means: the newest active one that has been ready.
 
-    While none has, the newest active one, so that its weight is not lost on others.
+    While none has been ready, it is the newest active one, so that other revisions do not get its
+    weight.
     """
     active = [r for r in view.revisions.values() if r.is_active]
     ready = [r for r in active if r.provisioning is Provisioning.PROVISIONED]
@@ -141,7 +142,7 @@ def latest_ready(view: AppView) -> RevisionName:
 
 
 def shares(view: AppView) -> dict[RevisionName, Share]:
-    """The share of each active revision, by name; weights sum to 100 or to nothing."""
+    """The share of each active revision by name; the weights sum to 100 or to 0."""
     app = view.app
     if app is None:
         return {}
@@ -170,7 +171,7 @@ def _resolve(rules: Rules, latest: RevisionName) -> dict[RevisionName, Share]:
 
 
 def who_serves(view: AppView) -> str:
-    """Who answers on the app's host, as a sentence."""
+    """A sentence about which revisions answer on the app's host."""
     found = [(name, s.weight) for name, s in shares(view).items() if s.weight and view.ready(name)]
     if len(found) == 1:
         return f"{found[0][0]} serves"
@@ -182,7 +183,7 @@ def who_serves(view: AppView) -> str:
 
 
 def with_rules(view: AppView, rules: Rules, now: float) -> AppView:
-    """The view with other traffic rules. Raises Conflict without an ingress."""
+    """The view with other traffic rules. Raises Conflict when there is no ingress."""
     app = view.existing_app()
     if app.configuration.ingress is None:
         raise Conflict(f"app {app.name} has no ingress, so it has no traffic to set")
@@ -193,12 +194,12 @@ def with_rules(view: AppView, rules: Rules, now: float) -> AppView:
 
 
 def holder(rules: Rules, label: LabelName) -> TrafficRule | None:
-    """The rule that carries a label."""
+    """The traffic rule that carries a label; None when the label is not in use."""
     return next((r for r in rules if r.label and r.label.lower() == label.lower()), None)
 
 
 def with_label(rules: Rules, label: LabelName, revision: Revision) -> Rules:
-    """The rules with a label moved to a revision. Raises Conflict for an inactive one."""
+    """The rules with a label moved to a revision. Raises Conflict if that is inactive."""
     if not revision.is_active:
         raise Conflict(f"revision {revision.name} is inactive; activate it before labelling it")
     moved = without_label(rules, label)
@@ -210,7 +211,7 @@ def with_label(rules: Rules, label: LabelName, revision: Revision) -> Rules:
 
 
 def without_label(rules: Rules, label: LabelName) -> Rules:
-    """The rules without a label; a rule that only carried it goes with it."""
+    """The rules without a label; a rule that only carried the label goes, too."""
     kept = []
     for rule in rules:
         if not rule.label or rule.label.lower() != label.lower():
@@ -221,7 +222,7 @@ def without_label(rules: Rules, label: LabelName) -> Rules:
 
 
 def with_swapped(rules: Rules, first: LabelName, second: LabelName) -> Rules:
-    """The rules with two labels exchanged. Raises NotFound when one is not in use."""
+    """The rules with two labels exchanged. Raises NotFound when either is not in use."""
     one, other = holder(rules, first), holder(rules, second)
     for label, rule in ((first, one), (second, other)):
         if rule is None:
@@ -233,5 +234,5 @@ def with_swapped(rules: Rules, first: LabelName, second: LabelName) -> Rules:
 
 
 def without_revision(rules: Rules, name: RevisionName) -> Rules:
-    """The rules without those that name a revision which is leaving."""
+    """The rules without those that name a revision which is being removed."""
     return tuple(r for r in rules if r.revision_name != name)

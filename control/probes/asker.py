@@ -1,7 +1,7 @@
-"""One question to a replica, by TCP or HTTP: what went wrong, or nothing.
+"""Asks a replica one question, by TCP or HTTP, and reports what went wrong, if anything.
 
-Thousands are asked while nothing happens, so a question takes no task and, as long as the answer
-is there at once, no timer. Knows nothing of thresholds.
+Thousands of questions are asked while nothing happens, so a question uses no task, and no timer if
+the answer is there at once. This module knows nothing of thresholds.
 """
 
 from __future__ import annotations
@@ -27,29 +27,30 @@ from control.probes.resolving import Refused, allowed_addresses
 from router.process.names import Names
 
 P = TypeVar("P", bound=asyncio.Protocol)
-Done = Callable[[str], None]  # what went wrong; empty for nothing
+Done = Callable[[str], None]  # called with what went wrong; empty if nothing did
 
 _STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-_MOST_BYTES = 64 << 10  # of an answer that is kept reading for the sake of its connection
+_MOST_BYTES = 64 << 10  # of an answer; a longer one is not read to its end to keep the connection
 _IN_PATHS = "/?&=%:@!$'()*+,;~"
-_ASKS = 6  # over one connection: a kept one would not notice that nobody accepts any more
+_ASKS = 6  # questions per connection: a kept one would not notice that nobody accepts any more
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What one probe asks of one replica, made once: it is asked again and again."""
+    """What one probe asks of one replica, made once and asked again and again."""
 
     address: str
-    timeout_s: float = field(compare=False)  # equal are those that ask the same
-    request: bytes = b""  # empty for a mere connection
+    # does not count in comparisons: equal inquiries ask the same
+    timeout_s: float = field(compare=False)
+    request: bytes = b""  # empty to open a connection only
     path: str = ""
     is_tls: bool = False
-    app: str = field(default="", compare=False)  # whose probe it is
-    is_judged: bool = True  # else the address has to be found an allowed target each time
+    app: str = field(default="", compare=False)  # the app that the probe belongs to
+    is_judged: bool = True  # if not, the address must be found allowed each time
 
     @classmethod
     def of(cls, probe: Probe, address: str, app: str = "", *, is_judged: bool = True) -> Inquiry:
-        """The question of a probe."""
+        """The inquiry that a probe makes at an address."""
         get = probe.http_get
         if get is None:
             return cls(address, probe.timeout_seconds, app=app, is_judged=is_judged)
@@ -58,35 +59,35 @@ class Inquiry:
 
     @property
     def target(self) -> str:
-        """Where a connection leads."""
+        """The host and port to connect to."""
         return f"tls:{self.address}" if self.is_tls else self.address
 
 
 class KeptConnection:
-    """Connections that one replica's HTTP probes use again."""
+    """The connections that one replica's HTTP probes reuse."""
 
     def __init__(self) -> None:
         self._by_target: dict[str, Connection] = {}
         self.is_over = False
 
     def take(self, target: str) -> Connection | None:
-        """The idle connection to a target; it is the caller's then."""
+        """Take the idle connection to a target; None if there is none."""
         return self._by_target.pop(target, None)
 
     def put(self, target: str, connection: Connection) -> None:
-        """Keep an idle connection, unless there is one or none is wanted."""
+        """Keep an idle connection, unless one is kept already or none is wanted."""
         if self.is_over or target in self._by_target:
             connection.close()
         else:
             self._by_target[target] = connection
 
     def drop(self, target: str, connection: Connection) -> None:
-        """The other side closed it."""
+        """Called when the other side has closed a connection."""
         if self._by_target.get(target) is connection:
             del self._by_target[target]
 
     def close(self) -> None:
-        """Close them, and those that come back later."""
+        """Close all, including connections that are put back later."""
         self.is_over = True
         for connection in self._by_target.values():
             connection.close()
@@ -94,7 +95,7 @@ class KeptConnection:
 
 
 class Asker:
-    """Asks; each question ends by its probe's timeout."""
+    """Asks questions; each ends by its probe's timeout."""
 
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
@@ -102,28 +103,28 @@ class Asker:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, inquiry: Inquiry, kept: KeptConnection, done: Done) -> None:
-        """Ask once; `done` hears what went wrong, perhaps before this returns."""
+        """Ask once; `done` is called with what went wrong, perhaps before this returns."""
         if inquiry.request:
             _Question(inquiry, kept, done).begin(self)
         else:
             self._tcp(inquiry, done)
 
     async def close(self) -> None:
-        """Give up what is being asked."""
+        """Cancel the questions being asked."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something that takes time; `close` gives it up."""
+        """Start work that takes time; `close` cancels it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def places(self, inquiry: Inquiry) -> list[str]:
-        """The hosts to try. Raises Refused, and OSError for a name that nobody knows."""
+        """The hosts to try. Raises Refused, and OSError for a name that does not resolve."""
         host, _, _ = split(inquiry.address)
         if inquiry.is_judged:
             return [host]
@@ -131,17 +132,17 @@ class Asker:
 
     def _tcp(self, inquiry: Inquiry, done: Done) -> None:
         host, port, family = split(inquiry.address)
-        if family is None or not inquiry.is_judged:  # looking up a name takes time
+        if family is None or not inquiry.is_judged:  # a name must be resolved, which takes time
             self.later(self._tcp_slowly(inquiry, done))
             return
         try:
             sock = socket.SocketType(family, _STREAM)
-        except OSError as error:  # out of descriptors, for example
+        except OSError as error:  # for example, no descriptors are left
             done(f"it could not be asked ({error.strerror})")
             return
         code = sock.connect_ex((host, port))
         if code == errno.EINPROGRESS:
-            # On this host the answer is there by now: asking again saves an event and a timer.
+            # A host on this machine has answered by now: asking again saves an event and a timer.
             code = sock.connect_ex((host, port))
         sock.close()
         if code in (errno.EALREADY, errno.EINPROGRESS):
@@ -151,7 +152,7 @@ class Asker:
             done("" if is_open else _refused(inquiry.address, os.strerror(code)))
 
     async def _tcp_slowly(self, inquiry: Inquiry, done: Done) -> None:
-        """Connect to what is far away, or has a name."""
+        """Connect to an address that is far away, or given by name."""
         wrong = ""
         try:
             async with asyncio.timeout(inquiry.timeout_s):
@@ -163,14 +164,14 @@ class Asker:
             wrong = str(error)
         except OSError as error:
             wrong = _refused(inquiry.address, error.strerror or str(error))
-        except Exception as error:  # without an answer the probe would wait for ever
+        except Exception as error:  # without any answer the probe would wait for ever
             wrong = _unasked(inquiry.address, error)
         done(wrong)
 
     async def connect(
         self, inquiry: Inquiry, protocol: Callable[[], P]
     ) -> tuple[asyncio.Transport, P]:
-        """A connection to the first address that takes one. Raises Refused and OSError."""
+        """A connection to the first address that accepts one. Raises Refused and OSError."""
         host, port, _ = split(inquiry.address)
         tls = _unverified() if inquiry.is_tls else None
         name = host if inquiry.is_tls else None
@@ -186,7 +187,7 @@ class Asker:
 
 @lru_cache(maxsize=1 << 14)
 def split(address: str) -> tuple[str, int, socket.AddressFamily | None]:
-    """Host, port, and the family of the host; None for a name."""
+    """Host, port, and the host's address family; None in its place for a name."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
@@ -205,7 +206,7 @@ def _unasked(address: str, error: Exception) -> str:
 
 
 def too_late(timeout_s: float) -> str:
-    """What is wrong when nothing was heard in time."""
+    """What is reported when no answer came in time."""
     return f"no answer within {timeout_s:g} s"
 
 
@@ -225,7 +226,7 @@ class _Question:
         self._connection: Connection | None = None
 
     def begin(self, asker: Asker) -> None:
-        """Ask over the kept connection, or over a new one."""
+        """Ask over the kept connection, or else over a new one."""
         self._asker = asker
         self._timer = asyncio.get_running_loop().call_later(self.inquiry.timeout_s, self._timed_out)
         connection = self.kept.take(self.inquiry.target)
@@ -236,7 +237,7 @@ class _Question:
             self.open()
 
     def open(self) -> None:
-        """Ask over a new connection, unless there was an answer: then no timer would end it."""
+        """Ask over a new connection; not after an answer, when no timer would end it any more."""
         if self._done is None:
             return
         assert self._asker is not None
@@ -252,20 +253,20 @@ class _Question:
             self.over(f"not a valid TLS answer ({error.reason or error})")
         except OSError as error:
             self.over(_refused(self.inquiry.address, error.strerror or str(error)))
-        except Exception as error:  # without an answer the probe would wait for ever
+        except Exception as error:  # without any answer the probe would wait for ever
             self.over(_unasked(self.inquiry.address, error))
         else:
             self._connection = connection
             connection.ask(self)
 
     def answer(self, wrong: str) -> None:
-        """Pass the answer on; the first one counts."""
+        """Pass on an answer; only the first one counts."""
         done, self._done = self._done, None
         if done is not None:
             done(wrong)
 
     def over(self, wrong: str = "") -> None:
-        """Nothing more comes of it; `wrong` is the answer if there was none."""
+        """End the question; `wrong` is the answer if there has been none."""
         if self._timer is not None:
             self._timer.cancel()
         self.answer(wrong)
@@ -285,36 +286,36 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._question: _Question | None = None
-        self._where: tuple[KeptConnection, str] | None = None  # it is kept there while it is idle
+        # where the connection is kept while idle
+        self._where: tuple[KeptConnection, str] | None = None
         self._asks = 0
-        self._received = 0  # of this answer
+        self._received = 0  # bytes of this answer
 
     def ask(self, question: _Question) -> None:
         """Send a question."""
         self._question = question
-        # What is judged each time is looked up each time, and needs a connection of its own.
+        # A target that is judged each time is also resolved each time, and needs a new connection.
         if question.inquiry.is_judged:
             self._where = (question.kept, question.inquiry.target)
         self._asks += 1
         self._received = 0
-        if self._transport is None:  # it was closed just now
+        if self._transport is None:  # the replica has just closed it
             self.connection_lost(None)
         else:
             self._transport.write(question.inquiry.request)
 
     def close(self) -> None:
-        """Close it at once."""
         if self._transport is not None:
             self._transport.abort()
 
     # --- of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        # uvloop's transports do not inherit from asyncio's
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """More of the answer; too much of it, or what nobody asked for, ends the connection."""
+        """Read more of the answer; too many bytes or unexpected ones end the connection."""
         self._received += len(data)
         question = self._question
         if question is None:
@@ -330,7 +331,10 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is closed; a question that was on its way over a kept one is asked anew."""
+        """The connection is closed.
+
+        A question sent over a kept connection is asked again on a new one.
+        """
         self._transport = None
         if self._where is not None:
             kept, target = self._where
@@ -346,7 +350,7 @@ class Connection(asyncio.Protocol):
     # --- of the parser
 
     def on_headers_complete(self) -> None:
-        """The status is known: that is the answer, whatever becomes of the body."""
+        """The status is known and decides the answer, whatever the body holds."""
         status = self._parser.get_status_code()
         if self._question is not None and status >= 200:
             is_good = status <= 399
@@ -354,7 +358,7 @@ class Connection(asyncio.Protocol):
             self._question.answer("" if is_good else f"{path} answered {status}")
 
     def on_message_complete(self) -> None:
-        """The answer has been read, and the connection is free."""
+        """The whole answer has been read, and the connection is free again."""
         question = self._question
         if question is None or self._parser.get_status_code() < 200:
             return
@@ -378,7 +382,7 @@ def _request(get: HttpGet, address: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def _unverified() -> ssl.SSLContext:
-    """A replica's certificate is its own affair (kubelet does not verify it either)."""
+    """Accepts any certificate: kubelet does not verify a replica's certificate either."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

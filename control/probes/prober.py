@@ -1,8 +1,8 @@
-"""Asks replicas how they are: startup, readiness and liveness probes.
+"""Runs the startup, readiness and liveness probes of replicas.
 
-Knows nothing of what is done about the answers: it tells a consumer that a replica started, is
-ready or not, or should be restarted. A probe never outlives its timeout. Only what is due costs
-anything: one wheel has all the times, and `asker.py` asks.
+Knows nothing of what follows from the results: it tells a consumer that a replica has started, is
+ready or not, or should be restarted. A probe never outlives its timeout. Only probes that are due
+cost anything: one wheel holds all times, and `asker.py` asks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from control.probes.wheel import Wheel
 
 log = logging.getLogger("turnout.control")
 
-_MOMENT_S = 0.2  # in which an answer is good for all probes that ask the same
+_MOMENT_S = 0.2  # how long an answer is used for all probes that ask the same
 _GRID_S = 0.5
 
 
@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     LIVENESS_FAILED = "liveness failed"
 
 
-OnVerdict = Callable[[ReplicaName, Verdict, str], None]  # replica, verdict, what was seen
+OnVerdict = Callable[[ReplicaName, Verdict, str], None]  # replica, verdict, what was observed
 OnFailure = Callable[[ReplicaName, str], None]  # replica, probe type; for the metric
 
 
@@ -48,7 +48,7 @@ def _default(kind: str, delay_s: int, period_s: int, timeout_s: int, failures: i
     return Probe.model_validate(
         {
             "type": kind,
-            "tcpSocket": {"port": 1},  # the replica's own is asked, whatever stands here
+            "tcpSocket": {"port": 1},  # replaced by the replica's own port
             "initialDelaySeconds": delay_s,
             "periodSeconds": period_s,
             "timeoutSeconds": timeout_s,
@@ -68,7 +68,7 @@ _TRAFFIC = _default("Readiness", 0, 5, 5, 3)
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The probes of one replica; None where there is none."""
+    """The probes of one container; None where there is no probe."""
 
     startup: Probe | None = None
     readiness: Probe | None = None
@@ -78,10 +78,11 @@ class Probes:
 def probes_of(
     template: Template, *, has_ingress: bool, other_ports: Container[str] = ()
 ) -> list[Probes]:
-    """Those of each container; an ingress brings defaults for the main one's that are not given.
+    """The probes of every container. With an ingress, the main container gets defaults.
 
-    `other_ports` are those that are asked elsewhere than where traffic goes. When readiness is
-    asked there only, the port that traffic uses has to accept as well.
+    ACA's default TCP probe stands in for each type that it does not define. `other_ports` are ports
+    that probes ask although traffic goes elsewhere. If readiness is only asked at such a port, the
+    port of the traffic has to accept connections as well.
     """
     by_type: list[dict[str, Probe]] = [{p.type: p for p in c.probes} for c in template.containers]
     main, *others = by_type
@@ -105,7 +106,7 @@ def _port_of(probe: Probe) -> int | None:
 
 
 class Prober:
-    """Probes every replica it was told of until it is told to forget it."""
+    """Probes every replica from `watch` until `forget`."""
 
     def __init__(self, on_verdict: OnVerdict, on_failure: OnFailure, targets: Targets) -> None:
         self.tell = on_verdict
@@ -117,14 +118,14 @@ class Prober:
         self._watches: dict[ReplicaName, _Watch] = {}
 
     def watch(self, replica: Replica, probes: Sequence[Probes], *, is_started: bool) -> None:
-        """Begin to probe; `is_started` for a replica that was ready before we were."""
+        """Begin to probe; `is_started` for a replica that was already ready before we started."""
         self.forget(replica.name)
         watch = _Watch(self, replica, probes)
         self._watches[replica.name] = watch
         watch.begin(is_started=is_started)
 
     def question(self, inquiry: Inquiry) -> _Question:
-        """One for all probes that ask the same."""
+        """The shared question of all probes that ask the same."""
         found = self._questions.get(inquiry)
         if found is None:
             found = self._questions[inquiry] = _Question()
@@ -135,13 +136,12 @@ class Prober:
         return replica in self._watches
 
     def forget(self, replica: ReplicaName) -> None:
-        """Stop probing a replica."""
         watch = self._watches.pop(replica, None)
         if watch is not None:
             watch.kept.close()
 
     async def close(self) -> None:
-        """Stop probing everything."""
+        """Stop all probes."""
         for name in list(self._watches):
             self.forget(name)
         self.wheel.close()
@@ -149,17 +149,17 @@ class Prober:
 
 
 class _Question:
-    """What several probes ask alike, also those of different replicas at one address.
+    """What several probes ask alike, even those of different replicas at one address.
 
-    Who asks while an answer is on its way waits for that one, or uses the last if it is fresh; but
-    no longer than it would wait for its own.
+    A probe that is due while an answer is awaited waits for that answer, or uses the last one if it
+    is fresh; but never longer than it would wait for its own.
     """
 
     def __init__(self) -> None:
-        self._asked: _Check | None = None  # whose answer is waited for
-        self._ends_at = 0.0  # when that one gives up
+        self._asked: _Check | None = None  # the check whose answer is awaited
+        self._ends_at = 0.0  # when that check gives up
         self._waiting: dict[_Check, asyncio.TimerHandle | None] = {}
-        self._good_at = 0.0  # when the answer was good
+        self._good_at = 0.0  # when the last good answer came
 
     def ask(self, check: _Check) -> None:
         """Get an answer for a check."""
@@ -182,7 +182,10 @@ class _Question:
         check.put(partial(self._answered, check, now))
 
     def _too_late(self, check: _Check) -> None:
-        """It waited in vain for one that is more patient; who comes next asks anew."""
+        """Called when a check has waited in vain for a more patient one's answer.
+
+        The next asks anew.
+        """
         del self._waiting[check]
         self._asked = None
         check.answered(too_late(check.probe.timeout_seconds))
@@ -200,12 +203,12 @@ class _Question:
                 timer.cancel()
             if not wrong and now - asked_at <= other.probe.timeout_seconds:
                 other.answered("")
-            elif not other.is_over:  # what is too late for one may be in time for the other
+            elif not other.is_over:  # too late for one check may be in time for another
                 self._put(other)
 
 
 class _Watch:
-    """The probes of one replica, in their order: startup alone first, then the other two."""
+    """The probes of one replica in order: startup alone first, then the other two."""
 
     def __init__(self, prober: Prober, replica: Replica, probes: Sequence[Probes]) -> None:
         self.prober = prober
@@ -226,7 +229,7 @@ class _Watch:
                 self.started(number, is_ready=is_started)
 
     def started(self, number: int, *, is_ready: bool = False) -> None:
-        """A container's startup probe succeeded: now the others."""
+        """Called when a container's startup probe has succeeded: begin with the others."""
         probes, readiness = self._probes[number], None
         if probes.readiness is None:
             self.prober.wheel.at(self.began, partial(self.ready, number))
@@ -237,30 +240,30 @@ class _Watch:
             _Liveness(self, number, probes.liveness, readiness).begin()
 
     def ready(self, number: int) -> None:
-        """A replica is ready when all its containers are."""
+        """Called when a container is ready; the replica is once all its containers are."""
         self._unready.discard(number)
         if not self._unready:
             self.tell(Verdict.READY, "")
 
     def not_ready(self, number: int, seen: str) -> None:
-        """One that is not is enough."""
+        """Called when a container is not ready, which makes the replica not ready."""
         self._unready.add(number)
         self.tell(Verdict.UNREADY, seen)
 
     def tell(self, verdict: Verdict, seen: str) -> None:
-        """Pass a verdict on, unless nobody wants to know any more."""
+        """Pass on a verdict, unless the replica is not watched any more."""
         if self.kept.is_over:
             return
         try:
             self.prober.tell(self.replica.name, verdict, seen)
-        except Exception:  # whatever a verdict led to, the replica is asked again
+        except Exception:  # whatever the consumer did, go on asking
             log.exception("event=verdict_failed replica=%s", self.replica.name)
 
 
 class _Check(ABC):
-    """One probe of one container: asks, judges, asks again after its period."""
+    """One probe of one container: asks, judges, and asks again after its period."""
 
-    is_steady = False  # nobody waits for the next answer
+    is_steady = False  # True when nothing depends on getting the next answer soon
 
     def __init__(self, watch: _Watch, number: int, probe: Probe) -> None:
         self._watch = watch
@@ -268,7 +271,8 @@ class _Check(ABC):
         self.probe = probe
         replica = watch.replica
         address = replica.ports.get(str(_port_of(probe)), replica.address)
-        # Where our own processes and containers are is no app's choice; a name is judged each time.
+        # Our own processes' and containers' addresses are not chosen by an app; names are judged
+        # each time.
         is_judged = replica.runtime != "endpoint" or watch.prober.targets.is_good_address(
             split(address)[0]
         )
@@ -277,9 +281,9 @@ class _Check(ABC):
         self.due = 0.0
 
     def begin(self, share: float = 0.0) -> None:
-        """Ask first after the initial delay, which counts from the start of the replica.
+        """Ask first after the initial delay, counted from the start of the replica.
 
-        Then after a share of the period: a thousand at the same moment would be a stall.
+        A share of the period is added: a thousand probes at the same moment would stall the loop.
         """
         earliest = self._watch.began + self.probe.initial_delay_seconds
         self._at(max(_now(), earliest) + self.probe.period_seconds * share)
@@ -289,7 +293,7 @@ class _Check(ABC):
         self._at(max(_now(), self.due + pause))
 
     def _at(self, when: float) -> None:
-        if self.is_steady:  # many at once cost less than one by one
+        if self.is_steady:  # asking many at once costs less than one by one
             when = math.ceil(when / _GRID_S) * _GRID_S
         self.due = when
         self._watch.prober.wheel.at(when, self._ask)
@@ -299,15 +303,15 @@ class _Check(ABC):
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody wants to know any more."""
+        """Whether the answer is not needed any more."""
         return self._watch.kept.is_over
 
     def put(self, done: Done) -> None:
-        """Put the question to the replica."""
+        """Send the question to the replica."""
         self._watch.prober.asker.ask(self.inquiry, self._watch.kept, done)
 
     def answered(self, wrong: str) -> None:
-        """The question was answered."""
+        """Called with the answer."""
         if self.is_over:
             return
         if wrong:
@@ -316,16 +320,16 @@ class _Check(ABC):
 
     @abstractmethod
     def judge(self, wrong: str) -> None:
-        """What an answer means, and when to ask again."""
+        """Draw conclusions from an answer, and decide when to ask again."""
 
 
 class _Startup(_Check):
-    """Until it succeeds once, nothing else is asked."""
+    """The startup probe: until it succeeds once, no other is asked."""
 
     _failures = 0
 
     def judge(self, wrong: str) -> None:
-        """Started, failed too often, or asked again."""
+        """Report success or too many failures, or ask again."""
         if not wrong:
             self._watch.started(self._number)
             return
@@ -338,7 +342,7 @@ class _Startup(_Check):
 
 
 class _Readiness(_Check):
-    """Whether requests may come."""
+    """The readiness probe: whether the replica may get requests."""
 
     def __init__(self, watch: _Watch, number: int, probe: Probe, *, is_ready: bool) -> None:
         super().__init__(watch, number, probe)
@@ -346,11 +350,11 @@ class _Readiness(_Check):
         self._successes = self._failures = 0
 
     def begin(self, share: float = 0.0) -> None:
-        """A replica that is taken for ready is asked at some moment of the first period."""
+        """Spread replicas that are taken for ready over the first period."""
         super().begin(random.random() if self.is_ready else 0.0)
 
     def judge(self, wrong: str) -> None:
-        """Ready, not ready, or as before."""
+        """Report ready or not ready when a threshold is reached."""
         probe = self.probe
         self._successes, self._failures = (
             (0, self._failures + 1) if wrong else (self._successes + 1, 0)
@@ -361,13 +365,13 @@ class _Readiness(_Check):
         elif wrong and (not self.is_ready or self._failures >= probe.failure_threshold):
             self.is_ready = self.is_steady = False
             self._watch.not_ready(self._number, wrong)
-        # A replica that is expected to come is asked more often than its period says: the
+        # A replica that is expected to become ready is asked more often than its period says: the
         # period is how long a *change* may go unnoticed, not how long a deploy should wait.
         self.again(probe.period_seconds if self.is_ready else min(1, probe.period_seconds))
 
 
 class _Liveness(_Check):
-    """Whether it has to be restarted."""
+    """The liveness probe: whether the replica has to be restarted."""
 
     is_steady = True
 
@@ -376,14 +380,17 @@ class _Liveness(_Check):
     ) -> None:
         super().__init__(watch, number, probe)
         self._failures = 0
-        self._readiness = readiness  # when it asks, that answer is used if it is to the same
+        self._readiness = readiness  # its answer is used if both probes ask the same
 
     def begin(self, share: float = 0.0) -> None:
-        """Not at once: what has just become ready lives."""
+        """Wait one period: a replica that has just become ready is alive."""
         super().begin(random.random())
 
     def judge(self, wrong: str) -> None:
-        """Failed often enough, or asked again, when the readiness probe asks if that may be."""
+        """Restart after enough failures.
+
+        Else ask again, together with the readiness probe if possible.
+        """
         self._failures = self._failures + 1 if wrong else 0
         if self._failures >= self.probe.failure_threshold:
             self._watch.tell(Verdict.LIVENESS_FAILED, wrong)

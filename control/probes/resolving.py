@@ -1,4 +1,4 @@
-"""Looks up where an `endpoint:` replica is, and refuses what it may not be."""
+"""Resolves the host of an `endpoint:` replica, and refuses addresses that are not allowed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from router.process.names import Names
 
 
 class Refused(Exception):
-    """Nothing may be sent there; the message says why."""
+    """Nothing may be sent to this host; the message says why."""
 
 
 async def allowed_addresses(names: Names, targets: Targets, host: str, app: str) -> list[str]:
-    """The addresses to try for an app. Raises Refused, and OSError for a name nobody knows.
+    """The addresses to try for an app. Raises Refused, and OSError if the name does not resolve.
 
-    All addresses of a name have to be allowed: routers look it up for themselves.
+    All addresses of a name have to be allowed, because routers resolve it for themselves.
     """
     if why := targets.refusal(host):
         raise Refused(why)
@@ -27,7 +27,8 @@ async def allowed_addresses(names: Names, targets: Targets, host: str, app: str)
         targets.of_address(ipaddress.ip_address(address.partition("%")[0]), host)
         for address in found
     ]
-    if host.lower() == "localhost" and not all(refusals):  # it need not have both addresses
+    # localhost need not be allowed at both addresses
+    if host.lower() == "localhost" and not all(refusals):
         return [address for address, why in zip(found, refusals, strict=True) if not why]
     for why in filter(None, refusals):
         raise Refused(why)

@@ -1,6 +1,6 @@
-"""Things to do later, in slots of a few milliseconds: one timer for all of them.
+"""A timer wheel: callbacks in slots of a few milliseconds, with one timer for all.
 
-A thousand probes cost a thousand entries in lists and not a thousand timers and tasks.
+A thousand probes cost a thousand list entries instead of a thousand timers and tasks.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from collections.abc import Callable
 log = logging.getLogger("turnout.control")
 
 _SLOT_S = 0.05
-_BUDGET = 20  # entries in one go; the loop serves others before the rest
+_BUDGET = 20  # callbacks in one go; the loop serves others before the rest
 
 
 class Wheel:
-    """Calls back at about the time that was asked for, never before it."""
+    """Calls back at about the requested time, never before it."""
 
     def __init__(self) -> None:
         self._slots: dict[int, list[Callable[[], None]]] = {}
-        self._order: list[int] = []  # a heap of the slots that there are
+        self._order: list[int] = []  # a heap of the occupied slots
         self._due: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._timer_slot = 0
 
     def at(self, when: float, what: Callable[[], None]) -> None:
-        """Call `what` at a time of the loop; there is no taking back, so it checks itself."""
+        """Call `what` at a time of the loop.
+
+        It cannot be cancelled, so `what` checks if it is needed.
+        """
         slot = int(when / _SLOT_S) + 1
         entries = self._slots.get(slot)
         if entries is not None:
@@ -39,7 +42,7 @@ class Wheel:
             self._arm(slot)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop all callbacks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -56,7 +59,7 @@ class Wheel:
         now = loop.time()
         while self._order and self._order[0] * _SLOT_S <= now:
             self._due += reversed(self._slots.pop(heapq.heappop(self._order)))
-        # Until the end of this turn: what is added meanwhile may not arm a timer of its own.
+        # Until the end of this turn: callbacks added meanwhile must not arm a timer of their own.
         self._timer_slot = 0
         for _ in range(min(_BUDGET, len(self._due))):
             try:

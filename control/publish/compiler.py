@@ -1,4 +1,4 @@
-"""From an app's view to what routers are told of it. Pure, and sorted: equal views, equal bytes."""
+"""Compiles an app's view into what routers are told. Pure and sorted: equal views, equal bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from router.contract import snapshot
 
 
 def compile_app(view: AppView) -> snapshot.App | None:
-    """The app as routers see it; None for one without ingress, whose hosts do not exist."""
+    """The app as routers see it; None without ingress, since it then has no hosts."""
     app = view.app
     if app is None or app.configuration.ingress is None:
         return None
@@ -30,7 +30,7 @@ def compile_app(view: AppView) -> snapshot.App | None:
         )
     return snapshot.App(
         name=app.name,
-        # Until the switch to single mode is made, a split stays in force.
+        # Until the switch to single mode has been made, a split stays in force.
         mode="single" if app.is_single and app.serving else "multiple",
         hosts=tuple(domain.name for domain in app.configuration.ingress.custom_domains),
         revisions=revisions,

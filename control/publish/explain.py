@@ -1,4 +1,4 @@
-"""Why a request goes where it goes, by the same rules that the router compiles its table from.
+"""Explains why a request goes where it goes, by the rules that routers compile tables from.
 
 Pure.
 """
@@ -33,13 +33,14 @@ _INSIDE = (
 )
 
 
-FactsOf = Callable[[str, Revision], dict[str, Any]]  # an app's revision: its fault and replicas
+# the fault and the replicas of an app's revision
+FactsOf = Callable[[str, Revision], dict[str, Any]]
 
 
 def explain(
     views: Mapping[AppName, AppView], domain: str, version: int, url: str
 ) -> dict[str, Any]:
-    """What would become of a request for `url`. Raises Invalid for what is no URL."""
+    """What would happen to a request for `url`. Raises Invalid if it is not a URL."""
     compiled = dict(_compiled(views))
 
     def facts_of(app: str, revision: Revision) -> dict[str, Any]:
@@ -63,7 +64,10 @@ def explain(
 
 
 def explain_table(table: Snapshot, url: str) -> dict[str, Any]:
-    """The same by a router's table alone, which has ready replicas only. Raises Invalid."""
+    """The explanation from a router's table alone, which has only ready replicas.
+
+    Raises Invalid.
+    """
 
     def facts_of(_: str, revision: Revision) -> dict[str, Any]:
         replicas = [
@@ -100,7 +104,7 @@ def _explain(
 
 
 def _look_up(apps: list[App], domain: str, host: str) -> tuple[App, Named] | Outcome:
-    """As a router's table does: among the hosts of public apps, then of internal ones."""
+    """Look a host up as a router's table does: public apps first, then internal ones."""
     answer = outcomes.HOST_NOT_FOUND
     for external in (True, False):
         ours = {app.name: app for app in apps if app.external is external}
@@ -117,7 +121,7 @@ def _look_up(apps: list[App], domain: str, host: str) -> tuple[App, Named] | Out
 
 
 def _compiled(views: Mapping[AppName, AppView]) -> Iterator[tuple[str, App]]:
-    """What can be compiled; an app that cannot be is quarantined, and no affair of the others."""
+    """The apps that compile; one that does not is quarantined and must not affect the others."""
     for name, view in views.items():
         with contextlib.suppress(Exception):
             if (app := compile_app(view)) is not None:
@@ -137,14 +141,14 @@ def _host(url: str) -> str:
 
 
 def _concerned(apps: Iterable[App], host: str) -> list[App]:
-    """Apps that could own the host; compiling all of ten thousand would hold everything up."""
+    """Apps that could own the host: compiling all of ten thousand would hold everything up."""
     first, _, rest = host.partition(".")
     owner = first.partition("--")[0]
     return [app for app in apps if app.name == owner or {host, f"*.{rest}"} & set(app.hosts)]
 
 
 def _chances(app: App, revision: Revision | None) -> dict[str, float]:
-    """Chance by revision."""
+    """The chance of each revision, by name."""
     if revision is not None:
         return {revision.name: 1.0}
     drawn = matching.drawn(app)

@@ -1,4 +1,4 @@
-"""How much of what clients asked failed in the last seconds, as routers report it."""
+"""How many of clients' requests failed in the last seconds, as routers report it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import islice
 
-_MOST = 1000  # revisions of one router that are kept: it may not fill our memory
-_STALE_S = 30.0  # after its last report a router is gone, and so is what it saw
+_MOST = 1000  # revisions kept per router, so that none can fill our memory
+_STALE_S = 30.0  # this long after its last report, a router's figures are dropped
 
 
 class Failures:
-    """Requests and errors of revisions that have any, by router."""
+    """Requests and errors by router and revision."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._said: dict[str, tuple[float, dict[str, tuple[int, int]]]] = {}
 
     def hear(self, router: str, counts: Mapping[str, tuple[int, int]]) -> None:
-        """What a router counted in the last seconds: requests and errors by revision."""
+        """Take a router's counts of the last seconds: requests and errors by revision."""
         fresh = {r: said for r, said in self._said.items() if self._is_fresh(said[0])}
         self._said = fresh | {router: (self._now(), dict(islice(counts.items(), _MOST)))}
 
     def percent(self, revision: str) -> float | None:
-        """Of a revision's requests that failed; None when none did."""
+        """The percentage of a revision's requests that failed; None when none did."""
         said = [
             counts[revision]
             for at, counts in self._said.values()

@@ -1,4 +1,4 @@
-"""The table in force as routers get it: whole, or as what changed since the one they have.
+"""The table in force as routers get it: whole, or what changed since the one they have.
 
 Each app is compiled to bytes once per change; a delta is a look into a bounded log. Pure.
 """
@@ -14,7 +14,7 @@ import orjson
 
 from router.contract.snapshot import App, content_hash, digest
 
-_KEPT_NAMES = 10_000  # of changed apps in the log; a router that is further behind gets it all
+_KEPT_NAMES = 10_000  # of changed apps in the log; a router further behind gets the whole table
 
 
 class Known(TypedDict):
@@ -27,14 +27,14 @@ class Known(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One version: what the table's hash was at it, and which apps it changed."""
+    """One version: the table's hash at that version, and the apps that it changed."""
 
     hash: str
     names: tuple[str, ...]
 
 
 class Published:
-    """A table, its content hash and version, and the way to it from the last versions."""
+    """A table, its content hash and version, and the changes of recent versions."""
 
     def __init__(self, domain: str, epoch: str, version: int) -> None:
         self.epoch = epoch
@@ -42,9 +42,9 @@ class Published:
         self._domain = domain
         self._bodies: dict[str, bytes] = {}
         self._total = digest(domain.encode())
-        self._log: deque[_Step] = deque()  # the last one is of `version`
+        self._log: deque[_Step] = deque()  # ends with the step of `version`
         self._names_kept = 0
-        self._whole = b""  # made when it is asked for
+        self._whole = b""  # made on demand
 
     @property
     def hash(self) -> str:
@@ -52,7 +52,7 @@ class Published:
         return content_hash(self._total)
 
     def change(self, changed: Mapping[str, App | None]) -> None:
-        """Begin the next version; None for an app that is gone."""
+        """Begin the next version; an app that is gone is None."""
         for name, app in changed.items():
             old = self._bodies.pop(name, None)
             if old is not None:
@@ -68,11 +68,11 @@ class Published:
             self._names_kept -= len(self._log.popleft().names)
 
     def body(self, app: str) -> bytes | None:
-        """One app as routers have it."""
+        """One app's bytes as routers get them."""
         return self._bodies.get(app)
 
     def whole(self) -> bytes:
-        """The table as JSON."""
+        """The whole table as JSON."""
         if not self._whole:
             head = {"domain": self._domain, **self._named()}
             apps = b",".join(self._bodies[name] for name in sorted(self._bodies))

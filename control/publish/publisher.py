@@ -1,12 +1,12 @@
-"""The table in force, who waits for the next one, and who has applied which.
+"""The table in force, which routers wait for the next one, and which have applied it.
 
-A table is shown before anything of it is written. That is safe because versions only have to rise
+A table is handed out before any of it is written. This is safe because versions only have to rise
 within an epoch, which is one run of the control plane; a router that knows another epoch compares
 content hashes instead.
 
-Replicas wait for routers: one that left the table is stopped only when no router can use it. A
-router counts while it is connected and for its lease afterwards, since one that is cut off goes on
-routing by the table it has. When the lease ends, nothing waits for that router any more.
+Replicas wait for routers: a replica that left the table is stopped only when no router can use it.
+A router counts while it is connected and for its lease afterwards, since a router that is cut off
+goes on routing by the table it has. When the lease ends, nothing waits for that router any more.
 """
 
 from __future__ import annotations
@@ -47,26 +47,27 @@ _ROUTERS = "routers"
 _VERSION_NOTED: TypeAdapter[int] = TypeAdapter(Count)
 _ROUTERS_NOTED: TypeAdapter[dict[str, str] | list[str]] = TypeAdapter(dict[str, str] | list[str])
 _KEPT_AT_ONCE = 200  # apps written in one go: some milliseconds
-_MOST_REFUSED = 20  # apps of one router that are named, with why; the others are counted
+_MOST_REFUSED = 20  # refused apps that are listed per router; the rest is counted
 _LONGEST_WHY = 500
-_MOST_ROUTERS = 1000  # of one token: names that change would each be written, and waited for
-_RESERVED = 100  # versions that one write sets aside, so that they rise over restarts too
+_MOST_ROUTERS = 1000  # per token: each new name is written to disk and waited for
+_RESERVED = 100  # versions reserved by one write, so that versions rise across restarts
 
 
 @dataclass(slots=True)
 class Router:
-    """What a router said last."""
+    """What a router said in its last report."""
 
-    token: str = ""  # name of the one it came with
-    key: str = ""  # digest of what only it knows
-    applied: int = 0  # version, of our epoch
-    behind_since: float | None = None  # monotonic; None while it has the table in force
-    owes: frozenset[str] = frozenset()  # replicas that left our table and have its requests
-    # The same of replicas that no table of this run had: the run before may have routed to them.
+    token: str = ""  # the name of the token it came with
+    key: str = ""  # digest of a secret that only the router knows
+    applied: int = 0  # the version in force there, of our epoch
+    behind_since: float | None = None  # monotonic; None while it has the newest table
+    owes: frozenset[str] = frozenset()  # departed replicas that still have its requests
+    # Likewise, for replicas in no table of this run: an earlier run may have routed to them.
     owes_others: bool = False
-    has_orphans: bool = False  # workers that it cannot speak for: they may use whatever left
-    refused: Mapping[str, str] = field(default_factory=dict)  # apps that it did not take, and why
-    refused_more: int = 0  # apps beyond those
+    has_orphans: bool = False  # its killed predecessor's workers may use any departed replica
+    # apps that it did not take, with the reasons
+    refused: Mapping[str, str] = field(default_factory=dict)
+    refused_more: int = 0  # how many more it refused
     seen_at: float = 0.0  # monotonic
     is_connected: Callable[[], bool] = lambda: False
 
@@ -79,7 +80,7 @@ class Router:
     def uses(self, replica: ReplicaName, left_in: int | None) -> bool:
         """Whether the router waits for an answer of a replica that left the table.
 
-        `left_in` is the first version without the replica; None if no table of this run had it.
+        `left_in` is the first version without the replica; None if it was in no table of this run.
         """
         return replica in self.owes if left_in is not None else self.owes_others
 
@@ -95,29 +96,30 @@ class Publisher:
         first = _noted(store, _VERSION, _VERSION_NOTED, 0)
         self._reserved = first
         self._table = Published(domain, secrets.token_hex(8), first)
-        # A replica that no table of ours had may be in one of the run before: a router that has
-        # applied this version has none of those tables any more.
+        # A replica that was in no table of ours may be in one of the run before: a router that has
+        # applied this version does not use those tables any more.
         self._first = first + 1
         self._changed = asyncio.Event()
         self.failures = Failures()
         self.rates = Rates()
-        self._replicas: dict[str, frozenset[str]] = {}  # in the table, by app
+        self._replicas: dict[str, frozenset[str]] = {}  # replicas in the table, by app
         self._routed: set[str] = set()  # the replicas of all apps
-        self._left_in: dict[str, int] = {}  # replica -> the first version without it
-        # What routers got last of each app, on disk: an app may turn bad while we are away.
+        self._left_in: dict[str, int] = {}  # replica to the first version without it
+        # What routers last got of each app, on disk: an app may turn bad while we do not run.
         self._served = store.served()
-        self._unserved: set[str] = set()  # apps that are served in another version than that
-        # Routers that were there before a restart route by a table of then, and may not have come
-        # back yet: their leases begin now, or what they route to would be stopped under them.
+        # apps that are now served in another version than the one on disk
+        self._unserved: set[str] = set()
+        # Routers from before a restart use an older table and may not have come back yet: their
+        # leases begin now, or replicas that they route to would be stopped.
         known: dict[str, str] | list[str] = _noted(store, _ROUTERS, _ROUTERS_NOTED, {})
-        # Keys by name; earlier versions noted the names only.
+        # Keys by router name; earlier versions of turnout wrote the names only.
         self._recorded = known if isinstance(known, dict) else dict.fromkeys(known, "")
         now = time.monotonic()
         self._routers = {name: Router(key=k, seen_at=now) for name, k in self._recorded.items()}
 
     @property
     def epoch(self) -> str:
-        """Names this run of the control plane."""
+        """The name of this run of the control plane."""
         return self._table.epoch
 
     @property
@@ -127,22 +129,22 @@ class Publisher:
 
     @property
     def is_published(self) -> bool:
-        """Whether there is a table."""
+        """Whether there is a table yet."""
         return self._table.version >= self._first
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Apps whose newest version is not in the table, with the reason."""
+        """Apps whose newest version is not in the table, with the reasons."""
         return self._admission.refused
 
     @property
     def routers(self) -> dict[str, Router]:
-        """The routers that are connected, or whose lease runs."""
+        """The routers that are connected or whose lease has not ended."""
         since = time.monotonic() - self._lease_s
         return {name: r for name, r in self._routers.items() if r.is_known_since(since)}
 
     def behind(self) -> dict[str, float]:
-        """Connected routers that lack the table in force, with the monotonic time since when."""
+        """Connected routers without the newest table, and the monotonic time since when."""
         return {
             name: router.behind_since
             for name, router in self._routers.items()
@@ -150,7 +152,7 @@ class Publisher:
         }
 
     def snapshot(self) -> bytes:
-        """The table in force, as JSON; empty before the first."""
+        """The table in force as JSON; empty before the first."""
         return self._table.whole() if self.is_published else b""
 
     # --- the control plane's side
@@ -160,27 +162,27 @@ class Publisher:
         return self.put({name: self.compile(name, view) for name, view in changed})
 
     def compile(self, name: str, view: AppView) -> News:
-        """What routers get of an app: None without ingress, or why they would refuse it.
+        """An app as routers get it: None without ingress, or why they would refuse it.
 
-        Their own check is made here, so that a bad app never reaches them.
+        The routers' own check is made here, so that a bad app never reaches them.
         """
         try:
             compiled = compile_app(view)
             if compiled is None:
                 return None
             found = check_app(orjson.loads(orjson.dumps(compiled)), self._domain)
-        except Exception as error:  # this app alone is bad, and stays in the table as it is
+        except Exception as error:  # only this app is bad, and it stays in the table as it was
             log.exception("event=app_not_compiled app=%s", name)
             return f"it cannot be compiled: {error!r}"
         return compiled if isinstance(found, App) else "; ".join(map(str, found))
 
     def put(self, news: Mapping[str, News]) -> bool:
-        """Publish compiled apps; True if that made a new version. A bad app stays as it is.
+        """Publish compiled apps; True if that makes a new version. A bad app stays as it was.
 
-        The first call is for all apps that there are, later ones are for those that changed.
+        The first call covers all apps, later calls only those that changed.
         """
-        # Reserve first: between admitting news and the new table nothing may fail, because what
-        # was admitted is not offered again.
+        # Reserve first: between admitting news and the new table nothing may fail, because what was
+        # admitted is not offered again.
         self._reserve(self.version + 1)
         known = dict(self.refused)
         changed = self._admission.admit(news) if self.is_published else self._begin(news)
@@ -200,12 +202,12 @@ class Publisher:
         return True
 
     def _begin(self, news: Mapping[str, News]) -> Mapping[str, App | None]:
-        """The apps of the first table: good ones as they are now, bad ones as served last."""
+        """The apps of the first table: good ones as they are now, bad ones as last served."""
         gone = dict.fromkeys(self._served.keys() - news.keys())
         self._admission.admit(news)
         if self.refused:
-            # Two apps may want one host by now. Admit what was served last before the news, so
-            # that the app which had the host keeps it, whatever the order of names.
+            # Two apps may want one host by now. What was served last is admitted before the news,
+            # so that the app which had the host keeps it, whatever the order of names.
             self._admission = Admission()
             for name in sorted(self._served.keys() & news.keys()):
                 if (app := self._served_last(name)) is not None:
@@ -214,7 +216,7 @@ class Publisher:
         return gone | self._admission.apps
 
     def _served_last(self, name: str) -> App | None:
-        """What routers got last of an app; None if they would refuse it or it is unreadable."""
+        """An app as routers last got it; None if unreadable, or if they would refuse it."""
         try:
             found = check_app(orjson.loads(self._served[name]), self._domain)
         except ValueError as error:
@@ -223,10 +225,10 @@ class Publisher:
         return found if isinstance(found, App) and found.name == name else None
 
     def keep_served(self, most: int = _KEPT_AT_ONCE) -> None:
-        """Write down what is served of some apps, those that changed since it was written.
+        """Write some of the apps whose served version changed since it was written.
 
-        It is read after a restart only, and only for an app that cannot be read or compiled any
-        more: being some seconds old does no harm, and a write per table would.
+        This is read only after a restart, and only for apps that cannot be read or compiled any
+        more: a few seconds' delay does no harm, and a write per table would.
         """
         names = [n for n, _ in zip(self._unserved, range(most), strict=False)]
         bodies = {name: self._table.body(name) for name in names}
@@ -235,7 +237,7 @@ class Publisher:
             if bodies:
                 self._store.put_served(bodies)
         except ControlError:
-            return  # the store has logged it, and the next call tries again
+            return  # the store has logged the failure, and the next call tries again
         self._unserved.difference_update(names)
         for name, body in bodies.items():
             if body is None:
@@ -255,9 +257,10 @@ class Publisher:
             self._left_in.pop(replica, None)
 
     def _reserve(self, version: int) -> None:
-        """Set aside versions up to `version` and some more, with one write for many tables.
+        """Reserve versions up to `version` and some more, so that few tables need a write.
 
-        When it cannot be written the next run may begin lower, which its new epoch makes harmless.
+        If the write fails, the next run may begin lower, which is harmless because its epoch is
+        new.
         """
         if version <= self._reserved:
             return
@@ -268,10 +271,11 @@ class Publisher:
             log.error("event=version_not_recorded reason=%r", error.message)
 
     def can_stop(self, replica: ReplicaName, is_late: bool = False) -> bool:
-        """Whether no router can send requests to a replica, nor waits for an answer of it.
+        """Whether no router can send requests to a replica, or waits for an answer of it.
 
         `is_late` drops the second condition: the drain timeout ends the wait for answers. It never
-        ends that for a router which may still route to the replica, as its clients would get 502.
+        ends the wait for a router that may still route to the replica, whose clients would get a
+        502.
         """
         if replica in self._routed:
             return False
@@ -284,7 +288,7 @@ class Publisher:
         )
 
     def forget(self, replica: ReplicaName) -> None:
-        """Drop what is noted of a replica that has ended."""
+        """Drop the notes on a replica that has ended."""
         self._left_in.pop(replica, None)
 
     # --- the routers' side
@@ -301,11 +305,11 @@ class Publisher:
         key: str = "",
         has_orphans: bool = False,
     ) -> None:
-        """Take a router's report, which is the full truth each time: losing one is harmless.
+        """Take a router's report. Each is complete, so that a lost one does no harm.
 
-        Only what concerns apps and replicas of ours is kept of it; a broken router could fill our
-        memory otherwise. Raises Conflict for a router too many under one token, and for a name
-        that another router, with another key, has.
+        Only what concerns our apps and replicas is kept, so that a broken router cannot fill our
+        memory. Raises Conflict for too many routers under one token, and for a name that belongs to
+        a router with another key.
         """
         self._routers = self.routers
         known = self._routers.get(name)
@@ -351,7 +355,7 @@ class Publisher:
         return sum(router.token == token for router in self._routers.values())
 
     def _record(self, keys: dict[str, str]) -> None:
-        """Write down which routers there are; after a failure the next report tries again."""
+        """Write down the known routers; after a failure the next report tries again."""
         try:
             self._store.put_meta(_ROUTERS, orjson.dumps(keys).decode())
         except ControlError as error:
@@ -380,9 +384,9 @@ class Publisher:
 
 
 def _noted(store: Store, key: str, kind: TypeAdapter[N], otherwise: N) -> N:
-    """What an earlier run noted under a key; `otherwise` if nothing, or nothing readable.
+    """What an earlier run stored under a key; `otherwise` if there is nothing readable.
 
-    A damaged note is logged and left: it must not keep the control plane from starting.
+    A damaged note is logged and left alone: it must not keep the control plane from starting.
     """
     try:
         return kind.validate_json(store.meta(key) or orjson.dumps(otherwise))

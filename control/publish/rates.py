@@ -1,6 +1,6 @@
-"""What clients ask of each revision now and asked in the last hour, as routers count it.
+"""Clients' requests by revision, now and over the last hour, as routers count them.
 
-Pure. A router reports what came since its last report; routers are added up.
+Pure. Each report holds what came since the one before; the reports of all routers are added.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-Key = tuple[str, str]  # app, revision; no revision for what the edge answered itself
+Key = tuple[str, str]  # (app, revision); the revision is empty for answers of the edge itself
 
 _WINDOW_S = 5.0  # of what is shown as now: longer than the pause between two quiet reports
 _LEAST_S = 0.5  # that a report covers here: shorter ones are added up
@@ -22,16 +22,16 @@ _STEPS = 60
 _MOST_REVISIONS = 500  # with a history
 _RESTING_STEPS = 2  # without a request, after which a revision's history makes room
 _MOST_NAME = 128
-_MOST_LISTED = 1000  # of one report
+_MOST_LISTED = 1000  # revisions in one report
 _MOST_BUCKETS = 20
 
-# Upper bounds of a router's buckets, in seconds (router.routing.stats.BUCKETS); a test compares.
+# Upper bounds of routers' buckets in seconds (router.routing.stats.BUCKETS); a test compares.
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0)
 
 
 @dataclass(slots=True)
 class Count:
-    """Requests, those that failed, and how many took how long."""
+    """Requests, how many failed, and how many took how long."""
 
     requests: int = 0
     errors: int = 0
@@ -44,9 +44,9 @@ class Count:
             self.buckets[at] += n
 
     def quantile(self, q: float) -> float | None:
-        """Seconds within which a share of the requests was answered; None without requests.
+        """Seconds within which a share `q` of the requests was answered; None without requests.
 
-        Within a bucket requests are taken to lie evenly, as Prometheus does.
+        Requests within a bucket are taken to be spread evenly, as in Prometheus.
         """
         total = sum(self.buckets)
         if not total:
@@ -59,22 +59,22 @@ class Count:
         return BOUNDS[-1]
 
     def quantiles(self) -> tuple[float | None, float | None]:
-        """The median, and what only one in a hundred exceeds."""
+        """The median and the 99th percentile."""
         return self.quantile(0.5), self.quantile(0.99)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What there is to see of a revision, or an app, at a moment."""
+    """The figures of a revision or an app at one moment."""
 
     per_s: float = 0.0
-    errors: float = 0.0  # share, 0 to 1
+    errors: float = 0.0  # a share from 0 to 1
     p50: float | None = None
     p99: float | None = None
     share: float | None = None  # of its app's requests
 
     def wire(self) -> list[float | None]:
-        """As the console reads it: rounded, times in milliseconds."""
+        """The form that the console reads: rounded, with times in milliseconds."""
         return [
             round(self.per_s, 1 if self.per_s < 100 else None),
             round(self.errors, 4),
@@ -112,19 +112,19 @@ class _Report:
 
 
 class Rates:
-    """The last seconds of every router, and an hour of every revision."""
+    """The last seconds of every router, and the last hour of every revision."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._routers: dict[str, deque[_Report]] = {}
         self._history: dict[Key, deque[tuple[int, Count]]] = {}
-        self.watchers = 0  # while there are any, routers are to report every second
-        self.heard = 0  # reports so far: rates are worth showing again when it has risen
+        self.watchers = 0  # while there are any, routers report every second
+        self.heard = 0  # reports so far; if it has not risen, rates need not be shown again
 
     def hear(
         self, router: str, seconds: float, revisions: Iterable[tuple[str, str, int, int, list[int]]]
     ) -> None:
-        """A router's report; what would fill our memory is cut."""
+        """Take a router's report; figures beyond the bounds are dropped."""
         now = self._now()
         counts = {
             (app, revision): (requests, min(errors, requests), tuple(buckets[:_MOST_BUCKETS]))
@@ -173,7 +173,7 @@ class Rates:
         return True
 
     def now(self) -> tuple[dict[Key, Rate], dict[str, Rate]]:
-        """Rates by revision, and by app; of those that were asked in the last seconds."""
+        """Rates by revision and by app, for those that had requests in the last seconds."""
         per_s: dict[Key, float] = {}
         counts: dict[Key, Count] = {}
         now = self._now()

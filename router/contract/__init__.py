@@ -1,1 +1,1 @@
-"""What a router is told: tables, settings, host names; and the answers that it makes itself."""
+"""What a router is told (tables, settings, host names), and the answers it makes itself."""

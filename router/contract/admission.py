@@ -1,7 +1,7 @@
-"""Which version of each app is routed: the newest good one.
+"""Which version of each app is routed: the newest that passes its check.
 
-A bad app costs itself and nobody else: its newest version is refused, its last good one stays, and
-every other app is taken. The control plane admits before it publishes, the router before it
+A bad app harms no other: its newest version is refused, its last good version stays, and every
+other app is taken. The control plane admits apps before it publishes them, the router before it
 routes. Pure.
 """
 
@@ -13,25 +13,27 @@ from collections.abc import Iterator, Mapping
 from router.contract.domains import Owners
 from router.contract.snapshot import App
 
-News = App | str | None  # an app that passed its check, why it did not pass, or that it is gone
+News = App | str | None  # a checked app, the reason for which it was refused, or None if it is gone
 
 
 class Admission:
-    """The apps that are routed, the refused ones with the reason, and who owns which host."""
+    """The routed apps, the refused apps with their reasons, and the owner of each host."""
 
     __slots__ = ("_owners", "_waiting", "apps", "refused")
 
     def __init__(self) -> None:
         self.apps: dict[str, App] = {}
         self.refused: dict[str, str] = {}
-        self._waiting: dict[str, App] = {}  # good ones whose host another app has
+        # good apps that wait for a host which another app still has
+        self._waiting: dict[str, App] = {}
         self._owners = Owners()
 
     def admit(self, news: Mapping[str, News]) -> dict[str, App | None]:
-        """Take what changed; returns what is routed differently now, None for what is gone.
+        """Take the changed apps; returns what is routed differently now, None for apps that are
+        gone.
 
-        An app that has a host keeps it until it gives it up. An app that asks for a host of
-        another is refused, and asked again about with each later change.
+        An app keeps its host until it gives it up. An app that asks for a host of another app is
+        refused, and tried again at each later change.
         """
         wanted: dict[str, App | None] = dict(self._waiting)
         for name, found in news.items():
@@ -47,7 +49,7 @@ class Admission:
         return changed
 
     def keep(self, app: App) -> bool:
-        """Route the last good version of a refused app that is not routed; whether it is now."""
+        """Route the last good version of a refused app; returns whether it is routed now."""
         if app.name in self.apps or self._owners.conflict(app.name, app.hosts):
             return False
         self._owners.claim(app.name, app.hosts)
@@ -55,7 +57,7 @@ class Admission:
         return True
 
     def _give_up(self, wanted: Mapping[str, App | None]) -> Iterator[tuple[str, App | None]]:
-        """Apps that go, and hosts that the new version of an app does not have any more."""
+        """Yield the apps that go, and the apps whose new version gives up a host."""
         for name, app in wanted.items():
             old = self.apps.get(name)
             if old is None:

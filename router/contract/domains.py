@@ -1,4 +1,4 @@
-"""Which app owns which host: the rules for custom domains, in the only place that has them.
+"""Which app owns which host: the only place that has the rules for custom domains.
 
 The control plane asks before it accepts a change and before it publishes, the router before it
 routes. Pure.
@@ -12,7 +12,7 @@ from router.contract.hosts import fold, parse_name
 
 
 def host_problem(host: str, domain: str) -> str:
-    """What is wrong with a custom domain by itself; empty when nothing is."""
+    """What is wrong with a custom domain, other apps aside; empty if it is good."""
     bare = host.removeprefix("*.")
     if fold(bare.encode()) != bare.encode() or "*" in bare:
         return f"{host!r} is not a lower-case host name"
@@ -32,7 +32,7 @@ class Owners:
 
     def __init__(self) -> None:
         self._of: dict[str, str] = {}
-        # Exact hosts that read like a label or revision of an app: by (app, zone), who has them.
+        # The owner of each exact host that reads like an app's label or revision, by (app, zone).
         self._dashed: dict[tuple[str, str], dict[str, str]] = {}
 
     def conflict(self, app: str, hosts: Iterable[str]) -> str:
@@ -52,7 +52,7 @@ class Owners:
                 yield f"custom domain {host} already belongs to app {owner}"
 
     def rival(self, app: str, host: str) -> str:
-        """The other app that keeps an app from having a host; empty for none."""
+        """The other app that keeps `app` from having `host`; empty if there is none."""
         owner = self._of.get(host, app)
         if owner != app:
             return owner
@@ -65,7 +65,10 @@ class Owners:
         return ""
 
     def claim(self, app: str, hosts: Iterable[str]) -> None:
-        """Give an app its name and hosts; `conflict` has been asked."""
+        """Give an app its name and hosts.
+
+        The caller has made sure that `conflict` finds nothing.
+        """
         self._of[app] = app
         for host in hosts:
             self._of[host] = app
@@ -73,7 +76,7 @@ class Owners:
                 self._dashed.setdefault(key, {})[host] = app
 
     def release(self, app: str, hosts: Iterable[str], *, keeps_name: bool = False) -> None:
-        """Take hosts from an app that has them, and its name unless it keeps that."""
+        """Take hosts from the app that has them, and its name unless it keeps that."""
         for host in (*hosts, *(() if keeps_name else (app,))):
             if self._of.get(host) != app:
                 continue
@@ -85,7 +88,7 @@ class Owners:
 
 
 def _dashed(host: str) -> Iterator[tuple[str, str]]:
-    """The app and zone of a host that reads `APP--SUFFIX.ZONE` or `APP---LABEL.ZONE`."""
+    """The app and zone of a host of the form `APP--SUFFIX.ZONE` or `APP---LABEL.ZONE`."""
     first, _, zone = host.partition(".")
     kind, app, _ = parse_name(first)
     if kind != "app" and zone:

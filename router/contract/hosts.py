@@ -18,17 +18,17 @@ _HOST: Final = re.compile(
     re.IGNORECASE,
 )
 
-# Names in them. ASCII on purpose and used with fullmatch: other digits and a last
-# newline fail. No name holds "--", so hosts parse one way.
+# The names that hosts are made of. ASCII and fullmatch on purpose: other alphabets' digits and a
+# trailing newline fail. No name holds "--", so a host can be parsed in one way only.
 APP_NAME: Final = re.compile(r"(?=.{1,32}\Z)[a-z]((?!.*--)[-a-z0-9]*[a-z0-9])?", re.ASCII)
 LABEL: Final = re.compile(r"[a-z](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-# Generated suffixes may begin with a digit, so look-ups accept more than input does.
+# Looser than what new names must be: generated suffixes may begin with a digit.
 ANY_SUFFIX: Final = re.compile(r"[a-z0-9](?!.*--)([a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
 NAME_RULE: Final = "at most {} of a-z, 0-9 and single dashes, a letter first, no dash last"
 MAX_DNS_LABEL: Final = 63
 
 _LONGEST: Final = 262  # 255 octets of name, ":" and five digits of port
-# Host values as they came; at most 2 MB. A hit costs a tenth of the expression.
+# By Host value as received, at most 2 MB. A hit costs a tenth of the regular expression.
 _folded: Final[Memo[bytes | None]] = Memo(most=4096, longest=128)
 _KNOWN: Final = _folded.known
 
@@ -36,7 +36,7 @@ _KNOWN: Final = _folded.known
 def fold(raw: bytes) -> bytes | None:
     """The look-up key of a Host value: lower case, without port and trailing dot.
 
-    None when the value is no host at all (the request is then refused with 400).
+    None when the value is not a valid host; the request is then refused with 400.
     """
     try:
         return _KNOWN[raw]
@@ -56,17 +56,17 @@ def _fold(raw: bytes) -> bytes | None:
 
 
 def app_host(app: str, domain: str) -> str:
-    """`APP.DOMAIN`: the weights decide."""
+    """`APP.DOMAIN`: the weights choose the revision."""
     return f"{app}.{domain}"
 
 
 def revision_host(revision: str, domain: str) -> str:
-    """`APP--SUFFIX.DOMAIN`: that revision. A revision's name already is `APP--SUFFIX`."""
+    """`APP--SUFFIX.DOMAIN`: always that revision, whose name already is `APP--SUFFIX`."""
     return f"{revision}.{domain}"
 
 
 def label_host(app: str, label: str, domain: str) -> str:
-    """`APP---LABEL.DOMAIN`: the label's revision, weights ignored."""
+    """`APP---LABEL.DOMAIN`: the revision with the label; weights do not count."""
     return f"{app}---{label}.{domain}"
 
 

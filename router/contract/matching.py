@@ -1,6 +1,6 @@
-"""Which revision of which app a host leads to: what the router compiles, and `explain` tells.
+"""Which revision of which app a host leads to, for the router and for `explain` alike.
 
-Pure. Both ask here, so they cannot disagree.
+Pure. Both use this module, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from router.contract.snapshot import App, Revision
 
 
 class Named(NamedTuple):
-    """A host of an app; `reason` is the word of `X-Turnout-Reason`: weight, label or revision."""
+    """A host of an app; `reason` is the value of `X-Turnout-Reason`: weight, label or revision."""
 
     host: str
     reason: str
-    revision: Revision | None  # None: drawn by weight
+    revision: Revision | None  # None: the weights choose
 
 
 def hosts_of(app: App, domain: str) -> Iterator[Named]:
-    """Every host that an app answers to; of two that are the same, the later one counts."""
+    """Every host that an app answers to; if two entries name one host, the later counts."""
     for zone in (domain, *(host[2:] for host in app.hosts if host.startswith("*."))):
         for revision in app.revisions:
             yield Named(revision_host(revision.name, zone), "revision", revision)
@@ -34,12 +34,15 @@ def hosts_of(app: App, domain: str) -> Iterator[Named]:
 
 
 def drawn(app: App) -> list[Revision]:
-    """The revisions that share an app's requests: those that are not ready give up their weight."""
+    """The revisions that share an app's requests; one that is not ready gives up its weight."""
     return [r for r in app.revisions if r.endpoints and r.weight]
 
 
 def refusal(app: App, revision: Revision | None) -> Outcome | None:
-    """The edge's own answer where nobody else can: for one revision, or for what is drawn."""
+    """The edge's answer when no revision can take the request; None when one can.
+
+    With `revision` None, the weights would choose.
+    """
     if revision is not None:
         return None if revision.endpoints else outcomes.NO_READY_REPLICA
     if not app.revisions:
@@ -53,14 +56,15 @@ def wildcard_of(host: str) -> str:
 
 
 def is_plain(host: str) -> bool:
-    """Whether a wildcard leads there; a revision or label is only reached by its own host."""
+    """Whether a wildcard may lead to the host: hosts of revisions and labels must match exactly."""
     return "--" not in host.partition(".")[0]
 
 
 def unknown(host: str, domain: str, is_app: Callable[[str], bool], wildcards_app: str) -> Outcome:
-    """The answer to a host that leads nowhere; `wildcards_app` owns the wildcard that it lies in.
+    """The answer for a host that leads nowhere; `wildcards_app` owns the wildcard that it lies in.
 
-    A host that is made like that of a label or revision tells what is missing.
+    For a host in the form of a label's or revision's, the answer says which of its parts is
+    missing.
     """
     first, _, rest = host.partition(".")
     kind, app, _ = parse_name(first)

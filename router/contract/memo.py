@@ -1,4 +1,4 @@
-"""What was worked out of bytes that strangers choose, kept for the next time. Bounded in bytes."""
+"""Caches what was parsed from bytes that clients choose. Bounded in bytes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ V = TypeVar("V")
 
 
 class Memo(Generic[V]):
-    """Readings of short keys. Loops look into `known` themselves: a hit is one dict look-up.
+    """Parsed values by short keys. Hot loops look into `known` directly: a hit is one dict look-up.
 
-    A longer key is read anew each time, which only its sender pays for. When there are `most`, all
-    are dropped: whoever sends that many new keys has had each of them read, and what others
-    use is read once more. Keeping the old ones instead would let junk that came first stay for
-    ever, and slow everybody down for ever.
+    A longer key is parsed each time, which costs only its sender. When there are `most` entries,
+    all are dropped: a client that sends that many new keys has paid for parsing each, and keys that
+    others use are parsed once more. Keeping old entries instead would let junk that came first
+    stay, and slow down everybody else, for ever.
     """
 
     __slots__ = ("_longest", "_most", "known")
@@ -24,7 +24,7 @@ class Memo(Generic[V]):
         self.known: dict[bytes, V] = {}
 
     def keep(self, key: bytes, value: V) -> V:
-        """Remember a reading; returns it."""
+        """Store a parsed value and return it."""
         if len(key) <= self._longest:
             if len(self.known) >= self._most:
                 self.known.clear()

@@ -1,7 +1,7 @@
-"""Outcomes: every answer the edge makes itself, each with one status and one code.
+"""Outcomes: every answer that the edge makes itself, each with one status and one code.
 
 The code is the same word in the `X-Turnout-Error` header, the body, the log and the metric.
-Exceptions are for programming mistakes and start-up only.
+Exceptions are used for programming mistakes and at start-up only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import orjson
 
 
 class Outcome:
-    """An answer made by the edge; `extra` are ready header lines, each ending in CRLF."""
+    """An answer made by the edge; each of `extra` is a header line that ends in CRLF."""
 
     __slots__ = ("code", "extra", "message", "status", "status_line")
 
@@ -45,7 +45,7 @@ class Outcome:
         return b"".join(lines)
 
     def _body(self, request_id: bytes, *, as_json: bool) -> bytes:
-        """JSON for who prefers it, else one line of text."""
+        """The body: JSON if the client's Accept prefers it, otherwise one line of text."""
         if self.status < 400:
             return f"{self.message}\n".encode()
         if as_json:
@@ -77,11 +77,12 @@ REASONS: Final = {
     508: b"Loop Detected",
 }
 
-CLIENT_CLOSED: Final = 499  # nginx's number for "the client went away"; counted, never sent
+# nginx's number for a client that closed its connection; counted, never sent
+CLIENT_CLOSED: Final = 499
 
 
 def bad_request(why: str) -> Outcome:
-    """400 with the rule that was broken; the connection is closed after it."""
+    """400 with the rule that the request broke; its connection is closed afterwards."""
     return Outcome(400, "BadRequest", why)
 
 
@@ -94,7 +95,7 @@ APP_STOPPED: Final = Outcome(
     503,
     "AppStopped",
     "This app is stopped: it has no active revision.",
-    b"Retry-After: 60\r\n",  # somebody has to start it
+    b"Retry-After: 60\r\n",  # nothing becomes ready until somebody starts the app
 )
 NO_READY_REPLICA: Final = Outcome(
     503, "NoReadyReplica", "No replica is ready to answer; try again in a moment.", _RETRY

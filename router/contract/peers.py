@@ -15,9 +15,9 @@ _MAPPED: Final = 96  # bits in front of the IPv4 address
 
 
 def plain_address(address: str) -> str:
-    """An address as the socket names it, as IPv4 where it is IPv4, and without a scope.
+    """The address that a socket names: IPv4 where it is mapped into IPv6, and without a scope.
 
-    A scope (fe80::1%eth0) means something on this host only, and is no part of the address that
+    A scope (fe80::1%eth0) has a meaning on this host only and is not part of the address that
     X-Forwarded-For carries (RFC 4007 §11.2).
     """
     if ":" not in address:
@@ -28,7 +28,7 @@ def plain_address(address: str) -> str:
 
 
 def network(text: str) -> Network:
-    """A network of peers, in CIDR notation or a single address. Raises ValueError."""
+    """The network that `text` writes in CIDR notation or as a single address. Raises ValueError."""
     found = ip_network(text)
     mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
     if mapped is None or found.prefixlen < _MAPPED:
@@ -38,14 +38,14 @@ def network(text: str) -> Network:
 
 @cache
 def networks(texts: tuple[str, ...]) -> list[Network]:
-    """The networks that a setting lists. Raises ValueError."""
+    """The networks in a setting. Raises ValueError."""
     return [network(text) for text in texts]
 
 
 def is_in(address: str, networks: list[Network]) -> bool:
-    """Whether a peer's plain address is in one of some networks."""
+    """Whether a peer's plain address lies in one of the networks."""
     try:
         ip = ip_address(address)
-    except ValueError:  # a peer without one: it was gone before we asked
+    except ValueError:  # the peer left before its address was read
         return False
     return any(ip in one for one in networks)

@@ -1,6 +1,6 @@
-"""The routes file (TOML): read whole, every problem with its line.
+"""Reads a routes file (TOML) and reports every problem with its line.
 
-`tomllib` gives values without lines, so the lines of the headers and keys are found beside it.
+`tomllib` gives values without lines, so the lines of headers and keys are found separately.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PLURAL = {"app": "apps", "revision": "revisions"}
 
 
 class BadRoutes(ValueError):
-    """A routes file that is refused whole; `problems` are `(line, message)`, lines from 1."""
+    """A routes file was refused whole; `problems` are `(line, message)`, lines counted from 1."""
 
     def __init__(self, problems: list[tuple[int, str]]) -> None:
         super().__init__("; ".join(f"line {line}: {message}" for line, message in problems))
@@ -26,7 +26,7 @@ class BadRoutes(ValueError):
 
 
 def parse(text: str) -> Snapshot:
-    """The snapshot a routes file holds. Raises BadRoutes."""
+    """The snapshot that a routes file describes. Raises BadRoutes."""
     try:
         tables = _renamed(tomllib.loads(text))
     except RecursionError:
@@ -46,7 +46,9 @@ def parse(text: str) -> Snapshot:
 
 
 def _renamed(tables: Any) -> Any:
-    """The file writes `[[app]]` and `[[app.revision]]`, the snapshot `apps` and `revisions`."""
+    """The file's `[[app]]` and `[[app.revision]]` under the snapshot's names, `apps` and
+    `revisions`.
+    """
     if isinstance(tables, dict):
         return {_PLURAL.get(k, k): _renamed(v) for k, v in tables.items()}
     return [_renamed(v) for v in tables] if isinstance(tables, list) else tables

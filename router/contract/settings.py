@@ -1,4 +1,4 @@
-"""Every knob of the router: unit, default and reason. Read by `config.load`; frozen after."""
+"""Every setting of the router: unit, default and reason. Read by `config.load`, then frozen."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 from router.contract.peers import network
 from router.process.config import check_log_level, problem_of, refuse, setting, split_address
 
-_ORPHANS_SLACK_S = 15.0  # for what idle connections bring, Close frames, a busy machine
+# time for late requests on idle connections, Close frames and a busy machine
+_ORPHANS_SLACK_S = 15.0
 _STATE = Path(".turnout")
 
-# Other fields that programs trust to tell who the client is, or what it asked for.
+# Further fields that programs trust to tell them the client's address or what it asked for.
 TRUSTED_ONLY = (
     "X-Real-IP", "X-Client-IP", "X-Original-URL", "X-Rewrite-URL", "X-MS-CLIENT-PRINCIPAL*",
 )  # fmt: skip
@@ -22,7 +23,7 @@ TRUSTED_ONLY = (
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """Who may do what at an admin port, the router's or the control plane's."""
+    """Settings that decide which clients may do what at an admin port."""
 
     token_file: str = setting(
         "",
@@ -47,7 +48,7 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings(AdminSettings):
-    """The router's settings; documented in config/README.md, which is made from them."""
+    """The router's settings; config/README.md is generated from them."""
 
     listen: str = setting("0.0.0.0:8080", "HOST:PORT of the ingress; port 0 takes a free one.")
     admin: str = setting("127.0.0.1:8081", "HOST:PORT, or unix:PATH, of the admin endpoints.")
@@ -199,27 +200,26 @@ class RouterSettings(AdminSettings):
     metric_lifetime_s: float = setting(600.0, "Seconds a gone revision's series are kept.")
 
     def share(self, total: int) -> int:
-        """A worker's part of what all workers may have together; at least one."""
+        """One worker's part of `total`, which all workers share; at least one."""
         return -(-total // self.worker_count)
 
     @property
     def worker_count(self) -> int:
-        """How many workers run."""
         return self.workers or os.cpu_count() or 1
 
     @property
     def orphans_end_s(self) -> float:
-        """By when every worker of a killed supervisor that works has drained and ended."""
+        """Seconds after which every healthy worker of a killed supervisor has drained and ended."""
         drained_s = max(self.drain_timeout_s, self.tunnel_drain_s) + self.tunnel_spread_s
         return self.orphan_grace_s + drained_s + _ORPHANS_SLACK_S
 
     def check(self) -> RouterSettings:
-        """Itself, when the values make sense together. Raises BadSettings."""
+        """The settings, if their values make sense together. Raises BadSettings."""
         refuse(self.problems())
         return self
 
     def problems(self) -> Iterator[str]:
-        """All that makes no sense."""
+        """Each contradiction among the values."""
         yield from problem_of(split_address, self.listen, "listen")
         if not self.admin.startswith("unix:"):
             yield from problem_of(split_address, self.admin, "admin")
@@ -251,10 +251,10 @@ class RouterSettings(AdminSettings):
                 yield f"trusted_only_fields: {name!r} is not a field name (X-A or X-*)"
 
 
-# A field name (RFC 9110 §5.6.2); "*" is one of its characters, and may come last.
+# A field name (RFC 9110 §5.6.2). The grammar includes "*", which may be the last character.
 _NAME_OR_BEGINNING = re.compile(rb"(?!\*)[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-# Zero or less would refuse every request, or never end one.
+# With zero or less, every request would be refused or none would ever end.
 _POSITIVE = (
     "max_head_bytes", "max_target_bytes", "max_fields", "max_connections",
     "max_requests_per_connection", "max_in_flight_per_replica", "max_tunnels_per_replica",

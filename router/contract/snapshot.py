@@ -1,11 +1,11 @@
 """The wire contract: what a router is told to route.
 
-The control plane sends it as JSON, a routes file holds the same as TOML. Only replicas that are
-ready are in it. Unknown fields are ignored and new ones have defaults, so an older router
-understands a newer control plane. Values are plain and frozen; `validate.py` checks them.
+The control plane sends it as JSON; a routes file holds the same as TOML. It contains only ready
+replicas. Unknown fields are ignored and new fields have defaults, so an older router understands a
+newer control plane. Values are plain and frozen; `check/table.py` checks them.
 
-A table has a content hash: the sum of the hashes of its apps' JSON, so one changed app costs one
-hash, and both sides see at once whether they mean the same table.
+A table's content hash is made of the sum of its apps' hashes, so a changed app costs one hash, and
+both sides see at once whether they mean the same table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HASH_BITS = 128
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one ready replica listens: `address` is `HOST:PORT`."""
+    """A ready replica's address, as `HOST:PORT`."""
 
     replica: str
     address: str
@@ -28,10 +28,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is done to a part of a revision's requests on purpose, until a moment of Unix time.
+    """What is done on purpose to a part of a revision's requests, until a moment in Unix time.
 
-    With `seconds` the moment only names it: it acts for so long from when a worker hears of it,
-    or until it is taken away. Percentages are of the requests; an abort comes before a delay.
+    With `seconds`, the moment only identifies the fault: it acts for so long from when a worker
+    hears of it, or until it is removed. Percentages are of all requests; an abort is decided before
+    a delay.
     """
 
     until: float
@@ -44,7 +45,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One active revision: its weight on the app's host, its labels, its ready replicas."""
+    """An active revision: its weight on the app's host, its labels, its ready replicas."""
 
     name: str
     weight: int = 0
@@ -55,9 +56,9 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app: `hosts` are its custom domains, `*.example.com` for a wildcard.
+    """One app: `hosts` are its custom domains, with `*.example.com` for a wildcard.
 
-    Unless it is `external`, only clients of the setting `internal_networks` reach it.
+    Unless it is `external`, only clients in `internal_networks` reach it.
     """
 
     name: str
@@ -69,7 +70,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What differs from the table of an epoch and version."""
+    """What differs from the table of the given epoch and version."""
 
     epoch: str
     version: int
@@ -85,23 +86,25 @@ class Snapshot:
     apps: tuple[App, ...] = ()
     version: int = 0
     epoch: str = ""
-    problems: tuple[str, ...] = ()  # contradictions that discovery settled by its rule
-    refused: Mapping[str, str] = field(default_factory=dict)  # app to why its newest version was
-    delta: Delta | None = None  # for who has the table before; without it, all is compared
+    problems: tuple[str, ...] = ()  # contradictions that discovery settled by its rules
+    # the reason why an app's newest version was refused, by app
+    refused: Mapping[str, str] = field(default_factory=dict)
+    # for a router that has the table before; without it, all is compared
+    delta: Delta | None = None
 
 
 def digest(body: bytes) -> int:
-    """The hash of one app's JSON, or of the domain; a table's hash is made of their sum."""
+    """The hash of one app's JSON, or of the domain; a table's hash is made of the sum of these."""
     return int.from_bytes(blake2b(body, digest_size=_HASH_BITS // 8).digest())
 
 
 def content_hash(total: int) -> str:
-    """A table's hash as it is written, from the sum over its domain and apps."""
+    """A table's hash in its written form, from the sum over its domain and apps."""
     return f"{total % (1 << _HASH_BITS):032x}"
 
 
 def app_from(wire: dict[str, Any]) -> App:
-    """An App from its decoded JSON. For trusted bytes (the channel): no rule is checked."""
+    """An App from decoded JSON that is trusted (the channel): its rules are not checked."""
     return App(
         name=wire["name"],
         mode=wire.get("mode", "single"),

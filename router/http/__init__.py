@@ -1,1 +1,1 @@
-"""HTTP/1.1 as bytes: heads, fields, bodies. No connection, no clock."""
+"""HTTP/1.1 as bytes: heads, fields, bodies. Knows neither connections nor time."""

@@ -1,8 +1,8 @@
-"""The chunked transfer coding, strictly as RFC 9112 §7.1 writes it.
+"""The chunked transfer coding, strictly as RFC 9112 §7.1 defines it.
 
-Pure. llhttp decodes chunks too, but through httptools it cannot say *where* a message ended, so
-a pipelined request behind it would be parsed in the same breath; and its body callbacks cost
-three times a slice. The fuzz test holds this reading against llhttp's.
+Pure. llhttp decodes chunks, too, but through httptools it cannot say *where* a message ended, so a
+pipelined request behind it would be parsed along with it; and its body callbacks cost three times a
+slice. A fuzz test compares this decoder with llhttp's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _EXTENSION: Final = (
     rb"(?:[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*"
 )
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})" + _EXTENSION + rb"\r\n")
-# A size line needs 17 bytes; the rest is room for extensions, which nobody reads.
+# A size line needs 17 bytes; the rest is room for extensions, which are ignored.
 _MAX_SIZE_LINE: Final = 256
 _MAX_TRAILER_BYTES: Final = 8192
-# Chunks decoded at once. A chunk of one byte costs some 0.8 us, so this is about 2 ms: longer, and
-# everybody else's requests would wait for the one who sends a body in crumbs.
+# Chunks decoded in one go. A chunk of one byte costs some 0.8 us, so this is about 2 ms: with more,
+# everybody else's requests would wait for a client that sends its body in tiny pieces.
 CHUNKS_AT_ONCE: Final = 2048
 
 _SIZE: Final = 0
@@ -33,11 +33,14 @@ _DONE: Final = 4
 
 
 class FramingError(ValueError):
-    """The bytes are not a chunked body; the message names the rule."""
+    """The bytes are not a valid chunked body; the message names the rule they break."""
 
 
 class ChunkedDecoder:
-    """Decodes one body. Feed it bytes until `done`; `at` is where it stopped in the last ones."""
+    """Decodes one body. Feed it bytes until `done`.
+
+    `at` is where it stopped in the last bytes fed.
+    """
 
     __slots__ = ("_held", "_left", "_state", "_trailer_bytes", "at", "trailers")
 
@@ -55,10 +58,10 @@ class ChunkedDecoder:
         return self._state == _DONE
 
     def feed(self, data: bytes, at: int = 0, most: int = CHUNKS_AT_ONCE) -> list[bytes]:
-        """The body bytes in `data` from `at` on, in order, of at most `most` chunks.
+        """Decode the body bytes in `data` from offset `at`, at most `most` chunks of them.
 
-        Not done and `at` short of the end means that the rest is to be fed again, later.
-        Raises FramingError.
+        If it is not `done` and `at` is before the end, feed the rest again later. Raises
+        FramingError.
         """
         pieces: list[bytes] = []
         size = len(data)
@@ -81,7 +84,7 @@ class ChunkedDecoder:
         return pieces
 
     def _chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Read a size line, and the whole chunk behind it if it is there."""
+        """Read a size line, and the chunk behind it if the whole of it is there."""
         match = _SIZE_LINE.match(data, at, at + _MAX_SIZE_LINE + 2)
         if match is None:
             return self._end_line(data, at)
@@ -99,7 +102,7 @@ class ChunkedDecoder:
         return at
 
     def _end_line(self, data: bytes, at: int) -> int:
-        """Read one line, or keep what there is of it; returns the offset behind it."""
+        """Read one line, or keep its unfinished beginning; returns the offset behind it."""
         newline = data.find(b"\n", at)
         if newline < 0:
             self._hold(self._held + data[at:])
@@ -115,7 +118,7 @@ class ChunkedDecoder:
         limit = _MAX_TRAILER_BYTES if self._state == _TRAILER else _MAX_SIZE_LINE
         if len(tail) > limit:
             raise FramingError("a line of a chunked body is too long")
-        # Nothing but "\r" can begin a chunk's end; waiting for more would only delay the refusal.
+        # Only "\r" can begin a chunk's end: refuse anything else now, not after more bytes.
         if self._state == _DATA_END and tail != b"\r":
             raise FramingError("a chunk is longer than its size")
         if self._state == _SIZE and not _may_begin_size(tail):
@@ -155,7 +158,7 @@ def _may_begin_size(tail: bytes) -> bool:
 
 
 def chunk(pieces: list[bytes]) -> bytes:
-    """One chunk made of `pieces`; nothing for no bytes, since a chunk of size 0 ends a body."""
+    """`pieces` as one chunk; nothing if they are empty, because a chunk of size 0 ends the body."""
     size = sum(map(len, pieces))
     return b"%x\r\n%b\r\n" % (size, b"".join(pieces)) if size else b""
 

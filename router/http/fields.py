@@ -18,12 +18,12 @@ HOST: Final = 1
 CONTENT_LENGTH: Final = 2
 TRANSFER_ENCODING: Final = 3
 CONNECTION: Final = 4
-HOP: Final = 5  # hop-by-hop, consumed here (RFC 9110 §7.6.1)
+HOP: Final = 5  # hop-by-hop: ends here (RFC 9110 §7.6.1)
 UPGRADE: Final = 6
 EXPECT: Final = 7
 REQUEST_ID: Final = 8
 FORWARDED: Final = 9  # describes the client; believed only from a trusted proxy
-OURS: Final = 10  # the edge's own word: never taken from outside
+OURS: Final = 10  # the edge's own statement: dropped from everything received
 MAX_FORWARDS: Final = 11
 DATE: Final = 12
 TRAILER: Final = 13
@@ -49,7 +49,7 @@ _SPECIAL: Final = {
     b"x-forwarded-proto": FORWARDED,
     b"x-forwarded-host": FORWARDED,
     b"x-forwarded-port": FORWARDED,
-    b"x-forwarded-client-cert": OURS,  # strip from clients always
+    b"x-forwarded-client-cert": OURS,  # always removed, since a client could forge it
     b"proxy": OURS,  # becomes HTTP_PROXY in CGI programs ("httpoxy", CVE-2016-5385)
     b"max-forwards": MAX_FORWARDS,
     b"date": DATE,
@@ -58,9 +58,9 @@ _SPECIAL: Final = {
     b"x-turnout-hops": HOPS,
 }
 
-# Spellings that were seen; at most 200 KB.
+# Spellings seen so far; at most 200 KB.
 _kinds: Final[Memo[int]] = Memo(most=1024, longest=64)
-KNOWN: Final = _kinds.known  # loops look here before they call `kind_of`
+KNOWN: Final = _kinds.known  # hot loops look here before they call `kind_of`
 
 _trusted_only: frozenset[bytes] = frozenset()
 _trusted_only_prefixes: tuple[bytes, ...] = ()
@@ -82,7 +82,7 @@ believe_only_proxies(TRUSTED_ONLY)
 
 
 def kind_of(name: bytes) -> int:
-    """The constant above that `name` stands for, in any spelling."""
+    """The kind of a field by its name, in any spelling: one of the constants above."""
     kind = KNOWN.get(name)
     return kind if kind is not None else _kinds.keep(name, _classify(name.lower()))
 
@@ -96,12 +96,12 @@ def _classify(name: bytes) -> int:
     if name in _trusted_only or name.startswith(_trusted_only_prefixes):
         return FORWARDED
     if b"_" in name and _classify(name.replace(b"_", b"-")) != PLAIN:
-        return OURS  # CGI and WSGI fold "_" and "-" into one: a twin would pass for the real field
+        return OURS  # CGI and WSGI treat "_" as "-", so this name would pass for the real field
     return PLAIN
 
 
-# A field that Connection may not take away: it routes, frames, authorises, or is ours (RFC 9110
-# §7.6.1 forbids listing end-to-end fields; taking them at a client's word is an attack).
+# Fields that Connection may not remove: they route, frame or authorise, or are ours. RFC 9110
+# §7.6.1 forbids listing end-to-end fields; obeying a client that does would be an attack.
 _NOT_REMOVABLE: Final = frozenset(
     {HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, OURS, REQUEST_ID, MAX_FORWARDS, DATE}
     | {VIA, HOPS}
@@ -112,36 +112,39 @@ _KEPT: Final = frozenset(
 )
 
 
-# RFC 9110 §5.6.1.2 asks to read lists with some empty elements, but not with so many that they
-# could be used to deny service. Connection has two or three options in practice.
+# RFC 9110 §5.6.1.2 asks recipients to accept some empty list elements, but not so many that they
+# could be used to deny service. In practice Connection has two or three options.
 MAX_ELEMENTS: Final = 32
 
 
 def is_number(value: bytes) -> bool:
-    """Whether a value is a number in decimal, and one that a length may be."""
+    """Whether a value is a decimal number that a length may have."""
     return value.isdigit() and len(value) <= 18
 
 
 def without(names: frozenset[bytes], lines: list[bytes]) -> list[bytes]:
-    """The lines of fields, in four pieces each, but for those with these names."""
+    """The field lines, four pieces each, without the fields of these names."""
     kept = [at for at in range(0, len(lines), 4) if lines[at].lower() not in names]
     return [piece for at in kept for piece in lines[at : at + 4]]
 
 
 def elements(value: bytes) -> list[bytes] | None:
-    """The elements of a comma-separated value, in lower case; None when there are too many."""
+    """The elements of a comma-separated value in lower case; None when there are too many."""
     if value.count(b",") >= MAX_ELEMENTS:
         return None
     return [found for e in value.split(b",") if (found := e.strip(b" \t").lower())]
 
 
 def joined(before: bytes, value: bytes) -> bytes:
-    """Two lists as one; the second is left out when the first will be refused as too long."""
+    """Two lists as one.
+
+    The second is left out if the first is already too long and will be refused.
+    """
     return before if before.count(b",") >= MAX_ELEMENTS else b"%b,%b" % (before, value)
 
 
 class ConnectionOptions:
-    """What a Connection field says: does the sender stay, and which fields end here."""
+    """What a Connection field says: whether the sender stays, and which fields end here."""
 
     __slots__ = ("closes", "keeps_alive", "removes", "upgrades")
 
@@ -154,13 +157,13 @@ class ConnectionOptions:
         )
 
 
-# Few are ever sent; at most 1 MB, as a short value has few options.
+# Few different values are ever sent; at most 1 MB, since a short value has few options.
 _connections: Final[Memo[ConnectionOptions]] = Memo(most=256, longest=64)
 _KNOWN_CONNECTIONS: Final = _connections.known
 
 
 def connection_options(value: bytes) -> ConnectionOptions | None:
-    """A Connection field value, read (RFC 9110 §7.6.1); None when it has too many options."""
+    """A parsed Connection value (RFC 9110 §7.6.1); None when it has too many options."""
     known = _KNOWN_CONNECTIONS.get(value)
     if known is not None:
         return known
@@ -170,8 +173,8 @@ def connection_options(value: bytes) -> ConnectionOptions | None:
     return _connections.keep(value, ConnectionOptions(set(options)))
 
 
-# Fields that change framing, routing, authority or the meaning of the message may not arrive
-# after it has been acted upon (RFC 9110 §6.5.1).
+# Fields that change framing, routing, authority or the meaning of the message may not arrive after
+# the message has been acted on (RFC 9110 §6.5.1).
 _FORBIDDEN_IN_TRAILERS: Final = frozenset(
     b"authorization cookie set-cookie cache-control content-encoding content-range content-type "
     b"age expires location pragma range retry-after vary warning www-authenticate if-match "
@@ -180,7 +183,7 @@ _FORBIDDEN_IN_TRAILERS: Final = frozenset(
 
 
 def allowed_in_trailer(name: bytes) -> bool:
-    """Whether a trailer field of that name may be passed on."""
+    """Whether a trailer field of this name may be passed on."""
     return kind_of(name) == PLAIN and name.lower() not in _FORBIDDEN_IN_TRAILERS
 
 

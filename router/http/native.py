@@ -1,4 +1,4 @@
-"""A word to the compiler, in a module that is not compiled: it costs no dependency when run."""
+"""Hints for mypyc. This module is not compiled, so that at run time mypyc is not needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:
 
     def mypyc_attr(**_):
-        """Nothing, when interpreted."""
+        """Does nothing in interpreted code."""
         return lambda cls: cls
 
 

@@ -1,8 +1,8 @@
-"""The head of a request: one reading of it, and the head that is sent on.
+"""A request's head: parsed once, and rewritten for the replica.
 
 Pure. `RequestReading` decides framing, host, connection options and forwarded fields before any
-upstream is touched (RFC 9110 §7, RFC 9112 §3 and §6). When in doubt it refuses: a request that
-two parsers can read in two ways is how routers get broken into.
+upstream is used (RFC 9110 §7, RFC 9112 §3 and §6). In doubt it refuses: a request that two parsers
+can understand differently is how routers get broken into.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from router.http.fields import (
 )
 from router.http.trail import VIA_LINE, Trail
 
-# RFC 9110 §9.2.2; a request with another method is never sent twice.
+# RFC 9110 §9.2.2: a request with any other method is never sent twice.
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 _SANE_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _ABSOLUTE: Final = re.compile(rb"http://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
@@ -50,18 +50,18 @@ _HOP_COUNTS: Final = (MAX_FORWARDS, VIA, HOPS)
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
-    """What a connection's requests have in common."""
+    """What all requests of a connection have in common."""
 
     forwarded: bytes  # ready X-Forwarded-For, -Proto and -Port lines
     peer: bytes  # the client's address
     is_trusted: bool  # the peer is a proxy whose forwarded fields are believed
-    via: bytes = VIA_LINE  # or HOPS_LINE: the mark on a request that passes its first router
+    via: bytes = VIA_LINE  # or HOPS_LINE: the mark for a request that has passed no router yet
     max_target_bytes: int = 8192
     max_fields: int = 100
 
 
 class RequestHead:
-    """A request as the edge understood it; `wire` is the head that goes to the replica."""
+    """A request as the edge understood it; `wire` is the head that is sent to the replica."""
 
     __slots__ = (
         "block",
@@ -80,18 +80,18 @@ class RequestHead:
         "wire",
     )
 
-    block: bytes  # its fields as received, from the end of the request line on
+    block: bytes  # the fields as received, from the end of the request line on
     method: bytes
     target: bytes
     host_key: bytes
     is_http11: bool
     is_idempotent: bool
     keeps_alive: bool
-    length: int  # bytes of a length-delimited body; 0 for none
-    has_body: bool  # whether bytes of a body follow the head
+    length: int  # bytes of a body with Content-Length; 0 without one
+    has_body: bool  # whether a body follows the head
     is_chunked: bool
     expects_continue: bool
-    upgrade: bytes  # the protocols asked for, or empty
+    upgrade: bytes  # the protocols that the client asks to upgrade to, or empty
     request_id: bytes
     wire: bytes
 
@@ -100,7 +100,7 @@ class RequestHead:
 
 
 class RequestReading:
-    """What llhttp tells of one head, taken in as it is told; then the reading of it."""
+    """Collects what llhttp reports of one head, then interprets it as a whole."""
 
     __slots__ = (
         "connection",
@@ -122,9 +122,9 @@ class RequestReading:
 
     def __init__(self) -> None:
         self.target = b""
-        self.number = 0  # of fields
-        self.refusal: Outcome | None = None  # that the first bad field earns
-        self.lines: list[bytes] = []  # of fields that are sent on, in four pieces each
+        self.number = 0  # of fields so far
+        self.refusal: Outcome | None = None  # the answer to the first bad field
+        self.lines: list[bytes] = []  # the fields to send on, four pieces each
         self.hosts: list[bytes] = []
         self.length: int | None = None
         self.is_chunked = False
@@ -132,13 +132,14 @@ class RequestReading:
         self.connection = b""
         self.upgrade = b""
         self.expect = b""
-        self.request_ids: tuple[bytes, ...] = ()  # few have any, and a list would be made for all
+        # a shared tuple: few requests have an id, and a list would be made for each
+        self.request_ids: tuple[bytes, ...] = ()
         self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
         self.max_forwards: bytes | None = None
         self.trail: Trail | None = None
 
     def on_url(self, url: bytes) -> None:
-        """Called by llhttp, once: it is only ever fed a whole head."""
+        """Called by llhttp once per head, since llhttp is only fed whole heads."""
         self.target = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -175,15 +176,15 @@ class RequestReading:
             self.lines += (name, b": ", value, b"\r\n")
         elif kind in _HOP_COUNTS and _read_hops(self, kind, value.strip(b" \t")):
             return outcomes.LOOP_DETECTED
-        # HOP and OURS are dropped
+        # HOP and OURS are not sent on
         return None
 
     def read(
         self, method: bytes, version: bytes, ingress: Ingress, new_id: bytes
     ) -> RequestHead | Outcome:
-        """The one reading of a head that llhttp accepted, or the refusal it gets.
+        """Interpret a head that llhttp accepted: the head, or the refusal the client gets.
 
-        `new_id` becomes the request id when the client sent no sane one.
+        `new_id` becomes the request id if the client did not send a usable one.
         """
         if version != b"1.1" and version != b"1.0":
             return outcomes.VERSION_UNKNOWN
@@ -233,7 +234,7 @@ def _read_hops(read: RequestReading, kind: int, value: bytes) -> bool:
 
 def _read_framing(read: RequestReading, kind: int, value: bytes) -> Outcome | None:
     read.framings += 1
-    if read.framings > 1:  # two lengths, two codings, or one of each: RFC 9112 §6.1, §6.3
+    if read.framings > 1:  # several lengths or codings, or both kinds: RFC 9112 §6.1, §6.3
         return bad_request("Content-Length and Transfer-Encoding allow one field in all.")
     if kind == CONTENT_LENGTH:
         if not is_number(value):
@@ -251,12 +252,12 @@ def _read_framing(read: RequestReading, kind: int, value: bytes) -> Outcome | No
 
 def _take_target(head: RequestHead, read: RequestReading) -> Outcome | None:
     target = read.target
-    if len(read.hosts) != 1:  # RFC 9112 §3.2; without a host nothing can be routed
+    if len(read.hosts) != 1:  # RFC 9112 §3.2 requires exactly one; it also decides the route
         return bad_request("A request has exactly one Host field.")
     host = read.hosts[0]
     if target[:1] != b"/" and target != b"*":
-        # RFC 9112 §3.2.2: a proxy ignores Host and takes the target's authority. User
-        # information in it is an attempt to deceive (RFC 9110 §4.2.4).
+        # RFC 9112 §3.2.2: a proxy ignores Host and uses the target's authority. User information in
+        # it is an attempt to deceive (RFC 9110 §4.2.4).
         match = _ABSOLUTE.fullmatch(target)
         if match is None or fold(host) is None:
             return bad_request("The request target is neither a path nor an http URL.")
@@ -279,7 +280,7 @@ def _take_target(head: RequestHead, read: RequestReading) -> Outcome | None:
 
 def _take_framing(head: RequestHead, read: RequestReading) -> Outcome | None:
     if read.is_chunked and not head.is_http11:
-        # RFC 9112 §6.1: framing in a version that has no chunks is faulty.
+        # RFC 9112 §6.1: HTTP/1.0 has no chunks, so this framing is faulty.
         return bad_request("HTTP/1.0 has no Transfer-Encoding.")
     head.is_chunked = read.is_chunked
     head.length = read.length or 0
@@ -294,7 +295,7 @@ def _take_expectations(head: RequestHead, read: RequestReading) -> Outcome | Non
             return outcomes.EXPECTATION_FAILED
         head.expects_continue = head.has_body
     if read.max_forwards is not None and head.method in (b"OPTIONS", b"TRACE"):
-        # RFC 9110 §7.6.2: at zero the request ends here, else the number goes down by one.
+        # RFC 9110 §7.6.2: at zero the request goes no further, otherwise the number falls by one.
         if not is_number(read.max_forwards):
             return bad_request("Max-Forwards is not a number.")
         hops = int(read.max_forwards)
@@ -349,7 +350,7 @@ def _wire(head: RequestHead, read: RequestReading, ingress: Ingress) -> bytes:
 def _forwarded_of_proxy(
     forwarded: Iterable[tuple[bytes, bytes]], host: bytes, ingress: Ingress
 ) -> bytes:
-    """The trusted proxy's word, with its own address appended to X-Forwarded-For."""
+    """A trusted proxy's forwarded fields, with its own address appended to X-Forwarded-For."""
     chain: list[bytes] = []
     lines: list[bytes] = []
     seen: set[bytes] = set()
@@ -378,9 +379,9 @@ _USER_AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECA
 
 
 def prefers_json(block: bytes) -> bool:
-    """Whether an answer the edge makes should be JSON: Accept names it, and not HTML first.
+    """Whether an answer of the edge should be JSON: Accept names JSON, and not HTML before it.
 
-    `block` holds fields as received; few requests need this, so none pays for it.
+    `block` holds the fields as received. They are searched only now because few requests need it.
     """
     match = _ACCEPT.search(block)
     first = match[1].strip().lower() if match is not None else b""
@@ -388,6 +389,6 @@ def prefers_json(block: bytes) -> bool:
 
 
 def user_agent(block: bytes) -> str:
-    """The User-Agent in fields as received, or nothing."""
+    """The User-Agent among fields as received; empty if there is none."""
     match = _USER_AGENT.search(block)
     return match[1].rstrip(b" \t").decode("latin-1") if match is not None else ""

@@ -1,15 +1,15 @@
-"""Ids for requests that come without one."""
+"""Ids for requests that arrive without one."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-_AT_ONCE: Final = 256  # ids made by one call of the system
+_AT_ONCE: Final = 256  # ids made from one read of the system's random source
 
 
 class RequestIds:
-    """Makes 128 random bits in hexadecimal."""
+    """Makes ids of 128 random bits in hexadecimal."""
 
     __slots__ = ("_at", "_made")
 
@@ -18,7 +18,6 @@ class RequestIds:
         self._at = 0
 
     def new(self) -> bytes:
-        """An id that nobody had before."""
         at = self._at
         if at >= len(self._made):
             self._made = os.urandom(16 * _AT_ONCE).hex().encode()

@@ -1,6 +1,6 @@
-"""The head of a response: one reading of it, and the head that goes to the client.
+"""A response's head: parsed once, and rewritten for the client.
 
-Pure. Framing as RFC 9112 §6.3: what the request was decides whether a body follows at all.
+Pure. Framing follows RFC 9112 §6.3: the request decides whether there can be a body at all.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-# Anything but what describes the connection, and what only the edge may say.
+# Every kind of field except what describes the connection and what only the edge may state.
 _PASSING: Final = frozenset(range(32)) - {
     CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOP, HOPS, OURS, REQUEST_ID
 }  # fmt: skip
-StatusLine = tuple[int, bool, bytes]  # the status, whether HTTP/1.1, and the line to send on
+StatusLine = tuple[int, bool, bytes]  # the status, whether it is HTTP/1.1, and the line to send on
 _status_lines: Final[Memo[StatusLine]] = Memo(most=256, longest=64)  # at most 100 KB
 _KNOWN_STATUS_LINES: Final = _status_lines.known
 
 
 def read_status_line(line: bytes) -> StatusLine | None:
-    """A status line, read; None when it is not one."""
+    """A parsed status line; None when it is not valid."""
     try:
         return _KNOWN_STATUS_LINES[line]
     except KeyError:
@@ -76,7 +76,7 @@ class ResponseHead:
         self.status = status
         self.start = b""  # a busy replica repeats it: it is put together once
         self.framing = NO_BODY
-        self.length: int | None = None  # as declared; kept for HEAD and 304
+        self.length: int | None = None  # the declared Content-Length, which HEAD and 304 keep
         self.keeps_alive = True
         self.has_date = False
         self.upgrade = b""
@@ -86,7 +86,7 @@ class ResponseHead:
 
 
 class ResponseReading:
-    """What llhttp tells of one head, taken in as it is told; then the reading of it."""
+    """Collects what llhttp reports of one head, then interprets it as a whole."""
 
     __slots__ = (
         "_connection", "_framings", "_head", "_is_bad", "_is_chunked", "_is_http11", "_lines",
@@ -102,7 +102,6 @@ class ResponseReading:
         self._is_bad = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by llhttp for each field."""
         kind = KNOWN.get(name)
         if kind is None:
             kind = kind_of(name)
@@ -131,7 +130,7 @@ class ResponseReading:
             self._head.upgrade = value
 
     def read(self, *, is_head: bool) -> ResponseHead | None:
-        """The one reading of the head, or None: it may not be passed on (502)."""
+        """Interpret the head; None when it may not be passed on, which gives the client a 502."""
         head, is_http11 = self._head, self._is_http11
         if self._is_bad or self._framings > 1 or (self._is_chunked and not is_http11):
             return None
@@ -159,7 +158,7 @@ class ResponseReading:
 def _framing(head: ResponseHead, *, is_chunked: bool, is_head: bool) -> int:
     if is_head or head.status in (204, 304) or head.status < 200:
         if head.status == 204 or head.status < 200:
-            head.length = None  # RFC 9110 §8.6: no Content-Length here
+            head.length = None  # RFC 9110 §8.6: Content-Length is not allowed here
         return NO_BODY
     if is_chunked:
         return CHUNKED

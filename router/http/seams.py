@@ -1,8 +1,8 @@
-"""What the two sides of an exchange and the exchange itself ask of each other.
+"""What an exchange and its two sides, client and replica, ask of each other.
 
-A connection to a client, one to a replica and the exchange between them import this and not one
-another; tests put recorded sides in their place. Classes with abstract methods, because a call
-through one is, once compiled, a look-up in a table of methods: through a Protocol, it is one by
+A client connection, a replica connection and the exchange between them import this module and not
+each other; tests put recorded sides in their place. These are classes with abstract methods because
+compiled code calls those through a table, whereas a call through a Protocol looks the method up by
 name and boxes its arguments.
 """
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import asyncio
 
 
-# Tests, which are not compiled, have sides of their own.
+# Sides written in tests are not compiled.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ClientSide(ABC):
-    """What an exchange asks of the connection its request came on, and the sweeper, too."""
+    """What an exchange and the sweeper ask of the connection that the request came on."""
 
     __slots__ = ("deadline", "is_blocked")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline  # when the client, or what it waits for, is late
-        self.is_blocked = False  # the client reads slower than it is sent to
+        self.is_blocked = False  # whether the client reads slower than it is sent to
 
     @property
     @abstractmethod
@@ -43,15 +43,17 @@ class ClientSide(ABC):
 
     @abstractmethod
     def answer(self, outcome: Outcome, head: RequestHead, *, keeps_alive: bool) -> None:
-        """Send an answer of the edge."""
+        """Send an answer that the edge made."""
 
     @abstractmethod
     def finished(self, *, keeps_alive: bool) -> None:
-        """The answer is complete."""
+        """Called when the answer is complete."""
 
     @abstractmethod
     def cut(self, *, is_framed: bool) -> None:
-        """The answer cannot be completed: end so that the client sees it was cut short."""
+        """Called when the answer cannot be completed: close so that the client sees it was cut
+        short.
+        """
 
     @abstractmethod
     def hold_body(self) -> None:
@@ -59,40 +61,43 @@ class ClientSide(ABC):
 
     @abstractmethod
     def resume_body(self) -> None:
-        """Read on."""
+        """Read the request's body again."""
 
     @abstractmethod
     def arm(self, seconds: float) -> None:
-        """Call `timed_out` unless armed again within that time."""
+        """Call `timed_out` after that time, unless `arm` is called again before."""
 
     @abstractmethod
     def on_deadline(self) -> None:
-        """Called by the sweeper when it is late; sets another deadline, or ends the connection."""
+        """Called by the sweeper once `deadline` has passed.
+
+        Sets a new one or ends the connection.
+        """
 
     @abstractmethod
     def tunnel(self, agreed: Agreed, upstream: UpstreamSide, wire: bytes, rest: bytes) -> None:
-        """Send the head of a 101 and what came behind it; then carry opaque bytes both ways."""
+        """Send the head of a 101 and the bytes behind it, then carry opaque bytes both ways."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class UpstreamSide(ABC):
-    """What an exchange asks of the connection to the replica."""
+    """What an exchange asks of its connection to a replica."""
 
     __slots__ = ("idle_since", "is_blocked", "used")
 
     def __init__(self) -> None:
-        self.is_blocked = False  # the replica reads slower than it is sent to
+        self.is_blocked = False  # whether the replica reads slower than it is sent to
         self.used = 0  # requests sent on it
         self.idle_since = 0.0
 
     @property
     @abstractmethod
     def has_sent(self) -> bool:
-        """Whether the replica may have seen anything of the request."""
+        """Whether the replica may have received any part of the request."""
 
     @abstractmethod
     def begin(self, exchange: ExchangeSide, wire: bytes, *, is_head: bool) -> None:
-        """Send a request's head, with what is already there of its body."""
+        """Send a request's head, and the part of its body that has already arrived."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -104,49 +109,54 @@ class UpstreamSide(ABC):
 
     @abstractmethod
     def resume(self) -> None:
-        """Read on."""
+        """Read the response again."""
 
     @abstractmethod
     def release(self, now: float) -> None:
-        """The exchange is over and the connection good: keep it for the next."""
+        """Called when the exchange is over and the connection is good: keep it for another."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close it; the exchange hears no more of it."""
+        """Close the connection; the exchange is not called any more."""
 
     @abstractmethod
     def detach(self) -> asyncio.Transport:
-        """Leave the transport to a tunnel; the exchange hears no more of it."""
+        """Hand the transport to a tunnel; the exchange is not called any more."""
 
 
 class ExchangeSide(ABC):
-    """What a connection to a replica tells the exchange that it carries."""
+    """What a replica connection tells the exchange that uses it."""
 
     __slots__ = ()
 
     @abstractmethod
     def interim(self, head: ResponseHead) -> None:
-        """A 1xx answer other than 101."""
+        """A 1xx response other than 101 has arrived."""
 
     @abstractmethod
     def response_head(self, head: ResponseHead) -> None:
-        """The final response begins."""
+        """The head of the final response has arrived."""
 
     @abstractmethod
     def response_body(self, pieces: list[bytes]) -> None:
-        """Bytes of the response's body, decoded; `flush` or `response_ended` follows."""
+        """Decoded bytes of the response's body.
+
+        `flush` or `response_ended` follows.
+        """
 
     @abstractmethod
     def flush(self) -> None:
-        """Nothing more has arrived for now."""
+        """No more of the response has arrived for now, so send what there is."""
 
     @abstractmethod
     def response_ended(self, trailers: Sequence[tuple[bytes, bytes]], *, is_reusable: bool) -> None:
-        """The response is complete, and whether its connection may carry another."""
+        """The response is complete; `is_reusable` if its connection may carry another request."""
 
     @abstractmethod
     def switching(self, head: ResponseHead, rest: bytes) -> None:
-        """101: the replica speaks another protocol from here on, and `rest` already is of it."""
+        """A 101 has arrived: the replica now speaks another protocol, of which `rest` is the
+        beginning.
+        """
 
     @abstractmethod
     def upstream_lost(self) -> None:
@@ -154,27 +164,27 @@ class ExchangeSide(ABC):
 
     @abstractmethod
     def upstream_broken(self) -> None:
-        """The replica sent what is no HTTP/1.1 response, and its connection was closed."""
+        """The replica sent something that is not HTTP/1.1; its connection has been closed."""
 
     @abstractmethod
     def hold_body(self) -> None:
-        """The replica takes no more of the request's body for now."""
+        """The replica accepts no more of the request's body for now."""
 
     @abstractmethod
     def resume_body(self) -> None:
-        """The replica takes more of the body again."""
+        """The replica accepts more of the request's body again."""
 
 
 class Agreed(Protocol):
-    """What a tunnel was agreed upon with."""
+    """What a tunnel knows of the exchange that agreed on it."""
 
     @property
     def is_websocket(self) -> bool:
-        """Whether its frames can be followed."""
+        """Whether the tunnel carries WebSocket frames, which can be followed."""
 
     @property
     def replica_has_left(self) -> bool:
-        """Whether the replica left the table, and the tunnel has to end some time."""
+        """Whether the replica has left the table, so that the tunnel must end within a while."""
 
     def end(self, *, is_stalled: bool) -> None:
-        """The tunnel is over; `is_stalled` when a side took nothing for too long."""
+        """Called when the tunnel is over; `is_stalled` if a side accepted nothing for too long."""

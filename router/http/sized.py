@@ -1,10 +1,10 @@
-"""A body of known length, read with the same calls as a chunked one. Pure."""
+"""Reads a body of known length through the same calls as a chunked body. Pure."""
 
 from __future__ import annotations
 
 
 class SizedDecoder:
-    """Passes on one body of `length` bytes; `at` is where it stopped in the last ones fed."""
+    """Passes on a body of `length` bytes; `at` is where it stopped in the last bytes fed."""
 
     __slots__ = ("_left", "at")
 
@@ -16,11 +16,10 @@ class SizedDecoder:
 
     @property
     def done(self) -> bool:
-        """Whether the body is complete."""
         return not self._left
 
     def feed(self, data: bytes, at: int = 0) -> list[bytes]:
-        """The body's bytes in `data` from `at` on."""
+        """The bytes in `data` from offset `at` that belong to the body."""
         end = min(at + self._left, len(data))
         self._left -= end - at
         self.at = end

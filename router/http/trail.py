@@ -1,9 +1,9 @@
-"""Where a request has been: what Via and X-Turnout-Hops say, and when it goes in circles.
+"""Detects requests that go in circles, by the marks in Via and X-Turnout-Hops.
 
-Pure. A replica that forwards to its own host, or an endpoint that is the router itself, would
-keep a request going until every connection is used up. Each pass leaves a mark: in Via (RFC 9110
-§7.6.3), or, for routers that do not add to Via, in a count of our own. Anyone may send either;
-a lie costs its teller the answer.
+Pure. A replica that forwards to its own host, or an endpoint that is the router itself, would keep
+a request going until every connection is used up. Each pass leaves a mark: in Via (RFC 9110
+§7.6.3), or, in routers that do not add to Via, in a count of our own. A client may forge either,
+but only has its own request refused for it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from router.http.fields import VIA
 
 VIA_LINE: Final = b"Via: 1.1 turnout\r\n"
 _AND_OURS: Final = b", 1.1 turnout\r\n"
-HOPS_LINE: Final = b"X-Turnout-Hops: 1\r\n"  # in its place when `via` is off
+HOPS_LINE: Final = b"X-Turnout-Hops: 1\r\n"  # sent instead when `via` is off
 
-# Routers in a row are usual (one at the edge, one beside the app), and so are apps that call each
-# other through them and pass on the fields they were sent. Four calls deep, that is eight.
+# Several routers in a row are usual (at the edge, beside the app), and so are apps that call each
+# other through them and pass on the fields they received. Four calls deep, that is eight.
 MOST_PASSES: Final = 8
 
 _OUR_MARK: Final = re.compile(rb"[ \t]turnout(?=[ \t,(]|\Z)")
@@ -26,7 +26,7 @@ _COUNT: Final = re.compile(rb"[0-9]{1,3}")
 
 
 class Trail:
-    """The marks of one request; a request without any has no Trail."""
+    """The marks of one request; a request without marks has no Trail."""
 
     __slots__ = ("_hops", "_passes", "_via")
 
@@ -41,15 +41,18 @@ class Trail:
             self._via = b"%b, %b" % (self._via, value) if self._via else value
             if b"turnout" in value:
                 self._passes += len(_OUR_MARK.findall(value))
-        elif _COUNT.fullmatch(value):  # else it is dropped, as all X-Turnout-* of strangers
+        # anything else is dropped, as every X-Turnout-* field of a client
+        elif _COUNT.fullmatch(value):
             self._hops += int(value)
             self._passes += int(value)
         return self._passes >= MOST_PASSES
 
     def after(self, mark: bytes) -> bytes:
-        """The fields to send on: what came, and `mark`, the line for a request without a trail.
+        """The fields to send on: the marks received, plus `mark`, the line of a request without
+        any.
 
-        One field of each name, because programs that keep the last of several would lose count.
+        Each name is sent once, because programs that keep the last of several fields would lose
+        count.
         """
         via, hops = self._via, self._hops
         if mark == VIA_LINE:

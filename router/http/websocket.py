@@ -1,6 +1,6 @@
-"""Where the frames of a WebSocket end (RFC 6455 §5.2), so that one can be put between two.
+"""Finds where WebSocket frames end (RFC 6455 §5.2), so that a frame can be inserted between two.
 
-Pure. It follows one direction without looking at payloads.
+Pure. Follows one direction, without looking at payloads.
 """
 
 from __future__ import annotations
@@ -8,39 +8,43 @@ from __future__ import annotations
 from typing import Final
 
 GOING_AWAY: Final = 1001
-SERVICE_RESTART: Final = 1012  # IANA's registry: "the service is restarting", so clients come back
+# IANA's registry: "Service Restart", after which clients connect again
+SERVICE_RESTART: Final = 1012
 
 _MASKED: Final = 0x80
 _CLOSE: Final = 0x8
-_SMALL: Final = 126  # payload lengths from here on have bytes of their own
+_SMALL: Final = 126  # from here on, payload lengths take further bytes
 _LONGEST_HEAD: Final = 14  # bytes
-# Frames followed at once: at 0.4 us each about 2 ms, or everybody else would wait for a flood.
+# Frames followed in one go: at 0.4 us each about 2 ms; with more, a flood would delay everybody.
 FRAMES_AT_ONCE: Final = 4096
 
 
 class FrameBoundary:
-    """Follows a stream of frames."""
+    """Follows the frames of one direction of a connection."""
 
     __slots__ = ("_head", "_left")
 
     def __init__(self) -> None:
-        self._head = b""  # of a frame whose head is not complete
-        self._left = 0  # bytes of the frame's payload that are still to come
+        self._head = b""  # the incomplete head of a frame
+        self._left = 0  # bytes of the frame's payload still to come
 
     @property
     def is_between_frames(self) -> bool:
-        """Whether the last byte seen was the last one of a frame."""
+        """Whether the last byte seen ended a frame."""
         return not self._left and not self._head
 
     def feed(self, data: bytes, at: int = 0, most: int = FRAMES_AT_ONCE) -> int:
-        """See the bytes from `at` on, of at most `most` frames; returns the offset behind them."""
+        """Follow the bytes from offset `at`, at most `most` frames.
+
+        Returns the offset behind them.
+        """
         size = len(data)
         if self._head:
             at = self._end_head(data, at)
         at = self._skip(data, at + self._left)
         while at < size and most:
             most -= 1
-            # A small payload without a mask, which is what most messages of a server are.
+            # A small payload without a mask: most messages of a server.
             step = 2 + data[at + 1] if at + 1 < size else 0
             if not 0 < step < 2 + _SMALL:
                 head = data[at : at + _LONGEST_HEAD]
@@ -53,7 +57,7 @@ class FrameBoundary:
         return at
 
     def _end_head(self, data: bytes, at: int) -> int:
-        """Complete a head that began in bytes before these."""
+        """Complete a head that began in earlier bytes."""
         head = self._head + data[at : at + _LONGEST_HEAD]
         needed = _head_size(head)
         if len(head) < needed:
@@ -65,7 +69,7 @@ class FrameBoundary:
         return at
 
     def _skip(self, data: bytes, to: int) -> int:
-        """Pass over a payload that ends at `to`, which may lie behind these bytes."""
+        """Skip a payload up to offset `to`, which may lie beyond these bytes."""
         self._left = max(0, to - len(data))
         return min(to, len(data))
 
@@ -86,10 +90,10 @@ def _payload_size(head: bytes) -> int:
 
 
 def is_close(data: bytes) -> bool:
-    """Whether bytes that begin a frame begin a Close."""
+    """Whether a frame that begins with these bytes is a Close frame."""
     return bool(data) and data[0] & 0x0F == _CLOSE
 
 
 def close_frame(code: int) -> bytes:
-    """A server's Close frame."""
+    """A Close frame as a server sends it."""
     return b"\x88\x02" + code.to_bytes(2, "big")

@@ -1,1 +1,1 @@
-"""The kit of every process: settings files, sockets, tokens, admin port, state directory."""
+"""What every process needs: settings files, sockets, tokens, an admin port, a state directory."""

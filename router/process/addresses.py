@@ -1,7 +1,7 @@
 """Addresses that are never a replica's, whatever a name resolves to.
 
-Link-local networks hold the metadata services of clouds, which give credentials to whoever asks
-from this host; some clouds have them elsewhere. The unspecified address is this host in disguise.
+Clouds serve metadata and credentials on link-local addresses, and a few on others, to every program
+on the host. The unspecified address connects to this host itself.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bit
 
 
 def parse(host: str) -> Address | None:
-    """The address that a host is, in any notation that a resolver takes for one; else None."""
+    """The address that `host` writes, in any notation that a resolver accepts; None for a name."""
     try:
         return plain(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         pass
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))  # 0xa9fea9fe, 2852039166, 127.1
+        # also 0xa9fea9fe, 2852039166 and 127.1
+        return ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):
         return None
 
@@ -49,17 +50,17 @@ def plain(address: Address) -> Address:
 
 
 def is_forbidden(address: Address) -> bool:
-    """Whether nothing may be sent there on behalf of an app."""
+    """Whether the address is one of those that no app may be reached at."""
     return any(address in network for network in NEVER if network.version == address.version)
 
 
 @lru_cache(maxsize=4096)
 def is_name(host: str) -> bool:
-    """Whether a host has to be looked up."""
+    """Whether `host` has to be resolved; False for an address."""
     return parse(host) is None
 
 
 def is_misled(peer: Sequence[Any] | None) -> bool:
-    """Whether a connection to a name has ended at an address that is never a replica's."""
+    """Whether a connection made by name ended at an address that is never a replica's."""
     address = parse(str(peer[0])) if peer else None
     return address is not None and is_forbidden(address)

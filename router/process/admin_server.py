@@ -1,12 +1,13 @@
-"""The server of an admin port, with bounds on what a client may hold without asking.
+"""The server of an admin port, with bounds on what a client may hold without sending a request.
 
-What speaks HTTP on its connections is a site: aiohttp's for the control plane, a small one for the
-router, whose four pages are not worth aiohttp's memory.
+HTTP on the connections is spoken by a site: aiohttp's for the control plane, and a small one for
+the router, whose four pages are not worth aiohttp's memory.
 
-A connection counts from its accept (a TLS handshake included) to its end. One that sends no whole
-request for a while is closed; when there are too many, the one that has been silent longest makes
-room, so that silent clients cannot lock out others, and when all are busy, one of those that only
-wait for news. A client that stops reading its answer is cut off, one that reads slowly is not.
+A connection counts from its accept (before a TLS handshake) to its end. The server closes a
+connection that sends no complete request in time. When there are too many, the one that has been
+silent longest is closed, so that silent clients cannot lock out others; when every connection is at
+work, one that only waits for news is closed. A client that stops reading its answer is cut off; a
+slow one is not.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from router.process.listeners import address_of, bind_admin
 
 log = logging.getLogger("turnout")
 
-LEAVE_S = 2.0  # for answers being written; a long poll is cancelled when its client goes
+LEAVE_S = 2.0  # for answers being written; a long poll ends as soon as its client leaves
 _SWEEP_S = 1.0
 _IDLE_S = 75.0  # between two requests; above the interval of most scrapers
 _STALLED_S = 60.0  # without a byte of an answer taken
 _BACKLOG = 1024
-_NO_ROOM_S = 0.1  # until the next accept, when there are no descriptors left
-_QUIET_S = 10.0  # without a failed accept, after which the next one is news
+_NO_ROOM_S = 0.1  # between accepts while the process has no free descriptors
+_QUIET_S = 10.0  # without a failed accept, after which the next failure is logged again
 
 
 class Work(Protocol):
@@ -37,13 +38,14 @@ class Work(Protocol):
 
     @property
     def awaits_body(self) -> bool:
-        """Whether the client has to send more of it."""
+        """Whether the client still has to send more of the request's body."""
 
     @property
     def waiter(self) -> str | None:
-        """Of a long poll or a stream, the name of the token that it came with.
+        """For a long poll or a stream, the name of the token that it came with; None for other
+        work.
 
-        It may be ended at any time, as it is simply asked for again.
+        The server may end such work at any time: the client simply asks again.
         """
 
 
@@ -51,25 +53,27 @@ Handling = Callable[[object, Work], AbstractContextManager[None]]
 
 
 class Site(Protocol):
-    """What speaks HTTP on the connections."""
+    """The HTTP side of an admin server."""
 
     async def start(self, handling: Handling) -> None:
-        """Before the first; what handles a request of a protocol does it in `handling`."""
+        """Called before the first connection; a site that runs handlers runs them inside
+        `handling`.
+        """
 
     def connection(self) -> asyncio.Protocol:
-        """The protocol of a new connection."""
+        """The protocol object for a new connection."""
 
     async def stop(self) -> None:
-        """Let answers be written, for LEAVE_S at most."""
+        """Wait until the answers being written are sent, for LEAVE_S at most."""
 
 
 class Connection(asyncio.Protocol):
-    """One client: hands everything on to the site's protocol, and notes how long it is silent."""
+    """One client: passes everything to the site's protocol and measures how long it is silent."""
 
     def __init__(self, inner: asyncio.Protocol, now: float, silence_s: float) -> None:
         self.inner = inner
-        self.transport: asyncio.Transport | None = None  # none yet during a TLS handshake
-        self._work: Work | None = None  # that is being handled
+        self.transport: asyncio.Transport | None = None  # None during a TLS handshake
+        self._work: Work | None = None  # the request being handled
         self.silent_since = now
         self.lost = asyncio.Event()
         self._patience_s = silence_s
@@ -77,27 +81,27 @@ class Connection(asyncio.Protocol):
         self._moved_at = now
 
     def begin(self, work: Work) -> None:
-        """The head of a request has arrived."""
+        """Called when the head of a request has arrived."""
         self._work = work
 
     @property
     def is_busy(self) -> bool:
-        """Whether it is we who work; until its body has arrived the client is waited for."""
+        """Whether the server is at work, rather than waiting for the client to send the body."""
         return self._work is not None and not self._work.awaits_body
 
     @property
     def waiter(self) -> str | None:
-        """Whose token only waits here for news; None when it does not."""
+        """The name of the token if the client only waits for news, else None."""
         return self._work.waiter if self._work is not None else None
 
     def end(self, now: float) -> None:
-        """The answer is on its way."""
+        """Called when the request has been handled: from now on the client is expected to read."""
         self._work = None
         self.silent_since = now
         self._patience_s = _IDLE_S
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the client has used up its time; to be asked about once a second."""
+        """Whether the client has used up its time. Called about once a second."""
         unsent = self.transport.get_write_buffer_size() if self.transport is not None else 0
         if unsent != self._unsent or not unsent:
             self._unsent, self._moved_at = unsent, now
@@ -106,7 +110,8 @@ class Connection(asyncio.Protocol):
         return not self.is_busy and now - self.silent_since > self._patience_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        # uvloop's transports do not inherit from asyncio's
+        self.transport = cast(asyncio.Transport, transport)
         self.inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,7 +143,7 @@ class AdminServer:
         tls: ssl.SSLContext | None = None,
         max_connections: int,
         silence_s: float,
-        setting: str = "admin",  # that gives the address
+        setting: str = "admin",  # the setting that gives the address, named in errors
     ) -> None:
         self._address = address
         self._setting = setting
@@ -149,24 +154,26 @@ class AdminServer:
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._by_inner: dict[object, Connection] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._refused_at = -_QUIET_S  # when an accept failed last
+        self._refused_at = -_QUIET_S  # when an accept last failed
         self._site = site
 
     @property
     def address(self) -> str:
-        """HOST:PORT, or unix:PATH, as bound."""
+        """The bound address: HOST:PORT or unix:PATH."""
         if self._address.startswith("unix:"):
             return self._address
         return address_of(self.listener)
 
     @property
     def listener(self) -> socket.socket:
-        """The listening socket, once started."""
+        """The listening socket; only after `start`."""
         assert self._listener is not None
         return self._listener
 
     async def start(self) -> None:
-        """Bind, unless a listener was handed over, and accept. Raises OSError."""
+        """Accept connections, on `listener` if one was handed over. Raises OSError if binding
+        fails.
+        """
         if self._listener is None:
             self._listener = bind_admin(self._address, self._setting)
         await self._site.start(self._handling)
@@ -174,7 +181,7 @@ class AdminServer:
         self._tasks = [asyncio.create_task(self._accept()), asyncio.create_task(self._sweep())]
 
     async def close(self) -> None:
-        """Accept no more, let answers be written, end the rest."""
+        """Accept no more connections, let answers be written, then close what is left."""
         await _end(self._tasks)
         if self._listener is not None:
             self._listener.close()
@@ -184,7 +191,7 @@ class AdminServer:
     @contextmanager
     def _handling(self, inner: object, work: Work) -> Iterator[None]:
         connection = self._by_inner.get(inner)
-        if connection is None:  # it went while its request was parsed
+        if connection is None:  # the client left while its request was parsed
             yield
             return
         connection.begin(work)
@@ -204,7 +211,8 @@ class AdminServer:
                 await asyncio.sleep(_NO_ROOM_S)
                 continue
             if len(self._open) >= self._max and not self._make_room():
-                sock.close()  # all are at work; whoever asks for so much has a token
+                # every connection is at work, which only clients with tokens can bring about
+                sock.close()
                 continue
             connection = Connection(self._site.connection(), loop.time(), self._silence_s)
             task = loop.create_task(self._serve(sock, connection))
@@ -213,19 +221,19 @@ class AdminServer:
             task.add_done_callback(self._gone)
 
     def _say_once(self, error: OSError, now: float) -> None:
-        """Log a failed accept, and not the ones that follow it: they come ten times a second."""
+        """Log the first failed accept of a series: the rest follow at ten a second."""
         if now - self._refused_at > _QUIET_S:
             log.error("event=admin_accept_failed reason=%r", str(error))
         self._refused_at = now
 
     async def _serve(self, sock: socket.socket, connection: Connection) -> None:
-        """From accept to end; cancelled to end it early."""
+        """Serve one connection until it ends; cancel the task to end it early."""
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(lambda: connection, sock, ssl=self._tls)
             await connection.lost.wait()
         except OSError:
-            pass  # a failed handshake is its client's affair
+            pass  # a failed handshake concerns only its client
         finally:
             if connection.transport is not None:
                 connection.transport.abort()
@@ -236,7 +244,7 @@ class AdminServer:
         del self._by_inner[connection.inner]
 
     def _make_room(self) -> bool:
-        """End the connection that has been silent longest, or else waits; False when none is."""
+        """Close the longest silent connection, or one that waits for news; False if neither."""
         silent = [(c.silent_since, task) for task, c in self._open.items() if not c.is_busy]
         if silent:
             min(silent, key=lambda pair: pair[0])[1].cancel()
@@ -247,7 +255,7 @@ class AdminServer:
                 waiting.setdefault(waiter, []).append(task)
         if not waiting:
             return False
-        # Of the token that has most of them, and the newest: who was here first stays.
+        # Close the newest waiter of the token that has the most: earlier ones keep their place.
         max(waiting.values(), key=len)[-1].cancel()
         return True
 

@@ -51,10 +51,10 @@ def load(
 
 
 class Sensible(Protocol):
-    """Settings that know what makes no sense together."""
+    """Settings that can tell which of their values contradict each other."""
 
     def problems(self) -> Iterator[str]:
-        """All of it: NAME: what is wrong."""
+        """Each contradiction, as `NAME: what is wrong`."""
 
 
 C = TypeVar("C", bound=Sensible)
@@ -68,7 +68,7 @@ def checked(
     environ: Mapping[str, str] = os.environ,
     table: str = "",
 ) -> C:
-    """The same, and the values make sense together. Raises BadSettings with all that is wrong."""
+    """Like `load`, with the values checked together. Raises BadSettings with every problem."""
     places = Places(file)
     settings, wrong = _load(cls, flags, places, environ, table)
     refuse([*wrong, *settings.problems()])
@@ -76,13 +76,13 @@ def checked(
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Raises BadSettings if there are any."""
+    """Raise BadSettings if there are any problems."""
     if lines := list(problems):
         raise BadSettings("\n".join(lines))
 
 
 def problem_of(check: Callable[..., object], *args: object) -> Iterator[str]:
-    """What a check raises BadSettings with."""
+    """The message of the BadSettings that `check` raises, or nothing if it passes."""
     try:
         check(*args)
     except BadSettings as error:
@@ -92,7 +92,7 @@ def problem_of(check: Callable[..., object], *args: object) -> Iterator[str]:
 def _load(
     cls: type[S], flags: Mapping[str, Any], places: Places, environ: Mapping[str, str], table: str
 ) -> tuple[S, list[str]]:
-    """Settings, with the default for a value that cannot be used, and what is wrong."""
+    """The settings and every problem; a value that cannot be used is replaced by its default."""
     written = places.values
     inner = written.pop(CONTROL_TABLE, {})
     given = {**written, **(inner if table == CONTROL_TABLE else {})}
@@ -110,7 +110,7 @@ def _load(
 
 
 class Places:
-    """A settings file: its values, and the line of each."""
+    """A settings file: its values and the line of each."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -121,12 +121,12 @@ class Places:
             self._lines = text.splitlines()
 
     def of(self, name: str, table: str = "") -> str:
-        """FILE:LINE of a setting, in the file's table of that name or at its top."""
+        """`FILE:LINE` of a setting, in the table of that name or at the file's top level."""
         line = self._line(name, table)
         return f"{self._file}:{line}" if line else str(self._file)
 
     def placed(self, problem: str, table: str = "") -> tuple[int, str]:
-        """The line that a problem is about, and the problem with its place in front."""
+        """The line that a problem is about, and the problem with its place put in front."""
         if mark := re.match(rf"{re.escape(str(self._file))}(?::(\d+))?\b", problem):
             return int(mark[1] or 0), problem
         name = problem.partition(":")[0]
@@ -134,7 +134,7 @@ class Places:
         return line, f"{self._file}:{line}: {problem}" if line else f"{self._file}: {problem}"
 
     def _line(self, name: str, table: str) -> int:
-        """0 if it is not there."""
+        """The line of a setting; 0 if the file does not hold it."""
         begin = f"[{table}]"
         within = ""
         for number, line in enumerate(self._lines, 1):
@@ -222,13 +222,13 @@ _KINDS = {
 
 
 def check_log_level(level: str) -> None:
-    """Raises BadSettings unless it is a level of `logging`."""
+    """Raise BadSettings unless `level` is a level of `logging`."""
     if level not in ("debug", "info", "warning", "error"):
         raise BadSettings(f"log_level: {level!r} is none of debug, info, warning and error")
 
 
 def split_address(value: str, name: str) -> tuple[str, int]:
-    """`HOST:PORT` in two. Raises BadSettings."""
+    """The host and port of `HOST:PORT`. Raises BadSettings."""
     host, colon, port = value.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadSettings(f"{name}: {value!r} is not HOST:PORT")

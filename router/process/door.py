@@ -15,17 +15,17 @@ from collections.abc import Collection, Sequence
 SYNC = ("POST", "/v1/sync")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _JSON = re.compile(r"application/([\w.+-]+\+)?json")
-_SAME_SITE = ("same-origin", "none")  # none: typed by the user, or not by a page
+_SAME_SITE = ("same-origin", "none")  # "none": the user typed the address, or no page was involved
 
 
 def host_in(authority: str) -> str:
-    """The host of a Host field, in lower case and without brackets; empty if it is malformed."""
+    """The host in a Host field, in lower case and without brackets; empty if malformed."""
     found = _HOST.fullmatch(authority.strip())
     return found[1].strip("[]").lower().removesuffix(".") if found else ""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine, whoever resolves it."""
+    """Whether a name or address always means this machine, without asking a resolver."""
     if host == "localhost":
         return True
     try:
@@ -46,7 +46,7 @@ def is_known_host(fields: Sequence[str], known: Collection[str], local: str) -> 
 
 
 def _is_same(host: str, local: str) -> bool:
-    """Whether a host is an address, written in any way; an IPv6 socket shows IPv4 ones mapped."""
+    """Whether `host` is the address `local`, in any notation, also IPv4 mapped into IPv6."""
     try:
         one, other = ipaddress.IPv6Address(_mapped(host)), ipaddress.IPv6Address(_mapped(local))
     except ValueError:
@@ -69,12 +69,12 @@ def is_foreign(host: str, origins: Sequence[str], sites: Sequence[str]) -> bool:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type is one of JSON: a page cannot send it elsewhere without asking."""
+    """Whether a Content-Type is JSON; a page needs a preflight to send it to another site."""
     return _JSON.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
 
 
 def may(role: str, method: str, path: str, *, is_trial: bool) -> bool:
-    """Whether a role may do this; `is_trial` for what changes nothing (dryRun)."""
+    """Whether a role allows a request; `is_trial` is true for a dryRun, which changes nothing."""
     if role == "write":
         return True
     if role == "router":

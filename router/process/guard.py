@@ -1,4 +1,4 @@
-"""Who gets through to an admin port that aiohttp serves: a middleware."""
+"""The aiohttp middleware that decides which requests reach an admin port's handlers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from router.process.admin.refusals import (
 from router.process.admin.web_site import WAITER, Handler
 from router.process.tokens import Token, Tokens
 
-_SLASHES = re.compile("/+")  # az doubles some
+_SLASHES = re.compile("/+")  # az doubles some slashes
 _BODY_S = 30.0
 _PACKED = "The body has a Content-Encoding; send it as it is."
 _NOT_JSON = "The body is %s; send it as Content-Type: application/json."
@@ -40,10 +40,10 @@ def guard(
     open_to: Callable[[str, str], bool] = lambda method, path: False,
     session: Callable[[web.Request], Token | None] = lambda request: None,
 ) -> Middleware:
-    """A middleware that lets nobody through who may not.
+    """A middleware that refuses every request that is not allowed.
 
-    `open_paths` need no token either, nor what `open_to` says of a method and path; `form_paths`
-    take forms. `session` finds the token of a browser that signed in.
+    No token is needed for `open_paths`, nor where `open_to(method, path)` says so; `form_paths`
+    accept HTML forms. `session` finds the token of a browser that has signed in.
     """
     is_open = {*refusals.open_paths(settings), *open_paths}
     known = known_hosts(settings)
@@ -72,8 +72,8 @@ def guard(
 
 
 def waits(request: web.Request) -> None:
-    """From here on it only waits for news, for as long as there is room for it."""
-    token = request.get(TOKEN)  # none on a unix socket
+    """Mark a request as one that only waits for news; the server may end it to make room."""
+    token = request.get(TOKEN)  # a unix socket needs no token
     request[WAITER] = token.name if token is not None else ""
 
 
@@ -89,7 +89,9 @@ def _of_a_page(request: web.Request, known: Collection[str]) -> Refusal | None:
 
 
 async def _of_its_body(request: web.Request, *, may_be_form: bool) -> Refusal | None:
-    """The refusal of a body that is packed, no JSON, too long or not there; else it is here."""
+    """The refusal of a body that is compressed, not JSON, too long or incomplete; None once it is
+    read.
+    """
     if not request.body_exists:
         return None
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":

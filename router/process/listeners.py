@@ -1,4 +1,4 @@
-"""The listening sockets: bound here, or handed over by systemd or by who ran before us."""
+"""Listening sockets: bound here, or handed over by systemd, a launcher or an earlier process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from router.process.config import split_address
 from router.process.state import make_private
 
 BACKLOG = 4096
-_FIRST_FD = 3  # sd_listen_fds(3)
-INHERITED = "TURNOUT_LISTENERS"  # of `turnout up` for its router: descriptors of the ingress
+_FIRST_FD = 3  # the first descriptor of sd_listen_fds(3)
+INHERITED = "TURNOUT_LISTENERS"  # set by `turnout up` for its router: the ingress descriptors
 
 
 def bind_ingress(address: str, workers: int) -> list[socket.socket]:
@@ -43,7 +43,7 @@ def bind_ingress(address: str, workers: int) -> list[socket.socket]:
 
 
 def check_free(address: str) -> None:
-    """Raises OSError when somebody listens on an ingress address, sharing the port or not."""
+    """Raise OSError when another socket listens on an ingress address, SO_REUSEPORT or not."""
     host, port = split_address(address, "listen")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -55,7 +55,7 @@ def check_free(address: str) -> None:
 
 
 def bind_admin(address: str, name: str = "admin") -> socket.socket:
-    """The admin port, HOST:PORT or unix:PATH; `name` is of its setting. Raises OSError."""
+    """Bind the admin port at HOST:PORT or unix:PATH; errors call it `name`. Raises OSError."""
     try:
         if address.startswith("unix:"):
             return _bind_unix(Path(address.removeprefix("unix:")))
@@ -75,7 +75,7 @@ def bind_admin(address: str, name: str = "admin") -> socket.socket:
 
 
 def _not_bound(address: str, error: OSError, name: str) -> OSError:
-    """What was wrong with an address, and the flag that gives another one."""
+    """An error that says why an address could not be bound, and which flag chooses another."""
     flag = f"--{name.replace('_', '-')}"
     advice = {
         errno.EADDRINUSE: f"stop what listens there, or give another with {flag}",
@@ -97,15 +97,16 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 def activated(environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
-    """Listening sockets that systemd, or a launcher, made for the ingress; none without them.
+    """The ingress sockets that systemd or a launcher made; none without them.
 
-    The protocol is sd_listen_fds(3); the numbers are only meant for the process LISTEN_PID names.
+    The protocol is sd_listen_fds(3): the descriptors belong only to the process that LISTEN_PID
+    names.
     """
     return [taken(fd) for fd in handed_over(environ)]
 
 
 def handed_over(environ: Mapping[str, str] = os.environ) -> Sequence[int]:
-    """The descriptors of those sockets."""
+    """The descriptors of the ingress sockets that were handed over."""
     if environ.get(INHERITED):
         return [int(fd) for fd in environ[INHERITED].split(",") if fd]
     if environ.get("LISTEN_PID") == str(os.getpid()):
@@ -114,7 +115,7 @@ def handed_over(environ: Mapping[str, str] = os.environ) -> Sequence[int]:
 
 
 def taken(fd: int) -> socket.socket:
-    """A socket that was handed over, to be closed on the next exec unless handed on."""
+    """The socket of a handed-over descriptor; the next exec closes it unless it is handed on."""
     listener = socket.socket(fileno=fd)
     listener.setblocking(False)
     listener.set_inheritable(False)
@@ -122,7 +123,7 @@ def taken(fd: int) -> socket.socket:
 
 
 def for_workers(listeners: Sequence[socket.socket], workers: int) -> list[socket.socket]:
-    """One socket for each worker: its own where there are enough, else shared ones."""
+    """One socket for each worker; workers share sockets where there are too few."""
     return [
         listeners[i] if i < len(listeners) else listeners[i % len(listeners)].dup()
         for i in range(max(workers, len(listeners)))
@@ -130,13 +131,13 @@ def for_workers(listeners: Sequence[socket.socket], workers: int) -> list[socket
 
 
 def address_of(listener: socket.socket) -> str:
-    """HOST:PORT as bound."""
+    """The bound address as HOST:PORT."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Tell systemd, if it listens, that we are ready or leaving (sd_notify(3))."""
+    """Tell systemd that we are ready or stopping (sd_notify(3)); does nothing without systemd."""
     path = environ.get("NOTIFY_SOCKET")
     if not path:
         return

@@ -1,8 +1,8 @@
-"""Looks up host names in threads of its own, so that a slow name costs its own app and no other.
+"""Resolves host names in threads of its own, so that a slow name delays its own app and no other.
 
-The loop's own look-ups share a few threads with all else that is done in threads, and one that is
-given up keeps its thread until the resolver gives up too. Here an app has a share of the threads,
-and nothing waits for one when the process ends.
+The loop's own resolver shares a few threads with all other work in threads, and a cancelled look-up
+keeps its thread until the resolver gives up. Here each app may use a share of the threads, and the
+process can end without waiting for them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections import Counter, deque
 
 from router.process.addresses import is_name
 
-_SHARE = 8  # threads of one app
-_MOST = 1000  # threads of all; an app needs a hundred others to be held up by them
-_LOOPBACK = ["127.0.0.1", "::1"]  # RFC 6761: nobody is asked what localhost is
+_SHARE = 8  # threads that one app may use
+_MOST = 1000  # threads in all; it would take over a hundred slow apps to delay another
+_LOOPBACK = ["127.0.0.1", "::1"]  # RFC 6761: localhost is never resolved by DNS
 
 
 class _LookUp:
-    """One name that is looked up for one app, for all who ask meanwhile."""
+    """One look-up for one app, shared by every caller that wants the name meanwhile."""
 
     def __init__(self, app: str, host: str, loop: asyncio.AbstractEventLoop) -> None:
         self.app = app
@@ -32,15 +32,13 @@ class _LookUp:
 
 
 class Names:
-    """All look-ups of one loop."""
-
     def __init__(self) -> None:
-        self._under_way: dict[tuple[str, str], _LookUp] = {}  # by app and host
-        self._queues: dict[str, deque[_LookUp]] = {}  # by app, without a thread yet
-        self._threads: Counter[str] = Counter()  # by app
+        self._under_way: dict[tuple[str, str], _LookUp] = {}  # by (app, host)
+        self._queues: dict[str, deque[_LookUp]] = {}  # look-ups without a thread yet, by app
+        self._threads: Counter[str] = Counter()  # threads in use, by app
 
     async def addresses(self, host: str, app: str) -> list[str]:
-        """The addresses of a host. Raises OSError, and UnicodeError for what DNS cannot have."""
+        """The addresses of a host. Raises OSError, and UnicodeError for a name DNS cannot hold."""
         if not is_name(host):
             return [host]
         if host.lower() == "localhost":
@@ -60,14 +58,14 @@ class Names:
                 self._give_up(look_up)
 
     def _give_up(self, look_up: _LookUp) -> None:
-        """Nobody waits any more: without a thread it is not looked up at all."""
+        """Called when the last caller has given up: a look-up without a thread is dropped."""
         queue = self._queues.get(look_up.app)
         if queue is not None and look_up in queue:
             queue.remove(look_up)
             del self._under_way[look_up.app, look_up.host]
 
     def _go_on(self) -> None:
-        """Begin what may begin; apps take turns."""
+        """Start queued look-ups while threads are free; apps take turns."""
         for app, queue in list(self._queues.items()):
             while queue and self._threads[app] < _SHARE and self._threads.total() < _MOST:
                 self._begin(queue.popleft())
@@ -91,7 +89,7 @@ class Names:
             answer = [str(info[4][0]) for info in infos]
         except (OSError, UnicodeError) as error:
             answer = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed by now
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
             loop.call_soon_threadsafe(self._ended, look_up, answer)
 
     def _ended(self, look_up: _LookUp, answer: list[str] | OSError | UnicodeError) -> None:

@@ -1,4 +1,4 @@
-"""Runs a server to its end: settings checked, log set up, failures turned into exit codes."""
+"""Runs a server to its end: checks settings, sets up the log, turns failures into exit codes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from router.process.config import BadSettings
 
 
 class CannotServe(Exception):
-    """What keeps a server from serving, as a sentence for whoever started it."""
+    """The server cannot serve; the message is a sentence for the person that started it."""
 
 
 class Checked(Protocol):
-    """Settings of a server."""
+    """The settings that every server has."""
 
     @property
     def log_level(self) -> str:
-        """Level of its log."""
+        """The level of the server's log."""
 
     def check(self) -> object:
         """Raises BadSettings."""
 
 
 def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Run `main`; 0 after a drain, 2 for bad settings, 1 for any other failure."""
+    """Run `main`; returns 0 after a drain, 2 for bad settings, 1 for any other failure."""
     _reserve_standard_descriptors()
     try:
         settings.check()
@@ -49,12 +49,14 @@ def serve(settings: Checked, main: Callable[[], Coroutine[Any, Any, None]]) -> i
 
 
 def _reserve_standard_descriptors() -> None:
-    """Without this, a server started with one of them closed has a socket in its place.
+    """Open /dev/null on each of descriptors 0 to 2 that is closed.
 
-    What is printed would reach a client, and libuv aborts the process when it closes such a one.
+    A socket would take the free number otherwise: what is printed would reach a client, and libuv
+    aborts the process when it closes one of these numbers.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is taken
+            # the kernel takes the lowest free number
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

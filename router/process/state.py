@@ -1,4 +1,4 @@
-"""The state directory: only its owner reads what is in it, and no crash leaves half a file."""
+"""The state directory: readable by its owner alone, and no crash leaves half a file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import IO, Any
 from router.process.config import BadSettings
 
 _FOLDER, _FILE = 0o700, 0o600
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # what is there can be served; the store says more
-# All that turnout left in a state directory when it still made it for everybody to read.
+# a full disk must not stop a start: what is there can be served, and the store reports it
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Every file that turnout left in a state directory while it still made it readable by everybody.
 _OURS = {
     "azure", "control.db", "control.db-shm", "control.db-wal", "control.db.lock", "logs", "router",
     "router.sock", "run", "sync.sock", "token", "up.lock",
@@ -23,18 +24,18 @@ _OURS = {
 
 
 def make_private(folder: Path) -> None:
-    """Make a directory, and what is missing above it, for its owner alone. Raises OSError."""
+    """Make a directory and its missing parents, accessible to the owner alone. Raises OSError."""
     for missing in reversed([f for f in (folder, *folder.parents) if not f.exists()]):
         missing.mkdir(mode=_FOLDER, exist_ok=True)
 
 
 def tighten(folder: Path) -> None:
-    """Close a state directory that everybody may read, if nobody else can have a use for it.
+    """Make a state directory private that an older turnout left readable by everybody.
 
-    It has to be our own, a plain directory, and hold nothing but what turnout puts there. One that
-    lets in a group only was set up like that.
+    The directory must be ours, not a link, and hold only files that turnout makes. A directory open
+    to a group but not to everybody was set up so on purpose and is left alone.
     """
-    with contextlib.suppress(OSError):  # not there yet, or not ours to change
+    with contextlib.suppress(OSError):  # missing, or not ours to change
         status = folder.lstat()
         mode = status.st_mode
         is_plain = stat.S_ISDIR(mode) and not mode & (stat.S_ISVTX | stat.S_ISGID)
@@ -44,7 +45,7 @@ def tighten(folder: Path) -> None:
 
 
 def prepare(state: Path) -> None:
-    """Make a state directory unless it is there. Raises BadSettings when it cannot be written."""
+    """Make the state directory if it is missing. Raises BadSettings when it is not writable."""
     try:
         make_private(state)
         tighten(state)
@@ -60,12 +61,12 @@ def prepare(state: Path) -> None:
 
 
 def open_private(path: Path, mode: str) -> IO[Any]:
-    """Open a file to write to; one that is made is its owner's alone. Raises OSError."""
+    """Open a file for writing; a new file is accessible to its owner alone. Raises OSError."""
     return open(path, mode, opener=lambda name, flags: os.open(name, flags, _FILE))
 
 
 def lock_alone(path: Path, state: Path, what: str) -> IO[str]:
-    """A lock file of ours, locked until it is closed. Raises BadSettings when another has it."""
+    """Lock a file until it is closed. Raises BadSettings when another process holds the lock."""
     lock = open_private(path, "a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +84,7 @@ def write_durably(path: Path, content: bytes) -> None:
     """Replace a file so that a crash at any moment leaves the old content or the new."""
     make_private(path.parent)
     beside = path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)  # of a crash, and with whatever mode
+    beside.unlink(missing_ok=True)  # a crash may have left one, with another mode
     with open_private(beside, "wb") as file:
         file.write(content)
         file.flush()
@@ -93,7 +94,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a directory durable, as `fsync` of a file does not. Raises OSError."""
+    """Make a directory's entries durable, which fsync of a file does not. Raises OSError."""
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -102,5 +103,5 @@ def sync_folder(folder: Path) -> None:
 
 
 def supervisor_file(folder: Path) -> Path:
-    """What a router's supervisor says of itself, in its folder of the state directory."""
+    """The file in which a router's supervisor describes itself."""
     return folder / "supervisor.json"

@@ -1,9 +1,9 @@
-"""Tokens of the admin port: who may read, who may write, who is a router.
+"""Tokens of the admin port: which clients may read, which may write, which are routers.
 
-A file of lines `NAME ROLE TOKEN`, role read, write or router; a line with a token alone may write.
-Without such a file there is one token, made by the first start in STATE/token: who can read that
-file owns the state directory anyway. Files are read again when they change, and a change that
-cannot be read leaves the tokens that were.
+A token file has lines `NAME ROLE TOKEN` with the role read, write or router; a line with a token
+alone may write. Without a file there is one token, which the first start makes in STATE/token: a
+user that can read this file owns the state directory anyway. Files are read again when they change;
+if the new content cannot be read, the tokens from before stay in force.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from router.process.state import sync_folder
 log = logging.getLogger("turnout")
 
 ROLES = ("read", "write", "router")
-_PARTS = 3  # of a line with a name
-_BYTES = 32  # of a token that is made here
-_NOT_OURS = 0o077  # mode bits of everybody but the owner
+_PARTS = 3  # parts of a line that gives a name
+_BYTES = 32  # random bytes in a generated token
+_NOT_OURS = 0o077  # mode bits of every user but the owner
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: `value` is the secret. The one of the state directory has no name."""
+    """One token: `value` is the secret. The state directory's token has no name."""
 
     name: str
     role: str
@@ -41,7 +41,7 @@ class Token:
 
 
 def read(file: str) -> list[Token]:
-    """The tokens in a file; empty without a file. Raises BadSettings."""
+    """The tokens in a file; empty if `file` is. Raises BadSettings."""
     if not file:
         return []
     try:
@@ -68,15 +68,14 @@ def _token(file: str, number: int, words: list[str]) -> Token:
 
 
 def path_in(state: Path) -> Path:
-    """Where the token of a state directory is."""
     return state / "token"
 
 
 def make(state: Path) -> Path:
-    """The file with the token of a state directory, made if there is none. Raises OSError.
+    """The file with the state directory's token, made if it is missing. Raises OSError.
 
-    It appears whole, durably and readable by nobody else, or not at all; when several servers
-    start at once, the first one's stays and all use that.
+    The file appears whole, durable and private, or not at all; when several servers start at once,
+    the first one's token stays and all use it.
     """
     path = path_in(state)
     if path.exists():
@@ -89,7 +88,7 @@ def make(state: Path) -> Path:
             file.write(secrets.token_urlsafe(_BYTES) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # of a server that started beside us
+        with contextlib.suppress(FileExistsError):  # another server that starts beside us was first
             os.link(beside, path)
     finally:
         os.unlink(beside)
@@ -98,7 +97,7 @@ def make(state: Path) -> Path:
 
 
 def _tighten(path: Path) -> None:
-    """Nobody but the owner may read it, whatever a copy or a restore made of its mode."""
+    """Make the file private again, whatever mode a copy or a restore gave it."""
     if path.stat().st_mode & _NOT_OURS:
         path.chmod(0o600)
         log.warning(
@@ -109,9 +108,10 @@ def _tighten(path: Path) -> None:
 
 
 def to_send(server: str, file: str, state: Path, roles: Sequence[str] = ("write", "read")) -> str:
-    """The token for a server: the best of a token file, else the state directory's; or nothing.
+    """The token to send to a server: the best in a token file, else the state directory's, else "".
 
-    The state directory's is for this host: it is never sent to another one. Raises BadSettings.
+    The state directory's token is for servers on this host and is never sent to another. Raises
+    BadSettings.
     """
     for role in roles:
         for token in read(file):
@@ -126,7 +126,10 @@ def to_send(server: str, file: str, state: Path, roles: Sequence[str] = ("write"
 
 
 def kept(find: Callable[[], str]) -> Callable[[], str]:
-    """What `find` finds now, or found last while it cannot. Raises BadSettings at first."""
+    """A function that returns what `find` returns, or its last result while `find` fails.
+
+    The first call passes the BadSettings on.
+    """
     last = find()
 
     def now() -> str:
@@ -143,12 +146,12 @@ def kept(find: Callable[[], str]) -> Callable[[], str]:
 def _is_here(server: str) -> bool:
     try:
         return server.startswith("unix:") or is_loopback(urlsplit(server).hostname or "")
-    except ValueError:  # not a URL: who calls it says so
+    except ValueError:  # not a URL: the caller reports it
         return False
 
 
 class Tokens:
-    """The tokens of an admin port, as they are now."""
+    """The tokens that are in force at an admin port; follows changes of the file."""
 
     def __init__(self, file: str, state: Path) -> None:
         self._file = file
@@ -157,7 +160,7 @@ class Tokens:
         if not file:
             try:
                 self._file = str(make(state))
-            except OSError as error:  # the door stays closed; traffic does not depend on it
+            except OSError as error:  # nobody gets in without tokens, but traffic goes on
                 log.error("event=no_token path=%s reason=%r", path_in(state), str(error))
                 return
         self._known = read(self._file)
@@ -169,7 +172,7 @@ class Tokens:
         return self.holder(given.strip()) if scheme.lower() == "bearer" else None
 
     def holder(self, secret: str) -> Token | None:
-        """The token with this value; every one is compared, in constant time."""
+        """The token with this value; compared in constant time with every known one."""
         self._refresh()
         given = secret.encode(errors="surrogateescape")  # as aiohttp decodes what is not UTF-8
         found = None
@@ -179,12 +182,12 @@ class Tokens:
         return found
 
     def known(self) -> Sequence[Token]:
-        """All of them."""
+        """Every token in force."""
         self._refresh()
         return self._known
 
     def trouble(self) -> str:
-        """Why the tokens in force are not those of the file; empty when they are."""
+        """Why the tokens in force are not the file's; empty when they are."""
         self._refresh()
         return self._trouble
 

@@ -1,1 +1,1 @@
-"""Which replica answers: the table in force, the weighted choice, replicas and their counters."""
+"""Chooses the replica: the table in force, the weighted choice, replicas and their counters."""

@@ -1,6 +1,6 @@
-"""What a worker reports of what it counted, as JSON: counters only rise, so losing one is harmless.
+"""What a worker reports of its counters, as JSON: they only rise, so a lost report does no harm.
 
-A supervisor that was upgraded hears workers of the code before: what they did not count yet is
+After an upgrade, a supervisor also receives reports of older workers: keys that these lack are
 NotRequired.
 """
 
@@ -12,10 +12,8 @@ HistogramReport = tuple[list[int], float]  # the count of each bucket, and the s
 
 
 class RevisionReport(TypedDict):
-    """The counters of one revision."""
-
-    codes: dict[str, int]  # by status
-    retries: dict[str, int]  # by reason
+    codes: dict[str, int]  # requests by status
+    retries: dict[str, int]  # retries by reason
     duration: HistogramReport
     upstream_duration: HistogramReport
     ejections: int
@@ -26,10 +24,10 @@ class RevisionReport(TypedDict):
 
 
 class WorkerReport(TypedDict):
-    """All that a worker counted since it started."""
+    """All that a worker has counted since it started."""
 
-    revisions: list[tuple[str, str, RevisionReport]]  # app, revision
-    errors: list[tuple[str, str, int]]  # app, reason
+    revisions: list[tuple[str, str, RevisionReport]]  # (app, revision, counters)
+    errors: list[tuple[str, str, int]]  # (app, reason, count)
     overhead: HistogramReport
     accept_errors: NotRequired[dict[str, int]]
     log_dropped: int

@@ -1,6 +1,6 @@
-"""How many requests may be sent again: a share of the recent ones, so that none avalanche.
+"""Limits retries to a share of recent requests, so that they cannot become an avalanche.
 
-Pure. Figures decay by a tenth a second, which weighs about the last ten seconds.
+Pure. Figures decay by a tenth each second, which weighs roughly the last ten seconds.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 _KEEP_PER_S: Final = 0.9
-_MEMORY_S: Final = 10.0  # 1 / (1 - 0.9): what a decaying sum holds of a steady flow
+_MEMORY_S: Final = 10.0  # 1 / (1 - 0.9): the sum that a steady rate of one a second decays to
 
 
 class RetryBudget:
-    """The budget of one revision in one worker.
+    """The retry budget of one revision in one worker.
 
-    `share` is a fraction of the requests, `least_per_s` what is allowed however few there are.
+    `share` is a fraction of the requests; `least_per_s` is allowed however few requests there are.
     """
 
     __slots__ = ("_recent", "_seen", "_used")
@@ -31,7 +31,10 @@ class RetryBudget:
         self._seen = requests
 
     def take(self, requests: int, share: float, least_per_s: float) -> bool:
-        """Whether one more may be sent again; `requests` as of now, those in flight included."""
+        """Take one retry from the budget; False when it is used up.
+
+        `requests` counts all so far, including those in flight.
+        """
         recent = self._recent + requests - self._seen
         if self._used + 1 > max(share * recent, least_per_s * _MEMORY_S):
             return False

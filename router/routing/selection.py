@@ -1,4 +1,4 @@
-"""Choosing: a revision by weight (alias method), then the less loaded of two replicas.
+"""Choices: a revision by weight (alias method), then the less loaded of two replicas.
 
 Pure. Weight 0 is never picked; a pick costs the same for two revisions as for two hundred.
 """
@@ -32,7 +32,7 @@ class AliasTable(Generic[T]):
         self._rows = _build(live)
 
     def pick(self) -> T:
-        """One item, at random, by weight."""
+        """One item, drawn by weight."""
         point = random() * self._n
         slot = int(point)
         keep, own, alias = self._rows[slot]
@@ -47,7 +47,7 @@ class AliasTable(Generic[T]):
 def _build(live: list[tuple[T, int]]) -> tuple[tuple[float, T, T], ...]:
     n = len(live)
     total = sum(weight for _, weight in live)
-    scaled = [weight * n for _, weight in live]  # a slot is full at `total`
+    scaled = [weight * n for _, weight in live]  # each slot holds `total`
     small = [i for i in range(n) if scaled[i] < total]
     large = [i for i in range(n) if scaled[i] >= total]
     alias = list(range(n))
@@ -65,11 +65,11 @@ def _build(live: list[tuple[T, int]]) -> tuple[tuple[float, T, T], ...]:
 def less_loaded(
     replicas: tuple[Replica, ...], now: float, tried: tuple[Replica, ...] = ()
 ) -> Replica | None:
-    """The less loaded of two replicas drawn at random among those that are not passed over.
+    """The less loaded of two replicas, drawn from those that are not passed over.
 
-    Two choices avoid the herd that "always the least loaded" makes of many workers that each
-    see only their own load. A replica in `tried` is never returned; an ejected one only when
-    nothing better is left, since a probable failure beats a certain one.
+    Two choices avoid the herd that "always the least loaded" causes when many workers each see only
+    their own load. Replicas in `tried` are never returned, and an ejected replica only when there
+    is no other: a probable failure beats a certain one.
     """
     n = len(replicas)
     if n == 1 and not tried:
@@ -94,7 +94,7 @@ def _soonest_back(replicas: list[Replica], now: float) -> Replica | None:
 def with_room(
     replicas: tuple[Replica, ...], now: float, tried: tuple[Replica, ...]
 ) -> Replica | None:
-    """The least loaded replica with room that is not ejected."""
+    """The least loaded replica that has room and is not ejected; None if there is none."""
     left = [
         r for r in replicas if r.in_flight < r.limit and r.ejected_until <= now and r not in tried
     ]

@@ -1,7 +1,7 @@
-"""What a worker counts: plain integers, per revision and per process.
+"""What a worker counts: plain integers, by revision and for the whole process.
 
-Counting is an increment, never a look-up by label: a route holds its revision's counters. The
-supervisor merges the workers' figures and exposes them (`metrics.py`).
+Counting is an increment, never a look-up by label: each route holds its revision's counters. The
+supervisor adds up the workers' figures and exposes them (`metrics.py`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Final
 from router.routing.reports import RevisionReport, WorkerReport
 from router.routing.retry_budget import RetryBudget
 
-UNKNOWN_APP: Final = "_unknown"  # requests for hosts of no app, and requests that could not be read
+# stands for requests to hosts of no app, and requests that could not be read
+UNKNOWN_APP: Final = "_unknown"
 
-# Seconds. From what a hop on loopback costs to the 240 s limit, about 2.5x apart: 12 buckets keep
+# Seconds. From the cost of a hop on loopback to the 240 s limit, about 2.5x apart: 12 buckets keep
 # a revision at some 40 series (Traefik lost a third of its rate to wider metrics, its #8118).
 BUCKETS: Final[tuple[float, ...]] = (
     0.0005,
@@ -46,9 +47,8 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one duration."""
         at = 0
-        for bound in BUCKETS:  # most are short, so that a search from below ends soon
+        for bound in BUCKETS:  # most durations are short, so a search from below ends soon
             if seconds <= bound:
                 break
             at += 1
@@ -57,7 +57,7 @@ class Histogram:
 
 
 class RevisionStats:
-    """The counters of one revision; they outlive table swaps."""
+    """The counters of one revision; they outlive the table."""
 
     __slots__ = (
         "budget",
@@ -79,12 +79,12 @@ class RevisionStats:
         self.duration = Histogram()
         self.upstream_duration = Histogram()
         self.retries: defaultdict[str, int] = defaultdict(int)
-        self.ejections = 0  # times one of its replicas was passed over for a while
+        self.ejections = 0  # how often one of its replicas was passed over for a while
         self.request_bytes = 0
         self.response_bytes = 0
         self.in_flight = 0
         self.tunnels = 0
-        self.left_at = 0.0  # when the revision left the table; 0 while it is in it
+        self.left_at = 0.0  # when the revision left the table; 0 while it is in the table
 
     @property
     def requests(self) -> int:
@@ -100,7 +100,7 @@ class RevisionStats:
         bytes_in: int,
         bytes_out: int,
     ) -> None:
-        """Count a request that is over; without `upstream_seconds` no replica was reached."""
+        """Count a request that is over; `upstream_seconds` is None if it reached no replica."""
         self.in_flight -= 1
         self.codes[status] += 1
         self.request_bytes += bytes_in
@@ -110,7 +110,6 @@ class RevisionStats:
             self.upstream_duration.observe(upstream_seconds)
 
     def report(self) -> RevisionReport:
-        """The counters as JSON."""
         return {
             "codes": {str(code): n for code, n in self.codes.items()},
             "duration": (self.duration.counts, self.duration.total),
@@ -125,8 +124,6 @@ class RevisionStats:
 
 
 class WorkerStats:
-    """The counters of one worker process."""
-
     __slots__ = (
         "_left",
         "accept_errors",
@@ -138,14 +135,15 @@ class WorkerStats:
     )
 
     def __init__(self) -> None:
-        # Clients turned away for want of descriptors, and clients that were not told why.
+        # Clients turned away because descriptors ran out, and clients dropped without an answer.
         self.accept_errors = dict.fromkeys(ACCEPT_ERRORS, 0)
         self.revisions: dict[tuple[str, str], RevisionStats] = {}
         self.errors: defaultdict[tuple[str, str], int] = defaultdict(int)  # (app, reason)
-        self._left: dict[str, float] = {}  # when an app with errors was first missed
+        # when an app with errors was first missing from the table
+        self._left: dict[str, float] = {}
         self.overhead = Histogram()
-        self.stalled = 0  # ends of connections that read slower than they are sent to, now
-        self.log_dropped = 0  # lines of the access log that could not be written
+        self.stalled = 0  # connection ends that currently read slower than they are sent to
+        self.log_dropped = 0  # access log lines that could not be written
 
     def report(self) -> WorkerReport:
         """The counters as JSON, for the channel to the supervisor."""
@@ -153,7 +151,7 @@ class WorkerStats:
             "revisions": [
                 (app, revision, stats.report())
                 for (app, revision), stats in self.revisions.items()
-                if stats.codes or stats.in_flight  # with 10,000 apps, most have had no request
+                if stats.codes or stats.in_flight  # of 10,000 apps, most have had no request
             ],
             "errors": [(app, reason, n) for (app, reason), n in self.errors.items()],
             "overhead": (self.overhead.counts, self.overhead.total),
@@ -169,18 +167,17 @@ class WorkerStats:
         return stats
 
     def requests_by_app(self) -> dict[str, int]:
-        """Requests begun so far, answered or not; looked at only while the loop is late."""
+        """Requests begun so far, answered or not; needed only while the loop is late."""
         made: dict[str, int] = {}
         for (app, _), stats in self.revisions.items():
             made[app] = made.get(app, 0) + stats.requests + stats.in_flight
         return made
 
     def second_passed(self, now: float, lifetime_s: float, apps: Container[str]) -> None:
-        """Move the budgets on, and drop what left the table `lifetime_s` seconds ago.
+        """Called once a second: advance the retry budgets and drop counters that have expired.
 
-        `apps` are those of the table.
-
-        Revisions churn; series that never expire would grow without end.
+        `apps` are those in the table. A revision's counters are dropped `lifetime_s` after it left
+        the table: revisions come and go, and series that never expire would grow without end.
         """
         gone = []
         for key, stats in self.revisions.items():
@@ -193,7 +190,7 @@ class WorkerStats:
         self._drop_errors(now, lifetime_s, apps)
 
     def _drop_errors(self, now: float, lifetime_s: float, apps: Container[str]) -> None:
-        """Drop what the edge itself answered for apps that are gone."""
+        """Drop the counts of the edge's own answers for apps that are gone."""
         absent = {app for app, _ in self.errors if app not in apps and app != UNKNOWN_APP}
         self._left = {app: self._left.get(app, now) for app in absent}
         for app in [app for app, at in self._left.items() if now - at > lifetime_s]:

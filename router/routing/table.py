@@ -1,8 +1,8 @@
-"""Snapshot to routing table: labels, revisions and custom domains expanded to plain hosts.
+"""Builds the routing table: apps, revisions, labels and custom domains become plain hosts.
 
-Routes are never changed; an app that changed gets new ones, compiled beside the table. The next
-table takes over the dicts of the one before and changes what differs, within one turn of the
-loop: a swap costs what changed and not what there is. A look-up is one dict hit.
+Routes are never changed; an app that changed gets new routes, compiled beside the table. The next
+table takes over the dicts of the one before and changes what differs, within one turn of the loop:
+a swap costs what changed, not what there is. A look-up is one dict hit.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from router.routing.stats import RevisionStats, WorkerStats
 
 
 class FaultRoute:
-    """A fault, ready to act; it ends by itself, whether or not a newer table comes.
+    """A fault that can act; it ends by itself, whether or not a newer table arrives.
 
-    Its end is reckoned once, by the steady clock: the wall clock may jump.
+    Its end is computed once by the monotonic clock, because the wall clock may jump.
     """
 
     __slots__ = ("abort_percent", "delay_percent", "delay_s", "ends_at", "outcome", "spec")
@@ -62,15 +62,15 @@ class RevisionRoute:
         return f"<RevisionRoute {self.name} weight={self.weight} replicas={len(self.replicas)}>"
 
     def can_spare(self, replica: Replica, now: float) -> bool:
-        """Whether half of its replicas are left without one that fails.
+        """Whether at least half of the replicas are left if this failing one is ejected.
 
-        If not, the fault is the revision's, and the rest would only be crushed.
+        If not, the revision itself is at fault, and ejecting more would only overload the rest.
         """
         others = sum(1 for r in self.replicas if r is not replica and r.ejected_until <= now)
         return 2 * others >= len(self.replicas)
 
     def exposed(self, replica: Replica, reason: str) -> bytes:
-        """The lines that tell a client who answered and why."""
+        """The header lines that tell a client which replica answered, and why."""
         return (
             f"X-Turnout-Revision: {self.name}\r\nX-Turnout-Replica: {replica.id}\r\n"
             f"X-Turnout-Reason: {reason}\r\n"
@@ -80,7 +80,7 @@ class RevisionRoute:
 class Route:
     """Where a host leads: a split by weight, one revision, or an answer of the edge.
 
-    `reason` is the word of `X-Turnout-Reason`: weight, label or revision.
+    `reason` is the value of `X-Turnout-Reason`: weight, label or revision.
     """
 
     __slots__ = ("app", "fixed", "outcome", "reason", "split")
@@ -104,13 +104,13 @@ class Route:
         return f"<Route {self.app} by {self.reason} {self.outcome or self.fixed or self.split}>"
 
     def revision(self) -> RevisionRoute | None:
-        """The revision that answers this request; None when the edge must (`outcome`)."""
+        """The revision for this request; None when the edge must answer with `outcome`."""
         if self.split is not None:
             return self.split.pick()
         return self.fixed
 
     def named(self, revision: str) -> RevisionRoute | None:
-        """A revision it leads to, by name."""
+        """A revision of this route by its name; None if it has no such revision."""
         ways = self.split.items if self.split is not None else (self.fixed,)
         return next((way for way in ways if way is not None and way.name == revision), None)
 
@@ -120,7 +120,7 @@ class Route:
 
 
 class AppRoutes:
-    """One app, compiled: its hosts with their routes, and the replicas it may use."""
+    """One compiled app: its hosts with their routes, and the replicas it may use."""
 
     __slots__ = ("hosts", "replicas", "spec", "stats")
 
@@ -137,9 +137,9 @@ class AppRoutes:
 
 
 class RoutingTable:
-    """One version of the table; `version` and `epoch` name the snapshot it was made from.
+    """One version of the table; `version` and `epoch` name the snapshot it was built from.
 
-    Once a newer one was made from it, only that one may be used.
+    Once a newer table has been made from it, only the newer one may be used.
     """
 
     __slots__ = ("apps", "domain", "epoch", "hosts", "inside", "version", "wildcards")
@@ -160,21 +160,21 @@ class RoutingTable:
         self.epoch = epoch
         self.apps = apps
         self.hosts = hosts
-        self.inside = inside  # the hosts of internal apps
+        self.inside = inside  # hosts of internal apps
         self.wildcards = wildcards
 
     def __repr__(self) -> str:
         return f"<RoutingTable version={self.version} apps={len(self.apps)}>"
 
     def lookup(self, key: bytes) -> Route | Outcome:
-        """Where a folded host leads."""
+        """The route of a folded host, or the edge's answer when there is none."""
         route = self.hosts.get(key)
         if route is not None:
             return route
         return self._missed(key, self.hosts if self.wildcards else {}, external=True)
 
     def lookup_inside(self, key: bytes) -> Route | Outcome:
-        """Where the folded host of an internal app leads."""
+        """The route of a folded host for a client that may reach internal apps."""
         return self.inside.get(key) or self._missed(key, self.inside, external=False)
 
     def _missed(self, key: bytes, hosts: dict[bytes, Route], *, external: bool) -> Route | Outcome:
@@ -196,18 +196,19 @@ EMPTY: Final = RoutingTable("localhost", 0, "", apps={}, hosts={}, inside={}, wi
 
 
 class Compiler:
-    """Makes tables for one worker, reusing the routes of apps that did not change."""
+    """Builds tables for one worker, reusing the routes of apps that did not change."""
 
     def __init__(self, registry: ReplicaRegistry, stats: WorkerStats) -> None:
         self._registry = registry
         self._stats = stats
-        self._faults: dict[str, FaultRoute] = {}  # by revision: what acts goes on over new routes
+        # by revision: an unchanged fault goes on when its routes are replaced
+        self._faults: dict[str, FaultRoute] = {}
 
     def app(self, spec: App, domain: str) -> AppRoutes:
-        """The routes of one app."""
         routes = AppRoutes(spec)
         ways = {r.name: self._revision(spec, r, routes) for r in spec.revisions}
-        made: dict[tuple[str, str], Route] = {}  # an app may have many hosts that lead one way
+        # many hosts of an app may lead the same way and share a route
+        made: dict[tuple[str, str], Route] = {}
         for host, reason, revision in matching.hosts_of(spec, domain):
             key = (reason, revision.name if revision is not None else "")
             if key not in made:
@@ -244,7 +245,10 @@ class Compiler:
         changed: Iterable[AppRoutes],
         dropped: Iterable[str] = (),
     ) -> RoutingTable:
-        """The table after `old`, with some apps changed and some gone; `old` is used up."""
+        """The table after `old`, with some apps changed and some gone.
+
+        `old` must not be used again.
+        """
         is_first = not old.version
         apps, wildcards = ({} if is_first else old.apps), old.wildcards
         hosts = {True: {}, False: {}} if is_first else {True: old.hosts, False: old.inside}
@@ -270,7 +274,9 @@ class Compiler:
         )
 
     def retire(self, old: AppRoutes, new: AppRoutes | None) -> None:
-        """After the swap: replicas and revisions that only the old routes name have left."""
+        """Called after a swap: replicas and revisions that only the old routes named leave the
+        table.
+        """
         for replica in old.replicas - (new.replicas if new else set()):
             self._registry.depart(replica)
         for stats in old.stats - (new.stats if new else set()):

@@ -1,1 +1,1 @@
-"""Where tables come from: a file, a control plane, containers' labels."""
+"""Where tables come from: a routes file, a control plane, or containers' labels."""

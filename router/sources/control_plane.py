@@ -1,4 +1,4 @@
-"""A control plane as the source of tables, with the last good table on disk beside it."""
+"""Follows a control plane, and keeps the last good table on disk."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from router.sources.source import Reporter
 log = logging.getLogger("turnout.router")
 
 _POLL_WAIT_S = 5.0  # a long poll's length, and the age of what a control plane knows of failures
-_DRAIN_POLL_S = 0.25  # while departed replicas are busy, control waits for their numbers
+# the control plane waits for the numbers of departed replicas while these are busy
+_DRAIN_POLL_S = 0.25
 _RETRY_S = 0.25
 _KEEP_S = 5.0
-_LONGEST_PAUSE_S = 30.0  # between two tables that were refused whole
+_LONGEST_PAUSE_S = 30.0  # the longest, after tables that were refused whole
 _MOST_DOUBLINGS = 7
 _MAX_TABLE_BYTES = 256 << 20  # 10,000 apps take about 5 MiB
-_SILENT_RETRIES = 8  # a control plane that starts beside us is no news
+_SILENT_RETRIES = 8  # failures not logged, since a control plane may be starting beside us
 
 
 class ControlSource:
-    """A control plane, by long poll: the poll is the acknowledgement of the last answer."""
+    """Follows a control plane by long poll: each poll acknowledges the answer before it."""
 
     def __init__(self, url: str, state: Path, token: Callable[[], str]) -> None:
         self._is_unix = url.startswith("unix:")
@@ -46,20 +47,22 @@ class ControlSource:
         self._received = Received()
         self._counted = Counted()
         self.heard_at = 0.0
-        self._refusals = 0  # whole answers in a row that could not be taken
-        self._is_saving = True  # whether the last good table could be kept
+        self._refusals = 0  # whole answers refused in a row
+        self._is_saving = True  # whether the last good table could be written to disk
         self._keeping: asyncio.Task[None] | None = None
 
     def hurry(self) -> None:
-        """The control plane pushes by itself."""
+        """Does nothing: a long poll already hears of every change at once."""
 
     async def kept(self) -> None:
-        """Also while nobody follows any more: routers may not start with less than they served."""
+        """Wait for the disk even when nobody follows: a router must not start with less than it
+        served.
+        """
         if self._keeping is not None:
             await asyncio.wait({self._keeping}, timeout=_KEEP_S)
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
-        """First the last-known-good table, then what the control plane says."""
+        """Yield the last good table from disk, then what the control plane sends."""
         self._received = self._last_good.load()
         if self._received.version:
             yield self._received.snapshot()
@@ -83,7 +86,8 @@ class ControlSource:
                     wire = _decoded(body)
                     what = self._take(wire)
                     if not self._refusals:
-                        # Begun at once: whoever gets the table may be ended by an upgrade.
+                        # Written at once: an upgrade may end this process as soon as the table is
+                        # yielded.
                         self._keeping = asyncio.create_task(self._keep(wire))
                     yield what
                     await self._settle()
@@ -96,7 +100,7 @@ class ControlSource:
         received = self._received
         wait_s = _POLL_WAIT_S
         if departed or has_orphans or (epoch, version) != (received.epoch, received.version):
-            wait_s = _DRAIN_POLL_S  # something will be worth telling soon
+            wait_s = _DRAIN_POLL_S  # there will soon be something to report
         report = {
             **me,
             "epoch": epoch,
@@ -112,7 +116,8 @@ class ControlSource:
         timeout = aiohttp.ClientTimeout(total=wait_s + 10)
         url = f"{self._url}/v1/sync"
         headers = {"Content-Type": "application/json"}
-        if token := self._token():  # each time: the control plane may make it after our start
+        # read each time, because the control plane may create it after our start
+        if token := self._token():
             headers["Authorization"] = f"Bearer {token}"
         async with session.post(
             url, data=orjson.dumps(report), headers=headers, timeout=timeout
@@ -126,7 +131,7 @@ class ControlSource:
             return await _read(response)
 
     def _take(self, wire: Any) -> Snapshot | str:
-        """The table after an answer, or why it was refused whole."""
+        """The table after an answer, or why the answer was refused whole."""
         is_json = not isinstance(wire, orjson.JSONDecodeError)
         wrong = self._received.take(wire) if is_json else f"it is not valid JSON: {wire}"
         if wrong:
@@ -134,13 +139,15 @@ class ControlSource:
             return f"the control plane's table was refused: {wrong}"
         self._refusals = 0
         if not self._received.is_delta:
-            gc.freeze()  # it stays: collections would look through 10,000 apps again and again
+            # the table stays: collections would walk through 10,000 apps again and again
+            gc.freeze()
         return self._received.snapshot()
 
     async def _settle(self) -> None:
-        """What was taken is acknowledged when it is kept; after a refusal, wait ever longer.
+        """Wait until the table is on disk, which the next poll acknowledges; pause after a refusal.
 
-        The first refusal asks for the whole table at once: a delta may have missed its beginning.
+        The first refusal asks for the whole table at once, since the beginning of a delta may have
+        been missed; each further one waits longer.
         """
         if self._refusals:
             pause = _RETRY_S * 2 ** min(self._refusals - 2, _MOST_DOUBLINGS)
@@ -163,8 +170,10 @@ class ControlSource:
             self._is_saving = True
 
     def _kept(self, file: str, prefix: str) -> str:
-        """A random word that survives a restart: a name, so that the control plane does not wait
-        for a ghost, and a key, so that nobody else can speak in that name.
+        """A random word in a file, so that it survives restarts.
+
+        There are two: a name, so that the control plane does not wait for a router that is gone,
+        and a key, so that nobody else can report under that name.
         """
         path = self._state / file
         try:
@@ -173,7 +182,7 @@ class ControlSource:
             word = f"{prefix}{secrets.token_hex(4 if prefix else 16)}"
         try:
             write_durably(path, word.encode())
-        except OSError as error:  # another one after the next start costs a lease and no more
+        except OSError as error:  # a new word after each start costs a lease, nothing more
             log.error("event=router_id_not_saved path=%s reason=%r", path, str(error))
         return word
 
@@ -187,7 +196,7 @@ _NOT_LET_IN = {
 
 
 def _decoded(body: bytes) -> Any:
-    """The JSON of an answer, or the error that it is none."""
+    """The decoded JSON of an answer. Raises an error when it is not valid JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -195,7 +204,7 @@ def _decoded(body: bytes) -> Any:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer's body, with a bound. Raises OSError beyond it."""
+    """The answer's body. Raises OSError when it is too long."""
     parts: list[bytes] = []
     left = _MAX_TABLE_BYTES
     async for part in response.content.iter_any():

@@ -1,7 +1,7 @@
-"""What requests came to since the control plane heard of them last, revision by revision. Pure.
+"""What a router reports of each revision's requests since its last report. Pure.
 
-Differences, not totals: a control plane that was restarted needs to remember nothing, and what
-is idle takes no room in a report.
+Reports hold differences, not totals: a restarted control plane needs to remember nothing, and idle
+revisions take no room.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Key = tuple[str, str]  # app, revision; no revision for what the edge answered itself
+Key = tuple[str, str]  # (app, revision); the revision is empty for answers of the edge itself
 Counts = tuple[int, int, list[int]]  # requests, errors, and requests by bucket of duration
 
-_MOST = 1000  # revisions in one report, the busiest ones: some 60 KB
+_MOST = 1000  # revisions in one report, the busiest ones first: some 60 KB
 
 
 class Counted:
-    """Totals as they were told last; a report that does not arrive is made up for by the next."""
+    """The totals that the last report covered; a report that is lost is made up for by the next."""
 
     def __init__(self) -> None:
-        self._told: Mapping[Key, Counts] | None = None  # nobody wants what was before we came
+        # None until the first report: older counts are not wanted
+        self._told: Mapping[Key, Counts] | None = None
         self._told_at = 0.0
         self._sent: tuple[float, Mapping[Key, Counts]] = (0.0, {})
 
     def news(self, now: float, totals: Mapping[Key, Counts]) -> dict[str, Any]:
-        """What there is to report at a moment: how many seconds it covers, and what was counted."""
+        """The report for this moment: the seconds it covers and what was counted in them."""
         self._sent = (now, totals)
         if self._told is None:
             return {"seconds": 0.0, "revisions": []}
@@ -45,12 +46,12 @@ class Counted:
         }
 
     def arrived(self) -> None:
-        """The control plane has what was sent last."""
+        """Called when the control plane has received the last report."""
         self._told_at, self._told = self._sent
 
 
 def _since(total: Counts, before: Counts | None) -> Counts:
-    """The difference, its buckets without the empty ones at the end."""
+    """The difference of two counts; empty buckets at the end are left out."""
     if before is None:
         return total[0], total[1], _trimmed(total[2])
     buckets = [max(0, now - was) for now, was in zip(total[2], before[2], strict=True)]

@@ -1,4 +1,4 @@
-"""A routes file as the source of tables: watched, and taken once its writer rests."""
+"""Watches a routes file, and takes it once its writer has finished."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from router.contract.snapshot import Snapshot
 from router.sources.source import Reporter
 
 _NOTHING = "for no apps, write a comment"
-_FILE_POLL_S = 0.25  # a stat each; inotify would miss some mounts and needs a library
+_FILE_POLL_S = 0.25  # one stat each; inotify would miss some mounts and needs a library
 
-Stamp = tuple[int, int, int]  # inode, time of the last change, size
+Stamp = tuple[int, int, int]  # inode, modification time, size
 
 
 def _is_same_file(one: Stamp, other: Stamp) -> bool:
@@ -23,7 +23,7 @@ def _is_same_file(one: Stamp, other: Stamp) -> bool:
 
 
 class FileSource:
-    """A routes file, watched. Its version counts the loads."""
+    """Follows a routes file; the version counts how often it was loaded."""
 
     heard_at = 0.0  # there is no control plane
 
@@ -34,16 +34,17 @@ class FileSource:
         self._version = 0
 
     def hurry(self) -> None:
-        """Read the file again even if it looks the same."""
+        """Read the file again even if it does not look changed."""
         self._hurry.set()
 
     async def kept(self) -> None:
-        """The file is there."""
+        """Returns at once: the file itself is what the next start reads."""
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
-        """A table whenever the file changes; by rename at once, in place when the writer rests.
+        """Yield a table when the file changes: at once after a rename, else when writing has
+        stopped.
 
-        A file that is being written in place may be whole routes with some of the apps missing.
+        A file that is being written in place may be valid, with some of its apps missing.
         """
         taken = before = self._stamp()
         yield self._load()

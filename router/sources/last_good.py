@@ -21,21 +21,21 @@ from router.sources.received import Received
 
 log = logging.getLogger("turnout.router")
 
-_LEAST_LOG_BYTES = 1 << 20  # a log below this is not folded, however small the table
+_LEAST_LOG_BYTES = 1 << 20  # a smaller log is not folded, however small the table is
 
 
 class LastGood:
-    """The files of one router."""
+    """The last good table of one router, in two files."""
 
     def __init__(self, folder: Path) -> None:
         self._table = folder / "table.json"
         self._log = folder / "table.log"
         self._table_bytes = 0
         self._log_bytes = 0
-        self._is_whole = False  # whether both files are what `keep` may go on from
+        self._is_whole = False  # whether `append` may build on what the files hold
 
     def load(self) -> Received:
-        """The last table that was kept; an empty one when there is none or it cannot be read."""
+        """The table that was kept last; empty if there is none or it cannot be read."""
         received = Received()
         try:
             content = self._table.read_bytes()
@@ -53,7 +53,7 @@ class LastGood:
         return received
 
     def _replay(self, received: Received) -> bool:
-        """Take the deltas of the log as far as they go; whether that was to its end."""
+        """Take the deltas of the log in order; returns whether all of them could be taken."""
         try:
             content = self._log.read_bytes()
         except FileNotFoundError:
@@ -68,16 +68,17 @@ class LastGood:
         return True
 
     def keep(self, whole: bytes) -> None:
-        """Replace the table, durably. Raises OSError."""
+        """Replace the table durably. Raises OSError."""
         self._is_whole = False
         write_durably(self._table, whole)
-        self._log.unlink(missing_ok=True)  # should it stay, its first line does not fit any more
+        # if it stays after a crash, its first line does not fit the new table
+        self._log.unlink(missing_ok=True)
         self._table_bytes, self._log_bytes, self._is_whole = len(whole), 0, True
 
     def append(self, delta: Any) -> bool:
-        """Add a decoded delta, durably; False when the whole table has to be kept. Raises OSError.
+        """Add a decoded delta durably; False when the whole table must be kept. Raises OSError.
 
-        It is written as we spell it: a control plane may spread its JSON over lines.
+        It is encoded anew, on one line: a control plane may spread its JSON over several.
         """
         line = orjson.dumps(delta, option=orjson.OPT_APPEND_NEWLINE)
         limit = max(_LEAST_LOG_BYTES, self._table_bytes)

@@ -1,7 +1,7 @@
-"""What a control plane has sent, app by app, and what is routed of it.
+"""What a control plane has sent, app by app, and which of it is routed.
 
-A delta names the table it begins from and the hash it has to arrive at; whatever does not fit is
-not taken, and the whole table is asked for. Pure.
+A delta names the table it begins from and the hash it leads to; one that does not fit is refused,
+and the whole table is asked for. Pure.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ log = logging.getLogger("turnout.router")
 
 
 class Received:
-    """A table of a control plane: its bytes, its hash, and the apps that are routed."""
+    """A control plane's table: the bytes received, their hash, and the apps that are routed."""
 
     def __init__(self) -> None:
         self.domain = ""
         self.epoch = ""
         self.version = 0
-        self.is_delta = False  # whether the last thing that was taken was one
+        self.is_delta = False  # whether the last answer taken was a delta
         self._delta: Delta | None = None
         self._bodies: dict[str, bytes] = {}
         self._total = 0
@@ -34,21 +34,24 @@ class Received:
 
     @property
     def hash(self) -> str:
-        """The hash of what was received, refused apps included; empty before the first table."""
+        """The hash of all that was received, refused apps included.
+
+        Empty before the first table.
+        """
         return content_hash(self._total) if self.domain else ""
 
     @property
     def known(self) -> dict[str, Any]:
-        """What names this table: a delta that begins elsewhere does not fit."""
+        """What names this table in a poll: a delta from any other table does not fit."""
         return {"epoch": self.epoch, "version": self.version, "hash": self.hash}
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Apps whose newest version is not routed, with the reason."""
+        """Why each refused app's newest version is not routed, by app."""
         return self._admission.refused
 
     def snapshot(self) -> Snapshot:
-        """The table to route by; apps that did not change are the same objects as before."""
+        """The table to route by; an unchanged app is the same object as in the last one."""
         return Snapshot(
             domain=self.domain,
             apps=tuple(self._admission.apps.values()),
@@ -59,16 +62,18 @@ class Received:
         )
 
     def whole(self) -> bytes:
-        """All of it as JSON that `take` reads: what was received, and what is kept instead."""
+        """All as JSON that `take` can read: what was received, and older versions kept in its
+        place.
+        """
         kept = [self._admission.apps[n] for n in self.refused if n in self._admission.apps]
         head = {"domain": self.domain, **self.known, "kept": kept}
         apps = b",".join(self._bodies.values())
         return orjson.dumps(head)[:-1] + b',"apps":[' + apps + b"]}"
 
     def take(self, wire: Any) -> str:
-        """Take a decoded table or delta; empty when it was, else why nothing of it was taken.
+        """Take a decoded table or delta; returns why all of it was refused, or nothing.
 
-        One bad app is no reason: it is refused alone.
+        A bad app does not refuse the rest: it is refused alone.
         """
         try:
             _check_head(wire)
@@ -87,7 +92,8 @@ class Received:
         total = digest(domain.encode()) + sum(map(digest, bodies.values()))
         if wire.get("hash", content_hash(total)) != content_hash(total):
             return "the table is not the one that its hash names"
-        is_moved = domain != self.domain  # every host is another one, so nothing is as it was
+        # every host is another one then, so every app has to be compiled again
+        is_moved = domain != self.domain
         before = {} if is_moved else self._bodies
         changed = {k: body for k, body in bodies.items() if before.get(k) != body}
         gone = dict.fromkeys(before.keys() - bodies.keys(), None)
@@ -110,7 +116,7 @@ class Received:
         changed = dict(_named(wire["changed"], "changed"))
         if wrong := _nameless(changed, wire["changed"]):
             return wrong
-        # Once each: a name that is dropped twice, or changed too, would be taken off twice.
+        # Once each: a name dropped twice, or both dropped and changed, would be subtracted twice.
         dropped = (n for n in wire["dropped"] if n in self._bodies and n not in changed)
         gone = dict.fromkeys(dropped, None)
         total = self._total + sum(map(digest, changed.values()))
@@ -148,7 +154,7 @@ class Received:
 
 
 def _check_head(wire: Any) -> None:
-    """Raises before anything has changed."""
+    """Check the parts around the apps; raises before anything has been changed."""
     version, epoch = wire["version"], wire["epoch"]
     if not isinstance(version, int) or not isinstance(epoch, str):
         raise TypeError("version is not a number, or epoch not a text")
@@ -168,10 +174,10 @@ def _news(name: str, body: bytes | None, domain: str) -> News:
 
 
 def _nameless(named: Mapping[str, bytes], apps: Sequence[Any]) -> str:
-    """What is wrong with changes that do not say which app they are about; empty if all do.
+    """What is wrong with a delta's changes that name no app; empty if all name one.
 
-    In a whole table such an app is refused by its place, but a place in a delta is nothing that a
-    later one could change or drop.
+    In a whole table such an app is refused by its position, but a position in a delta is nothing
+    that a later delta could change or drop.
     """
     theirs = [app.get("name") if isinstance(app, dict) else None for app in apps]
     for key, name in zip(named, theirs, strict=True):
@@ -181,7 +187,7 @@ def _nameless(named: Mapping[str, bytes], apps: Sequence[Any]) -> str:
 
 
 def _named(apps: Iterable[Any], key: str) -> Iterable[tuple[str, bytes]]:
-    """The JSON of each app by name; of what has none, or one that was seen, by its place."""
+    """Each app's JSON by its name, or by its position if the name is missing or a repetition."""
     seen: set[str] = set()
     for at, app in enumerate(apps):
         name = app.get("name") if isinstance(app, dict) else None

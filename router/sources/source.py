@@ -1,4 +1,4 @@
-"""What every source of tables is: a Snapshot for each new table, a text for each refused one."""
+"""What each source of tables offers: a Snapshot per new table, a text per refused one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from router.sources.counted import Counts, Key
 
 
 class Reporter(Protocol):
-    """What a source may tell the control plane of the router."""
+    """What a source may tell the control plane about the router."""
 
     def applied(self) -> tuple[str, int]:
         """Epoch and version in force in every worker."""
@@ -19,30 +19,30 @@ class Reporter(Protocol):
         """Requests in flight at replicas that left the table."""
 
     def has_orphans(self) -> bool:
-        """Whether there are workers that nobody can speak for: they may use any replica."""
+        """Whether workers of a killed supervisor serve on: these may use any replica."""
 
     def failures(self) -> dict[str, tuple[int, int]]:
-        """Requests and errors of the last seconds, by revision, of those that had an error."""
+        """Requests and errors of the last seconds, for each revision with an error."""
 
     def counts(self) -> dict[Key, Counts]:
         """Requests, errors and durations by revision, since the router began."""
 
 
 class SnapshotSource(Protocol):
-    """A never-ending sequence of tables."""
+    """A source that yields tables without end."""
 
     @property
     def heard_at(self) -> float:
-        """When the control plane last said something, in Unix time; 0 where none is followed."""
+        """Unix time of the control plane's last answer; 0 for sources without one."""
 
     def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
         """Yields each new table, or the reason why one was refused."""
 
     def hurry(self) -> None:
-        """Look again now (SIGHUP)."""
+        """Look again now, as SIGHUP asks."""
 
     async def kept(self) -> None:
         """Wait until the next start would begin with the last table that was yielded.
 
-        For some seconds at most: an upgrade does not depend on a disk.
+        It waits a few seconds at most, so that an upgrade does not depend on a disk.
         """

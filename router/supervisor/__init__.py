@@ -1,1 +1,1 @@
-"""The supervisor: starts workers, tells them the table, answers the admin port, hands over."""
+"""The supervisor: starts workers, gives them the table, answers the admin port, hands over."""

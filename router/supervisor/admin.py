@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Admin:
-    """The admin server of one router."""
+    """The admin port of one router."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -46,20 +46,21 @@ class Admin:
 
     @property
     def address(self) -> str:
-        """HOST:PORT, or unix:PATH, as bound; once started."""
+        """The bound address, HOST:PORT or unix:PATH; only after `start`."""
         assert self._server is not None
         return self._server.address
 
     @property
     def listener(self) -> socket.socket:
-        """The listening socket, once started."""
+        """The listening socket; only after `start`."""
         assert self._server is not None
         return self._server.listener
 
     async def start(self, listener: socket.socket | None = None) -> None:
-        """Serve, on a socket that was handed over if there is one."""
+        """Begin to serve, on `listener` if one was handed over."""
         settings = self._supervisor.settings
-        if not settings.admin.startswith("unix:"):  # whose file mode is its guard
+        # access to a unix socket is guarded by its file mode
+        if not settings.admin.startswith("unix:"):
             self._tokens = tokens_of(settings)
         self._server = AdminServer(
             Pages(self._answer),
@@ -71,7 +72,6 @@ class Admin:
         await self._server.start()
 
     async def close(self) -> None:
-        """Stop serving."""
         if self._server is not None:
             await self._server.close()
 
@@ -83,7 +83,7 @@ class Admin:
         return await page(asked) if page is not None else Page(b"404: Not Found", 404)
 
     def _refusal(self, asked: Asked) -> Refusal | None:
-        """What a request gets that may not see the page."""
+        """The refusal of a request that may not see the page; None for one that may."""
         settings, tokens = self._supervisor.settings, self._tokens
         if tokens is None:
             return None

@@ -1,4 +1,4 @@
-"""What the supervisor asks of the admin server. It does not import it: aiohttp costs memory."""
+"""The admin server as the supervisor sees it, a protocol that imports no HTTP code."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
 
 class AdminPort(Protocol):
-    """The admin server, as far as the supervisor starts and ends it."""
+    """An admin server that the supervisor starts and ends."""
 
     @property
     def address(self) -> str:
-        """HOST:PORT as bound."""
+        """The bound address as HOST:PORT."""
 
     @property
     def listener(self) -> socket.socket:
-        """Its listening socket."""
+        """The listening socket."""
 
     async def start(self, listener: socket.socket | None = None) -> None:
-        """Serve, on a socket that was handed over if there is one."""
+        """Begin to serve, on `listener` if one was handed over."""
 
     async def close(self) -> None:
         """Stop serving."""

@@ -1,4 +1,4 @@
-"""How an upgrade goes, told to who asked for it through a file in the state directory."""
+"""Reports how an upgrade goes through a file in the state directory, which the CLI reads."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Upgrades:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._facts: dict[str, Any] = {}
-        self.is_over = False  # this code serves
+        self.is_over = False  # whether this code serves
 
     def began(self, is_ready: bool) -> None:
-        """This code serves now."""
+        """Called when this code has taken over."""
         self.is_over = True
         self._facts = {
             "pid": os.getpid(),
@@ -40,7 +40,7 @@ class Upgrades:
         self._write()
 
     async def rehearse(self) -> bool:
-        """Whether the installed code would start; what is wrong with it is written down."""
+        """Whether the installed code would start; if not, the reason is written to the file."""
         wrong = await asyncio.to_thread(handover.rehearse)
         if wrong:
             log.error("event=upgrade_refused reason=%r", wrong)

@@ -1,7 +1,7 @@
 """What a supervisor leaves to the code that replaces it in the same process.
 
-An upgrade is an exec: the process id stays, and with it the children and whoever watches over
-us. What would be lost is written into a file in memory whose descriptor survives.
+An upgrade is an exec: the process id stays, and with it the children and any service manager that
+watches. What an exec would lose is written to a file in memory whose descriptor survives.
 """
 
 from __future__ import annotations
@@ -24,38 +24,39 @@ _REHEARSAL_S = 30.0
 
 @dataclass(slots=True)
 class OldWorker:
-    """A worker of the supervisor before: it serves until the new ones do."""
+    """A worker of the earlier supervisor, which serves until new workers do."""
 
     slot: int
     pid: int
-    channel: int  # descriptor
-    unread: bytes  # of the channel, received but not complete
-    stats: WorkerReport | None = None  # what it reported last, as it may never report again
+    channel: int  # a descriptor
+    unread: bytes  # bytes received of an incomplete message
+    stats: WorkerReport | None = None  # its last report, which may remain its last
 
 
 @dataclass(slots=True)
 class Handover:
-    """Descriptors and figures that go on."""
+    """Descriptors and figures that the new code needs."""
 
     listeners: list[int]
     admin: int
-    retired: WorkerReport  # what workers counted that have ended
+    retired: WorkerReport  # counts of workers that have ended
     workers: list[OldWorker] = field(default_factory=list)
     restarts: int = 0
-    apps: list[str] = field(default_factory=list)  # in the workers' table, so that they can leave
-    inherited: list[int] = field(default_factory=list)  # descriptors that all workers hold
-    lock: int = -1  # the one that holds the state directory
+    # apps that the workers know, so that they can be told of removals
+    apps: list[str] = field(default_factory=list)
+    inherited: list[int] = field(default_factory=list)  # descriptors that every worker inherits
+    lock: int = -1  # the descriptor that locks the state directory
 
 
 def is_rehearsal() -> bool:
-    """Whether this process only has to show that the new code would start."""
+    """Whether this process only has to show that the new code can start."""
     return _REHEARSAL in os.environ
 
 
 def rehearse() -> str:
     """Start the installed code once without serving; returns what is wrong with it, or nothing.
 
-    Blocks: call it in a thread. An exec cannot be taken back, so this comes before it.
+    Blocks, so call it in a thread. An exec cannot be undone, so this comes first.
     """
     command = [sys.executable, *sys.orig_argv[1:]]
     environment = {**os.environ, _REHEARSAL: "1"}
@@ -104,13 +105,13 @@ def exec_with(handover: Handover) -> None:
 
 
 def received() -> Handover | None:
-    """What the code before us left, once."""
+    """The handover of the code that ran before in this process; a second call returns None."""
     fd = os.environ.pop(_VARIABLE, None)
     if fd is None:
         return None
     with os.fdopen(int(fd), "rb") as file:
         wire = orjson.loads(file.read())
-    # Code before us may not have given descriptors to inherit or a lock, nor the last figures.
+    # Older code may not have handed over inherited descriptors, a lock or last reports.
     others = [*wire.get("inherited", ()), *(fd for fd in [wire.get("lock", -1)] if fd >= 0)]
     for one in (wire["admin"], *wire["listeners"], *others, *(w[2] for w in wire["workers"])):
         os.set_inheritable(one, False)
@@ -121,5 +122,5 @@ def received() -> Handover | None:
 
 
 def give(sock: socket.socket) -> int:
-    """A descriptor of a socket that outlives the socket object."""
+    """A descriptor of the socket that stays open when the socket object is closed."""
     return os.dup(sock.fileno())

@@ -1,4 +1,4 @@
-"""Keeps a worker in every slot: started, watched, started again, stood in for meanwhile."""
+"""Keeps a worker in every slot: starts it, watches it, replaces it, has others accept for it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from router.tracing.exporter import Exporter
 log = logging.getLogger("turnout.router")
 
 _LOOK_S = 0.25
-_START_S = 30.0  # until a worker's first word, on a machine that is busy with other things
-_STEADY_S = 10.0  # a worker that served for this long did not die of its start
+_START_S = 30.0  # until a worker's first message, on a busy machine
+_STEADY_S = 10.0  # a worker that served this long did not die because of its start
 _HOPELESS_DEATHS = 3
-_OLD_IDLE_S = 5.0  # for requests on their way on idle connections; nobody waits for an old worker
-_OLD_MARGIN_S = 10.0  # beyond what it was granted, after which it is ended
+_OLD_IDLE_S = 5.0  # for late requests on idle connections; nothing waits for an old worker to end
+_OLD_MARGIN_S = 10.0  # after its allowed time, an old worker is killed
 
 
 class Owner(Protocol):
-    """The supervisor, as far as its workers are concerned."""
+    """The supervisor as the keeper needs it."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -35,10 +35,10 @@ class Owner(Protocol):
 
     @property
     def is_leaving(self) -> bool:
-        """Whether workers that end are not to be replaced."""
+        """Whether the router is ending, so that workers are not replaced."""
 
     def retire(self, worker: WorkerHandle) -> None:
-        """Keep what a worker that has ended had counted."""
+        """Keep the counts of a worker that has ended."""
 
 
 class Keeper:
@@ -48,20 +48,21 @@ class Keeper:
         self, settings: RouterSettings, owner: Owner, on_change: Callable[[], None]
     ) -> None:
         self.workers: list[WorkerHandle] = []
-        self.old: list[WorkerHandle] = []  # of the code before an upgrade, finishing
+        # workers of the code before an upgrade, which finish their requests
+        self.old: list[WorkerHandle] = []
         self.restarts = 0
         self.spans = Exporter(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.inherited: list[int] = []  # descriptors that each worker holds for as long as it lives
         self._settings = settings
         self._owner = owner
         self._on_change = on_change
-        self._handed_over: set[int] = set()  # slots that others accept for
+        self._handed_over: set[int] = set()  # slots that workers of other slots accept for
         self._has_served = False
         self._is_handing_over = False
 
     @property
     def everyone(self) -> list[WorkerHandle]:
-        """All workers, old ones too."""
+        """All workers, including those of the code before an upgrade."""
         return [*self.workers, *self.old]
 
     async def keep(self, worker: WorkerHandle) -> None:
@@ -80,18 +81,20 @@ class Keeper:
                 )
             await asyncio.sleep(standins.pause_s(worker.deaths))
             if self._is_handing_over:
-                return  # the next supervisor starts one; ours might be handed over half told
+                # the next supervisor starts one: ours might be handed over with half a message sent
+                return
 
     async def _run(self, worker: WorkerHandle) -> int | str:
         """Run a worker to its end; returns its exit code, or why it could not be started."""
         began = time.monotonic()
         try:
             await worker.start(self._settings, self.inherited)
-        except OSError as error:  # no process or descriptor to be had: a reason to wait, not to end
+        # no process or descriptor to be had: retry later instead of ending
+        except OSError as error:
             worker.has_died(is_steady=False)
             return str(error)
         if self._owner.is_leaving:
-            worker.kill()  # it was told to leave before it could hear it
+            worker.kill()  # it was told to leave before it could receive that
         snapshot = self._owner.snapshot
         worker.send_table(snapshot, snapshot.apps, ())
         code = await worker.reap()
@@ -111,7 +114,7 @@ class Keeper:
         )
 
     async def watch(self) -> None:
-        """End workers that are silent for too long: only that frees the connections they hold."""
+        """Kill workers that are silent for too long: only that frees the connections they hold."""
         limit = self._settings.worker_silence_s
         while True:
             await asyncio.sleep(_LOOK_S)
@@ -123,7 +126,7 @@ class Keeper:
             self.look()
 
     async def see_off(self, worker: WorkerHandle) -> None:
-        """Have an old worker finish what it has and go, as others serve in its place."""
+        """Let an old worker finish its requests and leave, now that others serve."""
         settings = self._settings
         self._hear(worker)
         worker.drain(idle_s=_OLD_IDLE_S, tunnels_s=settings.tunnel_drain_s)
@@ -139,10 +142,10 @@ class Keeper:
         self.old.remove(worker)
 
     async def all_told(self) -> None:
-        """Wait until every worker's socket has all that the worker was told.
+        """Wait until every worker's socket holds all messages sent to the worker.
 
-        Half a message would make it deaf to the next supervisor. One that reads nothing for as
-        long as it may be silent is ended, and none is started any more.
+        Half a message would make a worker deaf to the next supervisor. A worker that reads nothing
+        for as long as one may be silent is killed, and no more workers are started.
         """
         self._is_handing_over = True
         for worker in self.everyone:
@@ -155,9 +158,9 @@ class Keeper:
                 worker.kill()
 
     def hand_over(self) -> list[OldWorker]:
-        """What the next supervisor needs of all workers; what one that has ended had counted stays.
+        """What the next supervisor needs to go on with the workers; ended workers' counts are kept.
 
-        Its keeper may not have come to retiring it, and will not any more.
+        The keeper task of an ended worker may not have retired it yet, and will not do so any more.
         """
         given = []
         for worker in self.everyone:
@@ -169,7 +172,9 @@ class Keeper:
         return given
 
     def look(self) -> None:
-        """Have the slots whose workers do not accept stood in for, and the others no more."""
+        """Have workers accept for the slots that have none accepting, and stop where it is not
+        needed.
+        """
         self._on_change()
         if self._owner.is_leaving:
             return

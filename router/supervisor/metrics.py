@@ -1,6 +1,6 @@
 """The merged figures as Prometheus families, through a Collector.
 
-Made on scrape from plain integers: no metric object is touched per request.
+They are made from plain integers on each scrape: no request touches a metric object.
 """
 
 from __future__ import annotations
@@ -34,13 +34,12 @@ Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class RouterCollector(Collector):
-    """Reads a supervisor's state on each scrape."""
+    """Reads the supervisor's state on each scrape."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
     def collect(self) -> Iterable[Metric]:
-        """All families."""
         totals = self._supervisor.totals()
         spans = self._supervisor.keeper.spans
         yield from _requests(totals, spans.exemplars if spans is not None else {})

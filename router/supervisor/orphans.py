@@ -1,7 +1,8 @@
-"""Whether workers serve on that a supervisor before this one left, by being killed.
+"""Detects workers that serve on after their supervisor was killed.
 
-Each supervisor makes a file and locks it with a descriptor that its workers inherit. So the kernel
-keeps the lock until the last of them has ended, in whatever way: who gets it knows they are gone.
+Each supervisor locks a file with a descriptor that its workers inherit. The kernel keeps the lock
+until the last of them has ended, in whatever way: a later supervisor that gets the lock knows they
+are gone.
 """
 
 from __future__ import annotations
@@ -22,24 +23,26 @@ _PREFIX, _SUFFIX = "workers-", ".lock"
 
 
 class Orphans:
-    """Those of one router: nobody tells them of tables, nor is told what they still use."""
+    """The orphaned workers of one router: they hear of no tables and report no use of replicas."""
 
     def __init__(self, folder: Path, most_s: float) -> None:
         self._folder = folder
-        self._most_s = most_s  # after which one that works has ended by itself
-        self._given_up_at = 0.0  # steady
-        self._locks: list[Path] = []  # of supervisors before, that were held when last looked at
+        self._most_s = most_s  # seconds after which a healthy orphan has ended by itself
+        self._given_up_at = 0.0  # monotonic
+        self._locks: list[Path] = []  # locks of earlier supervisors that were held at the last look
 
     def begin(self, kept: Sequence[int] = ()) -> list[int]:
-        """Find those that are there; returns the descriptors that workers of ours inherit.
+        """Find earlier supervisors' locks; returns the descriptors that our workers must inherit.
 
-        `kept` are those of the code before us: the workers of this process are no orphans.
+        `kept` are the descriptors of the code before an upgrade: its workers belong to this process
+        and are not orphans.
         """
         marks = list(kept)
         try:
             if not marks:
                 marks.append(self._mark())
-        except OSError as error:  # a read-only root: nothing is known of ours, should we be killed
+        # a read-only root: should we be killed, our workers cannot be detected
+        except OSError as error:
             log.info("event=workers_not_marked path=%s reason=%r", self._folder, str(error))
         ours = [os.fstat(mark) for mark in marks]
         for lock in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
@@ -57,25 +60,29 @@ class Orphans:
         return mark
 
     def are_there(self) -> bool:
-        """Whether any of them may still use a replica; a few system calls each, while they do."""
+        """Whether an orphan may still use a replica.
+
+        Costs a few system calls while there are any.
+        """
         if self._locks:
             self._locks = [lock for lock in self._locks if not _is_free(lock)]
             if not self._locks:
                 log.info("event=orphans_gone")
-            elif monotonic() >= self._given_up_at:  # one that hangs must not hold up every app
+            # an orphan that hangs must not hold up every app
+            elif monotonic() >= self._given_up_at:
                 log.warning("event=orphans_given_up supervisors=%d", len(self._locks))
                 self._locks = []
         return bool(self._locks)
 
 
 def _is_free(lock: Path) -> bool:
-    """Whether nobody holds it; its file is removed then, as far as that is possible."""
+    """Whether no process holds the lock; if so, its file is removed where possible."""
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.unlink()
     except BlockingIOError:
         return False
-    except OSError:  # a lock that cannot be had at all is nobody's
+    except OSError:  # a lock that cannot be taken at all counts as free
         pass
     return True

@@ -1,6 +1,8 @@
-"""One router on a state directory: two would take each other's workers for orphans, speak to a
-control plane in one name, and keep their last tables in one file. A router on a routes file alone
-keeps nothing there that another could harm.
+"""Allows one router per state directory.
+
+Two would take each other's workers for orphans, report to a control plane under one name, and keep
+their last tables in one file. A router that only uses a routes file keeps nothing there that
+another could harm.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ log = logging.getLogger("turnout.router")
 
 
 def claim(state: Path, given: int) -> int:
-    """The descriptor that holds the state for us, given or new; -1 where nothing can be locked.
+    """Lock the state directory; returns the descriptor, or -1 where nothing can be locked.
 
-    Workers do not inherit it, so it is free as soon as this process ends. Raises BadSettings.
+    `given` is the descriptor that code before an upgrade handed over. Workers do not inherit it, so
+    the lock is free as soon as this process ends. Raises BadSettings when another router holds it.
     """
     if given >= 0:
         return given
@@ -26,6 +29,6 @@ def claim(state: Path, given: int) -> int:
         make_private(folder)
         with lock_alone(folder / "supervisor.lock", state, "router") as lock:
             return os.dup(lock.fileno())
-    except OSError as error:  # a read-only root: then nothing is kept that two could share
+    except OSError as error:  # a read-only root: then nothing is kept that two routers could share
         log.info("event=state_not_locked path=%s reason=%r", folder, str(error))
         return -1

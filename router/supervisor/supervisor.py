@@ -1,7 +1,7 @@
 """Owns the listening sockets and the workers; hands out tables; merges counters.
 
-Never touches a client's bytes. The sockets live as long as it does, so what waits to be accepted
-when a worker dies is served by the worker that replaces it.
+Never touches a client's bytes. The sockets live as long as the supervisor, so connections that wait
+to be accepted when a worker dies are served by its replacement.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ log = logging.getLogger("turnout.router")
 
 _STATS_WAIT_S = 0.5  # a scrape waits this long for workers, then uses what they said last
 _SHARE_SAMPLE_S = 5.0
-_SHUTDOWN_IDLE_S = 0.5  # for requests on their way on idle connections, when the router leaves
+_SHUTDOWN_IDLE_S = 0.5  # for late requests on idle connections when the router ends
 
 
 @dataclass(slots=True)
 class Reloads:
-    """How tables were taken."""
+    """How often tables were taken or refused, and when."""
 
     succeeded: int = 0
     failed: int = 0
     last_success: float = 0.0  # Unix time
     last_seconds: float = 0.0
     last_failure: str = ""
-    is_refused: bool = False  # the newest one was, whole; the one before it is in force
+    is_refused: bool = False  # the newest table was refused whole; the one before it stays in force
 
 
 class Supervisor:
@@ -59,9 +59,9 @@ class Supervisor:
         self.reloads = Reloads()
         self.shares = Shares()
         self._recent = Failures()
-        self.ingress = ""  # HOST:PORT as bound
+        self.ingress = ""  # the bound HOST:PORT
         self.source = source
-        self._apps: dict[str, App | None] = {}  # None: old workers have it, and we did not see it
+        self._apps: dict[str, App | None] = {}  # None for an app that only old workers know
         self._news = asyncio.Event()
         self.keeper = Keeper(settings, self, self._news.set)
         self._workers = self.keeper.workers
@@ -70,14 +70,14 @@ class Supervisor:
         self._upgrade = asyncio.Event()
         self._upgrades = Upgrades(settings.state / "router")
         self._orphans = Orphans(settings.state / "router", settings.orphans_end_s)
-        self._lock = -1  # descriptor
+        self._lock = -1  # a descriptor
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
     async def run(self, admin: AdminPort) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; `admin` shows how it goes meanwhile."""
+        """Serve until SIGTERM or SIGINT, then drain; `admin` serves the state meanwhile."""
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._stop.set)
@@ -133,7 +133,7 @@ class Supervisor:
     # --- upgrades
 
     async def _is_upgrade_due(self) -> bool:
-        """Wait for a reason to do something; whether it is an upgrade."""
+        """Wait for a signal to act on; True when it asks for an upgrade."""
         waiting = [asyncio.create_task(e.wait()) for e in (self._stop, self._upgrade)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
@@ -143,18 +143,18 @@ class Supervisor:
         return is_due
 
     async def _hand_over(self, admin: AdminPort) -> None:
-        """Go on as the installed code, in this process; the workers serve meanwhile."""
+        """Replace this process's code by the installed one; the workers serve meanwhile."""
         await self.refresh_stats()
-        for sig in (signal.SIGHUP, signal.SIGUSR2):  # until the new code listens to them
+        for sig in (signal.SIGHUP, signal.SIGUSR2):  # until the new code handles them
             asyncio.get_running_loop().remove_signal_handler(sig)
             signal.signal(sig, signal.SIG_IGN)
         if self._following is not None:
-            self._following.cancel()  # what comes now is for the new code to hand out
+            self._following.cancel()  # later tables are for the new code to hand out
         admin_fd = handover.give(admin.listener)
         await admin.close()
         await self.keeper.all_told()
         await self.source.kept()
-        if self._stop.is_set():  # asked to end meanwhile, and the new code would not know
+        if self._stop.is_set():  # a stop was asked for meanwhile, which the new code would not know
             return
         handover.exec_with(
             Handover(
@@ -193,7 +193,7 @@ class Supervisor:
                 await self._take(snapshot)
 
     async def _take(self, snapshot: Snapshot) -> None:
-        """Hand a table to every worker, old ones too; they only get what differs."""
+        """Send a table to every worker, old ones included; each gets only what differs."""
         started = time.perf_counter()
         changed, dropped = self._follow_up(snapshot)
         self.snapshot = snapshot
@@ -216,7 +216,7 @@ class Supervisor:
         )
 
     def _follow_up(self, snapshot: Snapshot) -> tuple[Sequence[App], Sequence[str]]:
-        """What a table changes and drops of the one in force."""
+        """The apps that a table changes, and those it drops, compared with the table in force."""
         delta, here = snapshot.delta, self.snapshot
         if delta is not None and (delta.epoch, delta.version) == (here.epoch, here.version):
             for app in delta.changed:
@@ -232,14 +232,14 @@ class Supervisor:
     def _is_taken(self) -> bool:
         """Whether every worker that can answer routes by the table in force.
 
-        The next table must not wait for one that is dead or stands still: it starts with the
-        newest, or finds it among what it has not read yet.
+        The next table must not wait for a dead or stalled worker: it will start with the newest
+        table, or find it among its unread messages.
         """
         wanted = (self.snapshot.epoch, self.snapshot.version)
         return all(w.applied == wanted or w.is_absent for w in self._workers)
 
     def is_ready(self) -> bool:
-        """Whether every slot is served by the table in force, if need be by another's worker."""
+        """Whether every slot is served by the table in force, if need be by another worker."""
         wanted = (self.snapshot.epoch, self.snapshot.version)
         routing = [w for w in self._workers if w.applied == wanted]
         excused = (w.is_excused for w in self._workers if w not in routing)
@@ -253,8 +253,8 @@ class Supervisor:
     def applied(self) -> tuple[str, int]:
         """Epoch and version that every worker routes by; the lowest while they differ.
 
-        One that has no table yet routes by none, so nobody needs to wait for it. An old one routes
-        by a table until it has ended, also before it has told us by which.
+        A worker without a table routes by none, so it is left out. An old worker routes by some
+        table until it has ended, even before it has said by which.
         """
         known = [w.applied for w in self._workers if w.routes]
         known += [w.applied for w in self.keeper.old if w.is_running]
@@ -266,18 +266,18 @@ class Supervisor:
         return added(worker.departed for worker in self.keeper.everyone)
 
     def has_orphans(self) -> bool:
-        """Whether workers of a supervisor that was killed serve on, by a table of its time."""
+        """Whether workers of a killed supervisor serve on by the table it gave them."""
         return self._orphans.are_there()
 
     # --- workers
 
     @property
     def is_leaving(self) -> bool:
-        """Whether workers that end are not to be replaced."""
+        """Whether the router is ending, so that workers are not replaced."""
         return self._stop.is_set()
 
     def retire(self, worker: WorkerHandle) -> None:
-        """Keep what a worker that has ended had counted."""
+        """Keep the counts of a worker that has ended."""
         if worker.stats is not None:
             self._retired.add(worker.stats, is_alive=False)
         worker.stats, worker.departed, worker.queued, worker.upstream = None, {}, {}, {}
@@ -304,13 +304,13 @@ class Supervisor:
             await asyncio.to_thread(self.keeper.spans.close)
 
     def workers_ready(self) -> int:
-        """Workers that route by a table."""
+        """The number of workers that route by a table."""
         return sum(1 for w in self._workers if w.applied[1] > 0)
 
     # --- counters
 
     async def refresh_stats(self) -> None:
-        """Ask every worker for its counters and wait a moment for the answers."""
+        """Ask every worker for its counters and wait briefly for the answers."""
         self._asked += 1
         number = self._asked
         everyone = self.keeper.everyone
@@ -322,17 +322,17 @@ class Supervisor:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            pass  # a busy or dying worker; its last figures stand
+            pass  # a worker that is busy or dying keeps its last figures
 
     def _is_there(self, app: str, revision: str) -> bool:
-        """Whether the table has a revision; an app, for an empty name."""
+        """Whether the table has a revision, or with an empty name, the app."""
         known = self._apps.get(app)
         if known is None or not revision:
             return known is not None or app == UNKNOWN_APP
         return any(r.name == revision for r in known.revisions)
 
     def totals(self) -> Totals:
-        """The counters of all workers, living and dead."""
+        """The counters of all workers, including those that have ended."""
         total = copy.deepcopy(self._retired)
         for worker in self.keeper.everyone:
             if worker.stats is not None:
@@ -340,7 +340,7 @@ class Supervisor:
         return total
 
     def failures(self) -> dict[str, tuple[int, int]]:
-        """Requests and errors of the last seconds, by revision, of those that had an error."""
+        """Requests and errors of the last seconds, for each revision with an error."""
         return self._recent.recent()
 
     def counts(self) -> dict[Key, Counts]:
@@ -392,5 +392,5 @@ class Supervisor:
 
 
 def _differs(app: App, known: App | None) -> bool:
-    """Whether an app is another one; the same object, as a source keeps it, is the quick answer."""
+    """Whether two versions of an app differ; a source keeps the object of an unchanged app."""
     return app is not known and app != known

@@ -1,4 +1,4 @@
-"""Adds up what workers counted. Pure; a total never falls, also when a worker dies."""
+"""Adds up workers' counters. Pure; a total never falls, not even when a worker dies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from router.sources.counted import Counts, Key
 
 
 class HistogramTotal:
-    """Bucket counts and sum of several histograms."""
+    """The bucket counts and sum of several histograms together."""
 
     __slots__ = ("counts", "total")
 
@@ -20,7 +20,6 @@ class HistogramTotal:
         self.total = 0.0
 
     def add(self, counts: list[int], total: float) -> None:
-        """Add one histogram."""
         self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
         self.total += total
 
@@ -52,7 +51,7 @@ class RevisionTotal:
         self.tunnels = 0
 
     def report(self) -> RevisionReport:
-        """As a worker reports it, without what is going on."""
+        """The counters in a worker's form of report, without what is in flight."""
         return {
             "codes": self.codes,
             "retries": self.retries,
@@ -72,11 +71,11 @@ class RevisionTotal:
 
     @property
     def errors(self) -> int:
-        """Those that a server is to blame for."""
+        """Requests that failed through a server's fault."""
         return sum(n for code, n in self.codes.items() if code.startswith("5"))
 
     def add(self, report: RevisionReport, *, is_alive: bool) -> None:
-        """Add one worker's report; a dead worker has nothing in flight."""
+        """Add one worker's report; a worker that has ended has nothing in flight."""
         for code, n in report["codes"].items():
             self.codes[code] = self.codes.get(code, 0) + n
         for reason, n in report["retries"].items():
@@ -92,17 +91,15 @@ class RevisionTotal:
 
 
 class Totals:
-    """The counters of all workers."""
-
     __slots__ = ("_left", "accept_errors", "errors", "log_dropped", "overhead", "revisions")
 
     def __init__(self) -> None:
-        self.log_dropped = 0  # lines of the access log
+        self.log_dropped = 0  # access log lines that could not be written
         self.accept_errors = dict.fromkeys(ACCEPT_ERRORS, 0)
         self.revisions: dict[Key, RevisionTotal] = {}
         self.errors: dict[tuple[str, str], int] = {}
         self.overhead = HistogramTotal()
-        self._left: dict[Key, float] = {}  # when what is not in the table was first missed
+        self._left: dict[Key, float] = {}  # when a series was first missing from the table
 
     def add(self, report: WorkerReport, *, is_alive: bool) -> None:
         """Add one worker's whole report."""
@@ -113,7 +110,7 @@ class Totals:
             self.errors[app, reason] = self.errors.get((app, reason), 0) + n
         self.overhead.add(*report["overhead"])
         self.log_dropped += report["log_dropped"]
-        # An upgrade brings reports of the code before, which may not have counted this.
+        # Workers of older code, before an upgrade, may not have counted this.
         for reason, n in report.get("accept_errors", {}).items():
             self.accept_errors[reason] = self.accept_errors.get(reason, 0) + n
 
@@ -122,7 +119,7 @@ class Totals:
         return {k: (t.requests, t.errors, t.duration.counts) for k, t in self.revisions.items()}
 
     def report(self) -> WorkerReport:
-        """As a worker reports it, for the supervisor that comes after an upgrade."""
+        """The totals in a worker's form of report, for the supervisor after an upgrade."""
         return {
             "revisions": [(app, name, t.report()) for (app, name), t in self.revisions.items()],
             "errors": [(app, reason, n) for (app, reason), n in self.errors.items()],
@@ -134,7 +131,7 @@ class Totals:
     def forget(self, is_there: Callable[[str, str], bool], now: float, lifetime_s: float) -> None:
         """Drop the series of what left the table `lifetime_s` seconds ago.
 
-        `is_there` says whether a revision is in the table; of an app, for an empty name.
+        `is_there` says whether the table has a revision, or with an empty name, the app.
         """
         keys = self.revisions.keys() | {(app, "") for app, _ in self.errors}
         absent = [key for key in keys if not is_there(*key)]
@@ -146,21 +143,21 @@ class Totals:
 
 
 class Failures:
-    """Each revision's requests and errors of the last seconds."""
+    """Requests and errors of each revision over the last seconds."""
 
     def __init__(self, window_s: float = 10.0) -> None:
         self._window_s = window_s
         self._samples: deque[tuple[float, dict[Key, tuple[int, int]]]] = deque()
 
     def sample(self, now: float, totals: Totals) -> None:
-        """Remember how many of either each revision has had by now."""
+        """Remember the current counts."""
         counts = {key: (t.requests, t.errors) for key, t in totals.revisions.items()}
         self._samples.append((now, counts))
         while len(self._samples) > 2 and self._samples[1][0] <= now - self._window_s:
             self._samples.popleft()
 
     def recent(self) -> dict[str, tuple[int, int]]:
-        """Requests and errors by revision, of those that had an error."""
+        """Requests and errors of the last seconds, for each revision with an error."""
         if len(self._samples) < 2:
             return {}
         first, last = self._samples[0][1], self._samples[-1][1]
@@ -180,13 +177,13 @@ class Shares:
         self._samples: deque[tuple[float, dict[Key, int]]] = deque()
 
     def sample(self, now: float, totals: Totals) -> None:
-        """Remember how many requests each revision has had by now."""
+        """Remember the current counts."""
         self._samples.append((now, {k: t.requests for k, t in totals.revisions.items()}))
         while len(self._samples) > 2 and self._samples[1][0] < now - self._window_s:
             self._samples.popleft()
 
     def ratios(self) -> dict[Key, float]:
-        """Share by revision, 0 to 1, for apps that had requests."""
+        """Each revision's share, 0 to 1, for apps that had requests."""
         if len(self._samples) < 2:
             return {}
         first, last = self._samples[0][1], self._samples[-1][1]
@@ -198,7 +195,7 @@ class Shares:
 
 
 def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts by name, added up."""
+    """The sums by name of several counts."""
     total: dict[str, int] = {}
     for some in counts:
         for name, n in some.items():

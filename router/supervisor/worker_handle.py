@@ -1,4 +1,4 @@
-"""A worker as the supervisor sees it: its process, its channel, what it said last."""
+"""A worker as the supervisor sees it: its process, its channel, its last report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from router.worker.messages import FromWorker
 
 # glibc returns what is freed to the kernel and asks for it again with every 256 KiB that uvloop
 # reads, and the kernel clears each page anew: 1 MiB of answer cost 1,080 us of CPU with its own
-# thresholds and 540 us with these. At most the trim threshold stays with a worker.
+# thresholds and 540 us with these. A worker keeps at most the trim threshold for that.
 _MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
     "MALLOC_TOP_PAD_": str(1 << 20),
@@ -37,7 +37,7 @@ _APPS_PER_FRAME = 100  # a worker compiles one frame per turn of its loop: about
 class WorkerHandle:
     """One slot of the supervisor: a listening socket and the process that accepts on it.
 
-    The process inherits the sockets of all slots (`listeners`), to accept for others if it must.
+    The process inherits the sockets of all slots (`listeners`), so that it can accept for others.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class WorkerHandle:
         self.departed: dict[str, int] = {}
         self.queued: dict[str, int] = {}
         self.stalled = 0
-        self.deaths = 0  # in a row
-        self.heard_at = time.monotonic()  # when it started, until its first word
+        self.deaths = 0  # deaths in a row
+        self.heard_at = time.monotonic()  # its last message, or its start before the first
         self.has_spoken = False
         self._stands_in_for: tuple[int, ...] = ()
-        self.answered = 0  # the number of the last stats request it answered
+        self.answered = 0  # the number of the last request for counters that it answered
         self._on_message_seen = on_message
         self.on_spans: Callable[[Sequence[Noted], int], None] = lambda spans, dropped: None
         self._process: subprocess.Popen[bytes] | _Adopted | None = None
@@ -71,7 +71,7 @@ class WorkerHandle:
 
     @property
     def pid(self) -> int:
-        """Process id, 0 before the start."""
+        """The process id; 0 before the start."""
         return self._process.pid if self._process is not None else 0
 
     @property
@@ -81,12 +81,12 @@ class WorkerHandle:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process, whatever it does."""
+        """Whether the process exists, whatever it does."""
         return self._channel is not None and not self.ended.is_set()
 
     @property
     def quiet_s(self) -> float:
-        """Seconds without a word."""
+        """Seconds since its last message."""
         return time.monotonic() - self.heard_at
 
     @property
@@ -96,7 +96,7 @@ class WorkerHandle:
 
     @property
     def is_serving(self) -> bool:
-        """Whether the process has a table, and reports."""
+        """Whether the process has a table and reports regularly."""
         return self.is_running and self.routes and self.quiet_s < standins.QUIET_S
 
     @property
@@ -107,7 +107,7 @@ class WorkerHandle:
 
     @property
     def is_excused(self) -> bool:
-        """Whether the slot is no part of what can be expected: broken, or standing still."""
+        """Whether nothing can be expected of the slot, because its process is broken or stalled."""
         return self.is_absent and (self.deaths > 1 or self.routes)
 
     async def start(self, settings: RouterSettings, inherited: Iterable[int] = ()) -> None:
@@ -117,7 +117,7 @@ class WorkerHandle:
         fds = (theirs.fileno(), *(listener.fileno() for listener in self._listeners))
         arguments = map(str, (self.slot, *fds))
         try:
-            # spawn, not fork: a fork would inherit the loop and every descriptor of the supervisor
+            # Spawned, because a fork would inherit the loop and every descriptor of the supervisor.
             self._process = subprocess.Popen(
                 children.command("router.worker.worker", *arguments),
                 pass_fds=(*fds, *inherited),
@@ -133,7 +133,7 @@ class WorkerHandle:
         channel.send({"type": "settings", "settings": wire})
 
     async def adopt(self, old: OldWorker) -> None:
-        """Go on with a process that the supervisor before us, in this process, has started."""
+        """Take over a process that the code before an upgrade started from this process."""
         self._process = _Adopted(old.pid)
         self.stats = old.stats
         await self._talk(socket.socket(fileno=old.channel), old.unread)
@@ -149,21 +149,22 @@ class WorkerHandle:
         return channel
 
     def hand_over(self) -> OldWorker | None:
-        """What another supervisor needs to go on with the process; None when it has ended."""
+        """What the next supervisor needs to take over the process; None when it has ended."""
         if self._channel is None or self.ended.is_set():
             return None
         channel = os.dup(self._socket.fileno())
         return OldWorker(self.slot, self.pid, channel, self._channel.unread, self.stats)
 
     def has_died(self, *, is_steady: bool) -> None:
-        """Count its death; one that served steadily before is the first in a row again."""
+        """Count a death; after a steady life it is the first in a row again."""
         self.deaths = 1 if is_steady else self.deaths + 1
         self.applied = ("", 0)
 
     def _on_message(self, message: FromWorker) -> None:
         self.heard_at, self.has_spoken = time.monotonic(), True
         if message["type"] == "applied":
-            # An old worker of code that did not say what it still owes is better not believed.
+            # An old worker whose code does not report what it still owes is not believed to be
+            # idle.
             if "departed" in message:
                 self.applied = (message["epoch"], message["version"])
                 self.departed = message["departed"]
@@ -182,7 +183,7 @@ class WorkerHandle:
     def send_table(
         self, snapshot: Snapshot, changed: Sequence[App], dropped: Iterable[str]
     ) -> None:
-        """Hand over what changed, then the order to swap; without a process, nothing happens."""
+        """Send what changed, then the order to swap; does nothing without a process."""
         if self._channel is None:
             return
         rest = iter(changed)
@@ -200,43 +201,41 @@ class WorkerHandle:
 
     @property
     def is_told(self) -> bool:
-        """Whether its socket has all that it was told, or it is gone."""
+        """Whether its socket holds every message sent to it, or it is gone."""
         return self._channel is None or self._channel.is_sent
 
     async def all_told(self) -> None:
-        """Wait until that is so."""
+        """Wait until `is_told`."""
         while True:
-            # A turn of the loop first: what was told in this one is not in the socket's books yet.
-            await asyncio.sleep(_TOLD_POLL_S)  # once per upgrade: not worth an event
+            # Let the loop turn once: what was sent in this turn is not counted in the socket yet.
+            await asyncio.sleep(_TOLD_POLL_S)  # polled, because it happens once per upgrade
             if self.is_told:
                 return
 
     def ask_stats(self, number: int) -> None:
-        """Ask for the counters; the answer carries `number`."""
         if self._channel is not None:
             self._channel.send({"type": "stats", "asked": number})
 
     def stand_in_for(self, slots: tuple[int, ...]) -> None:
-        """Have it accept on the sockets of these slots too, and of no others."""
+        """Have it accept on the sockets of exactly these slots, beside its own."""
         if self._channel is not None and slots != self._stands_in_for:
             self._stands_in_for = slots
             self._channel.send({"type": "accept", "slots": [self.slot, *slots]})
 
     def drain(self, *, idle_s: float, tunnels_s: float) -> None:
-        """Ask it to finish what is in flight and leave.
+        """Ask it to finish its requests and exit.
 
-        Idle connections may still bring a request for `idle_s`, tunnels live for `tunnels_s`.
+        Idle connections may bring another request for `idle_s`; tunnels may live for `tunnels_s`.
         """
         if self._channel is not None:
             self._channel.send({"type": "drain", "idle_s": idle_s, "tunnels_s": tunnels_s})
 
     def kill(self) -> None:
-        """End the process at once."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
 
     async def reap(self) -> int:
-        """Wait for the process to end, once its channel has."""
+        """Wait for the process to end, once its channel has closed."""
         await self.ended.wait()
         process = self._process
         assert process is not None
@@ -249,7 +248,7 @@ class WorkerHandle:
 
 
 class _Adopted:
-    """A child process that was started by an earlier image of this process."""
+    """A child process that an earlier code of this same process started."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -267,16 +266,14 @@ class _Adopted:
         return self._code
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal unless the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once."""
         self.send_signal(signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for it to end."""
         if self._code is None:
             _, status = os.waitpid(self.pid, 0)
             self._code = os.waitstatus_to_exitcode(status)

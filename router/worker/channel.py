@@ -1,7 +1,7 @@
 """Framed messages between supervisor and worker, over a socket pair.
 
-A frame is four bytes of length, then JSON; a message that is longer than a frame may be is sent in
-several, of which all but the last say so. EOF means that the other side is gone.
+A frame is four bytes of length, then JSON. A message too long for a frame is sent in several; all
+but the last are marked as unfinished. EOF means that the other side is gone.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import orjson
 from router.worker.messages import FromWorker, ToWorker
 
 _LENGTH = struct.Struct("!I")
-MAX_FRAME_BYTES = 16 << 20  # a greater length is a bug: nothing behind it could be understood
-_MORE = 1 << 31  # in the length: the message goes on in the next frame
+MAX_FRAME_BYTES = 16 << 20  # a greater length is a bug: the stream could not be understood any more
+_MORE = 1 << 31  # a bit of the length: the message goes on in the next frame
 
 
 class Channel(asyncio.Protocol):
     """One end of a channel; calls `on_message` for each message and `on_lost` once.
 
-    What comes in is what the other side of the same installation sends: its type is believed.
+    Messages come from the same installation, so their types are trusted.
     """
 
     def __init__(self, on_message: Callable[[Any], None], on_lost: Callable[[], None]) -> None:
         self._on_message = on_message
         self._on_lost = on_lost
         self._buffer = bytearray()
-        self._parts: list[bytes] = []  # of a message whose last frame is still to come
+        self._parts: list[bytes] = []  # parts of a message whose last frame has not arrived
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,7 +61,7 @@ class Channel(asyncio.Protocol):
         del buffer[:at]
 
     def send(self, message: ToWorker | FromWorker) -> None:
-        """Queue a message; nothing happens when the other side is gone."""
+        """Queue a message; does nothing when the other side is gone."""
         if not self._transport.is_closing():
             body = orjson.dumps(message)
             while len(body) > MAX_FRAME_BYTES:
@@ -77,14 +77,14 @@ class Channel(asyncio.Protocol):
 
     @property
     def unread(self) -> bytes:
-        """What was received of a message that is not complete."""
+        """The bytes received of an incomplete message."""
         frames = (_LENGTH.pack(len(part) | _MORE) + part for part in self._parts)
         return b"".join(frames) + self._buffer
 
     def begin_with(self, unread: bytes) -> None:
-        """Go on behind what another reader of this end has received."""
+        """Start with bytes that an earlier reader of this end had received."""
         self.data_received(unread)
 
     def close(self) -> None:
-        """Close this end after what is queued."""
+        """Close this end once queued messages are written."""
         self._transport.close()

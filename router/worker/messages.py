@@ -1,6 +1,6 @@
-"""What supervisor and worker say to each other over the channel, by `type`.
+"""The messages between supervisor and worker, by `type`.
 
-An upgraded supervisor may hear a worker of the code before: keys are only ever added, and what is
+An upgraded supervisor may hear a worker of older code: keys are only ever added, and keys that are
 NotRequired may be missing.
 """
 
@@ -23,11 +23,11 @@ class Settings(TypedDict):
 
 
 class Apps(TypedDict):
-    """Some apps of the next table, compiled ahead of the swap."""
+    """Some apps of the next table, compiled before the swap."""
 
     type: Literal["apps"]
     domain: str
-    apps: Sequence[Any]  # snapshot.App as sent, its JSON as received
+    apps: Sequence[Any]  # snapshot.App when sent, its JSON when received
 
 
 class Swap(TypedDict):
@@ -41,7 +41,7 @@ class Swap(TypedDict):
 
 
 class Ask(TypedDict):
-    """Report at once; the answer carries the number."""
+    """Report at once; the report carries the number."""
 
     type: Literal["stats"]
     asked: int
@@ -55,10 +55,10 @@ class Accept(TypedDict):
 
 
 class Drain(TypedDict):
-    """Finish what is in flight, and leave."""
+    """Finish what is in flight, then exit."""
 
     type: Literal["drain"]
-    idle_s: float  # for which idle connections may still bring a request
+    idle_s: float  # how long idle connections may still bring a request
     tunnels_s: float
 
 
@@ -68,16 +68,16 @@ ToWorker = Settings | Apps | Swap | Ask | Accept | Drain
 
 
 class Applied(TypedDict):
-    """A table is in force."""
+    """The worker routes by this table now."""
 
     type: Literal["applied"]
     version: int
     epoch: str
-    departed: NotRequired[dict[str, int]]  # replicas of earlier tables, with requests in flight
+    departed: NotRequired[dict[str, int]]  # requests in flight at replicas that left the table
 
 
 class Stats(TypedDict):
-    """How it is: each second, and when asked."""
+    """A worker's counters and state, sent each second and when asked."""
 
     type: Literal["stats"]
     asked: int | None

@@ -1,4 +1,4 @@
-"""What a worker does at each tick: look for what is late, and for a loop that is."""
+"""What a worker does at each tick: end what is late, and notice when its loop is late."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Sweeper:
         self._shedding = Shedding(context.settings.overload_lag_s)
 
     def tick(self, late_s: float) -> None:
-        """Called every `tick_s`, and `late_s` later than that: what requests wait for the loop."""
+        """Called every `tick_s`.
+
+        `late_s` is how much later than planned, which requests waited, too.
+        """
         context = self._context
         context.clock.tick()
         is_due = self._shedding.is_due(late_s)
@@ -42,7 +45,7 @@ class Sweeper:
         for replica in context.registry:
             while replica.idle and replica.idle[0].idle_since < oldest:
                 replica.idle.pop(0).close()
-            if replica.queue and _has_room(replica, now):  # it came back, or is new
+            if replica.queue and _has_room(replica, now):  # the replica came back, or is new
                 _guarded(replica.admit_next)
         if context.access_log is not None:
             context.access_log.flush()
@@ -54,7 +57,7 @@ def _has_room(replica: Replica, now: float) -> bool:
 
 
 def _guarded(act: Callable[[], None]) -> None:
-    """Do it for one connection; a mistake of ours about it must not stop the clock of all."""
+    """Act on one connection; a bug that concerns it must not stop the clock for all."""
     try:
         act()
     except Exception:

@@ -1,9 +1,9 @@
 """One worker process: its loop, its table, its connections.
 
-Started by the supervisor as `python -m router.worker SLOT CHANNEL LISTENER…`, where all but the
-first are inherited descriptors and each slot has one listener. The table changes by one
-assignment; each exchange uses the one it began with. When the supervisor is gone the worker serves
-on for a while, so that a new one can take over.
+The supervisor starts it as `python -m router.worker SLOT CHANNEL LISTENER…`, where all but the
+first are inherited descriptors and each slot has one listener. The table changes by one assignment;
+each exchange uses the table it began with. When the supervisor is gone, the worker serves on for a
+while, so that a new one can take over.
 """
 
 from __future__ import annotations
@@ -40,26 +40,27 @@ from router.worker.sweeper import Sweeper
 
 log = logging.getLogger("turnout.router")
 
-_Factory = Callable[[], asyncio.Protocol]  # of protocols by their methods: see pausable.py
+# classes that have a protocol's methods without inheriting them: see pausable.py
+_Factory = Callable[[], asyncio.Protocol]
 
 _HEARTBEAT_S = 1.0
 _DRAIN_POLL_S = 0.02
-_ORPHAN_IDLE_S = 5.0  # for requests on their way on idle connections; nobody waits for an orphan
-_FAREWELL_S = 3.0  # for the last tunnels to hear that they have to end
-# A connection allocates about ten tracked objects; the default of 700 would collect every few
-# dozen requests, and nothing on the request path is left in a cycle.
+_ORPHAN_IDLE_S = 5.0  # for late requests on idle connections; nothing waits for an orphan to end
+_FAREWELL_S = 3.0  # for the last tunnels to be told that they have to end
+# A connection allocates about ten tracked objects; the default of 700 would collect every few dozen
+# requests, and the request path leaves nothing in a cycle.
 GC_THRESHOLD = (20_000, 20, 50)
 
 
 class Worker:
-    """Runs until told to leave."""
+    """One worker; runs until it is told to leave."""
 
     def __init__(
         self, slot: int, channel: socket.socket, listeners: Sequence[socket.socket]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listeners = dict(enumerate(listeners))  # by slot
-        self._accepts_on = {slot}  # slots: its own, and those it stands in for
+        self._accepts_on = {slot}  # its own slot, and those it stands in for
         self._channel_socket = channel
         self._channel = Channel(self._on_message, self._on_supervisor_lost)
         self._edge: Context | None = None
@@ -73,7 +74,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until drained."""
         self._loop.add_signal_handler(signal.SIGTERM, self._start_draining)
-        # Ctrl-C reaches the whole process group; the supervisor decides what it means.
+        # Ctrl-C signals the whole process group; the supervisor decides what to do.
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)
         await self._loop.create_connection(lambda: self._channel, sock=self._channel_socket)
         await self._left.wait()
@@ -113,7 +114,7 @@ class Worker:
         self._spawn(self._heartbeat(edge))
 
     def _accept_on(self, slots: set[int]) -> None:
-        """Accept on the sockets of these slots, and of no others."""
+        """Accept on the sockets of exactly these slots."""
         self._accepts_on = slots
         for slot in self._servers.keys() - slots:
             self._servers.pop(slot).close()
@@ -124,22 +125,23 @@ class Worker:
     def _let_go(self, slots: set[int]) -> None:
         """Close our copies of the sockets of these slots.
 
-        A socket that nobody accepts on must not outlive its supervisor: the kernel would go on
-        giving it connections, and end them when the last copy is closed.
+        A socket that no worker accepts on must not outlive its supervisor: the kernel would go on
+        giving it connections, and reset them when the last copy is closed.
         """
         for slot in slots & self._listeners.keys():
             self._listeners.pop(slot).close()
 
     async def _listen(self, edge: Context, slot: int) -> None:
-        while slot in self._accepts_on:  # unless it was told otherwise meanwhile
+        while slot in self._accepts_on:  # stop waiting when the slot is given up meanwhile
             try:
-                # Closing a server closes its socket, and this one may be needed again.
+                # Closing the server would close the socket, which may be needed again, so it gets a
+                # copy.
                 listener = self._listeners[slot].dup()
                 make = cast(_Factory, partial(ClientConnection, edge))
                 server = await self._loop.create_server(make, sock=listener, backlog=BACKLOG)
             except OSError as error:
                 if not self._servers:
-                    raise  # it serves nobody: another worker may
+                    raise  # without its socket this worker serves nobody; another may
                 log.warning("event=not_stood_in slot=%d reason=%r", slot, str(error))
                 await asyncio.sleep(_HEARTBEAT_S)
                 continue
@@ -172,7 +174,7 @@ class Worker:
         for wire in message["apps"]:
             routes = self._compiler.app(app_from(wire), self._domain)
             self._staged[routes.spec.name] = routes
-        gc.freeze()  # what is staged lives long: a collection over 10,000 apps takes 100 ms
+        gc.freeze()  # compiled apps live long: a collection over 10,000 of them takes 100 ms
 
     def _swap(self, message: Swap) -> None:
         edge, compiler = self._edge, self._compiler
@@ -192,17 +194,19 @@ class Worker:
         for name, gone in old.items():
             try:
                 compiler.retire(gone, staged.get(name))
-            except Exception:  # a mistake of ours about one app's requests is not the table's
+            except Exception:  # a bug that concerns one app's requests must not refuse the table
                 log.exception("event=retire_failed app=%s", name)
         gc.freeze()
-        if not self._servers and not edge.is_draining:  # the first table: now it can answer
+        # the first table has come: only now can requests be answered
+        if not self._servers and not edge.is_draining:
             self._accept_on(self._accepts_on)
         self._channel.send(
             {
                 "type": "applied",
                 "version": edge.table.version,
                 "epoch": edge.table.epoch,
-                # Not left to the next report: without it a replica counts as idle, and is ended.
+                # Sent now, not with the next report: a replica without a report counts as idle and
+                # is ended.
                 "departed": edge.registry.departed(),
             }
         )
@@ -252,8 +256,8 @@ class Worker:
     async def _drain(self, edge: Context, idle_s: float, tunnels_s: float) -> None:
         """Finish what is in flight.
 
-        Every answer from now on ends its connection. Idle ones may bring one more request for a
-        moment: closed at once, they would meet requests that are on their way.
+        Every answer from now on closes its connection. Idle connections may bring one more request
+        for a moment: closing them at once would drop requests that are already on their way.
         """
         self._accept_on(set())
         self._let_go(set(self._listeners))
@@ -289,7 +293,7 @@ class Worker:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            # A worker without its clock or listener is broken: die loudly, be replaced.
+            # A worker without its clock or listener is broken: exit with an error, to be replaced.
             self._loop.call_exception_handler(
                 {"message": "a worker's task failed", "exception": task.exception()}
             )
@@ -303,12 +307,11 @@ def _settings_from(wire: dict[str, Any]) -> RouterSettings:
 
 
 def main() -> None:
-    """Entry point of a worker process."""
     slot = int(sys.argv[1])
     channel, *listeners = (socket.socket(fileno=int(fd)) for fd in sys.argv[2:])
     gc.set_threshold(*GC_THRESHOLD)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:  # a client and a replica are two descriptors; distributions give 1024
+    if soft != hard:  # a client and its replica take two descriptors; distributions allow 1024
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     async def serve() -> None:

@@ -1,4 +1,4 @@
-"""Whether a table is good: its form, its rules, and a sentence for each problem."""
+"""Checks a table's form and rules, and writes a sentence for each problem."""
 
 from router.contract.check.form import Path
 from router.contract.check.table import (

@@ -1,7 +1,7 @@
-"""The form of a table's values: what they are made of, read strictly, every mistake at once.
+"""Reads a table's values strictly and reports every mistake at once.
 
-Not by pydantic, which would be a fifth of a sidecar's memory and half of its start; a mistake has
-pydantic's names, so that sentences.py speaks of both.
+Not done by pydantic, which would be a fifth of a sidecar's memory and half of its start. Mistakes
+have pydantic's names, so that sentences.py can describe both.
 """
 
 from __future__ import annotations
@@ -17,22 +17,25 @@ _MISSING: Any = object()
 
 @dataclass(slots=True)
 class Reading:
-    """One document while it is read. In a file that somebody writes by hand, an unknown key is a
-    spelling mistake; in a message, it is from a newer version."""
+    """A document while it is being read.
+
+    An unknown key is a mistake in a file, where it is probably a misspelling; in a message it comes
+    from a newer version and is ignored.
+    """
 
     is_file: bool
     mistakes: list[dict[str, Any]] = field(default_factory=list)
 
     def wrong(self, path: Path, kind: str, **context: Any) -> Any:
-        """Note a mistake; what is returned is never used, as the document is not taken."""
+        """Note a mistake. The return value is never used, since the document is refused."""
         self.mistakes.append({"type": kind, "loc": path, "ctx": context})
 
 
 class Form(Protocol):
-    """What a value has to be."""
+    """The form that a value must have."""
 
     def read(self, value: Any, path: Path, reading: Reading) -> Any:
-        """The value as it is kept; what is wrong with it is noted."""
+        """The value as it is kept; mistakes are noted in `reading`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Whole, unless it may be a fraction; true and false are none."""
+    """A whole number, or a fraction where that is allowed; true and false are not numbers."""
 
     least: float | None = None
     most: float | None = None
@@ -62,7 +65,7 @@ class Number:
         kinds = int if self.is_whole else (int, float)
         if not isinstance(value, kinds) or isinstance(value, bool):
             return reading.wrong(path, "int_type" if self.is_whole else "float_type")
-        if self.least is not None and not value >= self.least:  # NaN is neither
+        if self.least is not None and not value >= self.least:  # written so that NaN fails, too
             return reading.wrong(path, "greater_than_equal", ge=self.least)
         if self.most is not None and not value <= self.most:
             return reading.wrong(path, "less_than_equal", le=self.most)
@@ -98,7 +101,7 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Maybe:
-    """None, or a value of a form."""
+    """None, or a value of the given form."""
 
     form: Form
 
@@ -108,7 +111,7 @@ class Maybe:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object with these keys; those that are left out have the defaults of what is made."""
+    """An object with these keys; a missing key gets the default of the class that is made."""
 
     make: Callable[..., Any]
     keys: Mapping[str, Form]

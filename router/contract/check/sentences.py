@@ -1,10 +1,10 @@
-"""What is wrong with a value, for people: the validator's own words are for programmers. Pure."""
+"""Says what is wrong with a value; the validator's own messages are for programmers. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# By pydantic's type of an error; what is in braces comes from its context.
+# Keyed by pydantic's error type; names in braces are filled from the error's context.
 _SENTENCES = {
     "missing": "is missing",
     "string_type": "write a text",
@@ -36,7 +36,7 @@ _SENTENCES = {
 
 
 def what_is_wrong(error: Any) -> str:
-    """What to do about one of pydantic's errors, or one in its form; without the value's path."""
+    """A sentence that says how to mend the value; the caller adds the value's path."""
     context = error.get("ctx", {})
     if error["type"] == "value_error":
         return str(context["error"])

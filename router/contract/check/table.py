@@ -1,6 +1,6 @@
-"""Checks a snapshot whole: every problem at once, each with the path of the value it is about.
+"""Checks a whole snapshot and reports every problem at once, with the path of its value.
 
-The supervisor and `turnout check` use it; workers trust what the supervisor hands them.
+The supervisor and `turnout check` use it; workers trust the supervisor.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from router.contract.hosts import (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: `path` leads to the value, `message` says what to do."""
+    """One mistake: `path` leads to the value, `message` says what to do about it."""
 
     path: Path
     message: str
@@ -67,7 +67,7 @@ def is_address(value: str) -> bool:
     return True
 
 
-MAX_DELAY_MS = 60_000  # of an injected fault
+MAX_DELAY_MS = 60_000  # the longest delay of an injected fault
 MAX_FAULT_S = 86400.0
 
 _NAME = Text(shortest=1, longest=253)
@@ -90,7 +90,7 @@ _ENDPOINT = Record(
 
 
 class _Endpoint:
-    """An object, or HOST:PORT alone, which then is the replica's name too."""
+    """An object, or just HOST:PORT, which then also names the replica."""
 
     def read(self, value: Any, path: Path, reading: Reading) -> Any:
         if isinstance(value, str):
@@ -137,7 +137,7 @@ _SNAPSHOT = Record(
 
 
 def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Problem]:
-    """The snapshot in decoded JSON (or a routes file), or everything that is wrong with it."""
+    """The snapshot in decoded JSON or in a routes file, or every problem with it."""
     reading = Reading(is_file)
     table = _SNAPSHOT.read(wire, (), reading)
     if reading.mistakes:
@@ -150,12 +150,13 @@ def check(wire: Any, *, is_file: bool = False) -> snapshot.Snapshot | list[Probl
 def _of_the_rest(rest: TheRest, *, is_file: bool) -> Iterator[Problem]:
     reading = Reading(is_file)
     table = _SNAPSHOT.read(rest.document, (), reading)
-    if not reading.mistakes:  # else what is wrong with the form was enough
+    # a wrong form is reported alone, since the rules below need the right one
+    if not reading.mistakes:
         yield from (problem for problem in _rules(table) if rest.can_say(problem.path))
 
 
 def check_app(wire: Any, domain: str) -> snapshot.App | list[Problem]:
-    """One app out of decoded JSON by the same rules, without those between apps."""
+    """One app from decoded JSON, checked without the rules that concern several apps."""
     reading = Reading(is_file=False)
     app = _APP.read(wire, (), reading)
     if reading.mistakes:
@@ -171,7 +172,7 @@ def _problem(error: Any) -> Problem:
 
 
 def domain_problem(domain: str) -> str:
-    """What is wrong with the apps' domain; empty when nothing is."""
+    """What is wrong with the domain of the apps; empty if it is good."""
     return "" if fold(domain.encode()) == domain.encode() else "not a lower-case host name"
 
 

@@ -1,1 +1,1 @@
-"""What is served at an admin port, and to whom."""
+"""What an admin port serves, and which requests it refuses."""

@@ -1,7 +1,7 @@
-"""A small HTTP server for pages that are only looked at: GET and HEAD, and no body is read.
+"""A small HTTP server for pages that are only read: GET and HEAD; a body is never read.
 
-aiohttp would be a quarter of a sidecar's memory, for four pages. What bounds a connection's time
-and number is the admin server's.
+aiohttp would take a quarter of a sidecar's memory to serve four pages. The admin server bounds how
+many connections there are and how long each may last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_WAITING = 16  # pipelined requests; a client that has sent more is not rea
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: its fields in lower case, each with all its values."""
+    """A request: its field names in lower case, each with every value that was sent."""
 
     method: str
     path: str
@@ -39,13 +39,12 @@ class Asked:
     waiter: str | None = None
 
     def values(self, name: str) -> list[str]:
-        """The values of a field."""
         return self.fields.get(name, [])
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer."""
+    """An answer: status, type and body."""
 
     body: bytes
     status: int = 200
@@ -54,7 +53,6 @@ class Page:
 
 
 def page_of(refusal: Refusal) -> Page:
-    """A refusal as an answer."""
     body = json.dumps(refusal.body).encode()
     return Page(body, refusal.status, "application/json; charset=utf-8", refusal.headers)
 
@@ -63,7 +61,7 @@ Answering = Callable[[Asked], Awaitable[Page]]
 
 
 class Pages:
-    """The site: each request is answered by one function."""
+    """A site in which one function answers each request."""
 
     def __init__(self, answer: Answering) -> None:
         self._answer = answer
@@ -83,14 +81,13 @@ class Pages:
             task.cancel()
 
     def spawn(self, conversation: _Conversation) -> asyncio.Task[None]:
-        """Answer what a conversation has received."""
+        """Start a task that answers the requests a connection has received."""
         task = asyncio.get_running_loop().create_task(conversation.answer_all())
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
         return task
 
     async def page(self, inner: object, asked: Asked) -> Page:
-        """The answer to a request."""
         assert self._handling is not None
         with self._handling(inner, asked):
             if asked.method not in ("GET", "HEAD"):
@@ -103,7 +100,7 @@ class Pages:
 
 
 class _Conversation(asyncio.Protocol):
-    """One client: its requests are answered in order."""
+    """One client's connection: its requests are answered in the order they came."""
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
@@ -113,7 +110,7 @@ class _Conversation(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
-        self._has_ended = False  # nothing more of it is read
+        self._has_ended = False  # nothing more is read from the client
         self._target = b""
         self._fields: dict[str, list[str]] = {}
         self._unfinished = 0  # bytes received since the last whole request
@@ -125,7 +122,8 @@ class _Conversation(asyncio.Protocol):
         self._parser = HttpRequestParser(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = self._parser = None  # no cycle for the collector
+        # breaks the reference cycle, so that no collection is needed
+        self._transport = self._parser = None
         if self._task is not None:
             self._task.cancel()
 
@@ -142,7 +140,8 @@ class _Conversation(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self._has_ended = True  # its request is answered as any other, and nothing after it
+            # the request already read gets its answer, and nothing after it is read
+            self._has_ended = True
         except HttpParserError:
             self._refuse(400, b"400: that is not HTTP/1.1\n")
         if self._unfinished > _MOST_HEAD_BYTES:
@@ -189,7 +188,7 @@ class _Conversation(asyncio.Protocol):
     # --- answers
 
     async def answer_all(self) -> None:
-        """Answer what was received, until there is nothing, or the connection ends."""
+        """Answer the requests received so far, until none is left or the connection ends."""
         while self._received and self._transport is not None:
             one = self._received.popleft()
             page = one if isinstance(one, Page) else await self._pages.page(self, one)

@@ -1,4 +1,4 @@
-"""Who gets through to an admin port, whatever serves it: the rules of door.py, and what is said."""
+"""The requests that an admin port refuses, and what each is told. The rules are in door.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.process.config import BadSettings, split_address
 from router.process.tokens import Token, Tokens
 
 OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
-QUOTED = 80  # of what a client sent, in a refusal
+QUOTED = 80  # characters of a client's value that a refusal repeats
 _UNKNOWN = (
     "The token that was sent is not one of this server's. It knows those of its --token-file, or"
     " the one in the file token of its state directory; one that was replaced counts no more."
@@ -34,7 +34,7 @@ _OTHER_HOST = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer in the place of the one that was asked for; `code` is Azure's word for it."""
+    """The answer to a request that is not let through; `code` is Azure's word for the reason."""
 
     status: int
     code: str
@@ -43,36 +43,36 @@ class Refusal:
 
     @property
     def body(self) -> dict[str, dict[str, str]]:
-        """As Azure has it."""
+        """The body in the form that Azure's clients expect."""
         return {"error": {"code": self.code, "message": self.message}}
 
 
 class Guarded(Protocol):
-    """The settings of an admin port."""
+    """Settings that decide who may use an admin port."""
 
     @property
     def state(self) -> Path:
-        """Where its token is, without a file of them."""
+        """The state directory, which holds the token when `token_file` is empty."""
 
     @property
     def token_file(self) -> str:
-        """The file of its tokens, or nothing."""
+        """The file of tokens, or an empty string."""
 
     @property
     def admin(self) -> str:
-        """Its address."""
+        """The address of the admin port."""
 
     @property
     def admin_hosts(self) -> tuple[str, ...]:
-        """Other names it is reached by."""
+        """Further host names by which clients reach the port."""
 
     @property
     def protect_metrics(self) -> bool:
-        """Whether /metrics and /readyz ask for a token too."""
+        """Whether /metrics and /readyz need a token, too."""
 
 
 def tokens_of(settings: Guarded) -> Tokens:
-    """Those of the token file, or the one of the state directory. Raises BadSettings."""
+    """The tokens of the token file, or else the state directory's own. Raises BadSettings."""
     if not settings.token_file and not door.is_loopback(listen_host(settings)):
         raise BadSettings(
             f"admin: {settings.admin} can be reached from outside; give a --token-file"
@@ -81,19 +81,19 @@ def tokens_of(settings: Guarded) -> Tokens:
 
 
 def listen_host(settings: Guarded) -> str:
-    """The host of its address."""
+    """The host part of the admin address."""
     if settings.admin.startswith("unix:"):
         return "localhost"
     return split_address(settings.admin, "admin")[0].lower()
 
 
 def known_hosts(settings: Guarded) -> Collection[str]:
-    """The names that it may be called by, beside loopback's and its own address."""
+    """The names a Host field may hold, beside loopback names and the port's own address."""
     return {*map(door.host_in, settings.admin_hosts), listen_host(settings)}
 
 
 def open_paths(settings: Guarded) -> Collection[str]:
-    """What needs no token."""
+    """Paths that need no token."""
     return ("/healthz",) if settings.protect_metrics else OPEN_PATHS
 
 
@@ -105,9 +105,9 @@ def of_a_page(
     known: Collection[str],
     sockname: object,
 ) -> Refusal | None:
-    """The refusal of what a web page of somebody else has a browser do.
+    """Refuse a request that another site's web page made a browser send; None lets it pass.
 
-    By the Host, Origin and Sec-Fetch-Site fields of a request, and where it arrived.
+    Decided by the Host, Origin and Sec-Fetch-Site fields and by the address the request arrived at.
     """
     here = str(sockname[0]).partition("%")[0] if isinstance(sockname, tuple) else ""
     if not door.is_known_host(hosts, known, here):
@@ -119,7 +119,7 @@ def of_a_page(
 
 
 def without_token(*, is_sent: bool) -> Refusal:
-    """The refusal of a request without a token, or with an unknown one (RFC 6750 §3.1)."""
+    """Refuse a request whose token is missing or unknown (RFC 6750 §3.1)."""
     if is_sent:
         headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         return Refusal(401, "InvalidAuthenticationToken", _UNKNOWN, headers)
@@ -129,7 +129,7 @@ def without_token(*, is_sent: bool) -> Refusal:
 def beyond_its_role(
     token: Token, method: str, path: str, *, is_trial: bool = False
 ) -> Refusal | None:
-    """The refusal of what the role of a token does not allow."""
+    """Refuse a request that the token's role does not allow."""
     if door.may(token.role, method, path, is_trial=is_trial):
         return None
     return Refusal(403, "AuthorizationFailed", _TOO_LITTLE[token.role] % token.name)

@@ -1,4 +1,4 @@
-"""An application of aiohttp on an admin port."""
+"""An aiohttp application as the site of an admin port."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ class _Work:
 
 
 class WebSite:
-    """Serves an application."""
-
     def __init__(self, app: web.Application) -> None:
         self._handling: Handling | None = None
 
@@ -46,7 +44,7 @@ class WebSite:
             access_log=None,
             shutdown_timeout=LEAVE_S,
             handler_cancellation=True,
-            auto_decompress=False,  # also bodies that are refused unread would be unpacked
+            auto_decompress=False,  # True would decompress even bodies that are refused unread
         )
 
     async def start(self, handling: Handling) -> None:

@@ -1,4 +1,4 @@
-"""Routes from the labels of containers that somebody else runs."""
+"""Makes routes from the labels of containers that somebody else runs."""
 
 from router.sources.docker.combined import CombinedSource
 from router.sources.docker.source import DockerSource

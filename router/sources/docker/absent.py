@@ -1,7 +1,7 @@
-"""Apps whose last container went: their hosts are known for a while longer.
+"""Keeps the hosts of apps whose last container went known for a while.
 
-Whoever recreates a container ends the old one first. Meanwhile nobody is ready, which clients try
-again for; that nobody has such a host they would believe.
+Recreating a container ends the old one first. Meanwhile clients get "no replica is ready", after
+which they try again; "no such host" they would believe.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from router.contract.snapshot import App
 
 
 class Absent:
-    """Remembers apps for `keep_s` seconds after they were found last."""
+    """Remembers apps for `keep_s` seconds after they were last found."""
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
         self._known: dict[str, App] = {}
-        self._until: dict[str, float] = {}  # those that are absent now
+        self._until: dict[str, float] = {}  # when each absent app is forgotten
 
     def beside(self, found: Iterable[App], now: float) -> tuple[App, ...]:
-        """The apps that were found, and those that were until a moment ago, with no replica."""
+        """The apps that were found, plus those found until recently, which have no replica."""
         present = {app.name: app for app in found}
         for name in self._known.keys() - present.keys():
             if now >= self._until.setdefault(name, now + self._keep_s):
@@ -38,7 +38,7 @@ class Absent:
         return tuple(sorted((*present.values(), *absent), key=lambda app: app.name))
 
     def next_end(self, now: float) -> float:
-        """Seconds until the first of them is forgotten."""
+        """Seconds until the next absent app is forgotten."""
         return max(0.0, min(self._until.values(), default=float("inf")) - now)
 
 

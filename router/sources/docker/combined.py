@@ -1,7 +1,7 @@
-"""Two sources, one table: apps of a control plane (or a file) beside containers that are found.
+"""Joins two sources into one table: a control plane or a routes file, and found containers.
 
-A poll of the control plane acknowledges its last table: so a source is asked on only when every
-worker routes by what it said, and is told of its own versions, not of ours.
+A poll of the control plane acknowledges its last table. So a source is asked for more only once
+every worker routes by what it said, and it is told its own versions, not the joined table's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from router.sources.docker.rules import combine
 from router.sources.source import Reporter, SnapshotSource
 
 _EPOCH = "combined"
-_PATIENCE_S = 2.0  # for the other source at the start; one that is away keeps nobody waiting
+# for the other source's first table; a source that is away must not delay the start
+_PATIENCE_S = 2.0
 
 
 @dataclass
 class _News:
-    """What one source said; `taken` once every worker routes by it."""
+    """What one source said; `taken` is set once every worker routes by it."""
 
     source: int
     what: Snapshot | str | Exception
@@ -31,31 +32,32 @@ class _News:
 
 
 class CombinedSource:
-    """Follows both, and is a reporter to the first: of its versions, not of ours."""
+    """Follows both sources, and reports to the first in terms of its own versions."""
 
     def __init__(self, first: SnapshotSource, second: SnapshotSource) -> None:
         self._sources = (first, second)
         self._news: asyncio.Queue[_News] = asyncio.Queue()
         self._version = 0
-        self._first: dict[int, tuple[str, int]] = {}  # our version to the first's within it
+        # the joined table's version to the first source's epoch and version
+        self._first: dict[int, tuple[str, int]] = {}
 
     @property
     def heard_at(self) -> float:
-        """Of the one that follows a control plane."""
+        """When the first source, which may be a control plane, was last heard."""
         return max(source.heard_at for source in self._sources)
 
     def hurry(self) -> None:
-        """Both look again."""
+        """Make both sources look again."""
         for source in self._sources:
             source.hurry()
 
     async def kept(self) -> None:
-        """Both have kept theirs."""
+        """Wait until both sources have kept their tables."""
         for source in self._sources:
             await source.kept()
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
-        """A table whenever one of the two has a new one."""
+        """Yield a table whenever either source has a new one."""
         seen = _Seen(reporter, self._first)
         pumps = [asyncio.create_task(self._pump(i, seen)) for i in range(len(self._sources))]
         tables: dict[int, Snapshot] = {}
@@ -76,7 +78,7 @@ class CombinedSource:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(self, number: int, reporter: Reporter) -> None:
-        """What a source says, one thing after the other: the next poll acknowledges the last."""
+        """Pass on what a source says, one table at a time: the next poll acknowledges the last."""
         try:
             async for what in self._sources[number].follow(reporter):
                 word = _News(number, what)
@@ -92,7 +94,7 @@ class CombinedSource:
         return word
 
     async def _first_words(self) -> list[_News]:
-        """Of both; of one, when the other has nothing to say for a while."""
+        """The first table of each source, or of one if the other stays silent for _PATIENCE_S."""
         words = [await self._next()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
@@ -120,7 +122,7 @@ class _Seen:
         self._contained = contained
 
     def applied(self) -> tuple[str, int]:
-        """Epoch and version of the first that every worker routes by."""
+        """Epoch and version of the first source's table that every worker routes by."""
         epoch, version = self._reporter.applied()
         return self._contained.get(version, ("", 0)) if epoch == _EPOCH else ("", 0)
 
@@ -129,13 +131,10 @@ class _Seen:
         return self._reporter.departed()
 
     def has_orphans(self) -> bool:
-        """Whether there are workers that nobody can speak for."""
         return self._reporter.has_orphans()
 
     def failures(self) -> dict[str, tuple[int, int]]:
-        """Requests and errors of the last seconds, by revision, of those that had an error."""
         return self._reporter.failures()
 
     def counts(self) -> dict[Key, Counts]:
-        """Requests, errors and durations by revision, since the router began."""
         return self._reporter.counts()

@@ -1,6 +1,6 @@
-"""What the labels of one container say. Pure.
+"""Reads the labels of one container. Pure.
 
-`turnout.enable=true` is what makes a container ours to route to; all else has a default.
+A container takes part only with `turnout.enable=true`; all other labels have defaults.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What the engine says of one container."""
+    """What the Docker Engine says of one container."""
 
     id: str
     name: str
@@ -34,14 +34,14 @@ class Container:
     image_id: str
     created: float  # Unix time
     labels: Mapping[str, str]
-    address: str = ""  # IP that the router reaches; empty while it has none
+    address: str = ""  # an IP that the router can reach; empty while there is none
     ports: tuple[int, ...] = ()  # exposed TCP ports
-    is_healthy: bool = True  # runs, and its own health check passes if it has one
+    is_healthy: bool = True  # it runs, and its own health check passes if it has one
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How a container is asked whether it takes requests; TCP without a path."""
+    """How to ask a container whether it takes requests; by TCP if there is no path."""
 
     path: str = ""
     interval_s: float = 2.0
@@ -51,7 +51,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A container, read: whose replica it is and what it asks for."""
+    """A container whose labels were read: whose replica it is, and what it asks for."""
 
     container: Container
     app: str
@@ -65,7 +65,7 @@ class Replica:
 
     @property
     def address(self) -> str:
-        """HOST:PORT of it."""
+        """HOST:PORT of the container."""
         return f"{self.container.address}:{self.port}"
 
 
@@ -116,7 +116,7 @@ def _read(container: Container, given: Mapping[str, str]) -> Replica:
 
 
 def _suffix(container: Container) -> str:
-    """From the image's tag; `latest` moves, so then, or without a tag, from the image itself."""
+    """A suffix from the image's tag, or from the image id for `latest`, which moves, or no tag."""
     tag = container.image.rpartition("/")[2].partition("@")[0].partition(":")[2]
     if tag in ("", "latest"):
         return "img-" + container.image_id.removeprefix("sha256:")[:_DIGEST_LETTERS]

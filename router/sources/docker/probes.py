@@ -1,4 +1,4 @@
-"""Asks containers whether they take requests, each at its own interval."""
+"""Probes containers for readiness, each at its own interval."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from router.sources.docker.labels import Replica
 
 
 class Probes:
-    """Which containers are ready; `on_change` is called when that changes."""
+    """Knows which containers are ready, and calls `on_change` when that changes."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._tasks: dict[str, tuple[Replica, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
-        self.ready: set[str] = set()  # ids
+        self.ready: set[str] = set()  # container ids
 
     def follow(self, replicas: dict[str, Replica]) -> None:
-        """Probe these, by id, and no others."""
+        """Probe exactly these replicas, given by container id."""
         for container in self._tasks.keys() - replicas.keys():
             self._drop(container)
         for container, replica in replicas.items():
@@ -39,7 +39,7 @@ class Probes:
         self.ready.discard(container)
 
     async def close(self) -> None:
-        """Stop all."""
+        """Stop all probes."""
         tasks = [task for _, task in self._tasks.values()]
         for container in list(self._tasks):
             self._drop(container)
@@ -58,7 +58,8 @@ class Probes:
             elif failures >= probe.failures and container in self.ready:
                 self.ready.discard(container)
                 self._on_change()
-            # One that is expected is asked often, so that a deploy does not wait for the interval.
+            # A container that is expected to become ready is asked often, so that a deploy does not
+            # wait for the interval.
             is_ready = container in self.ready
             await asyncio.sleep(probe.interval_s if is_ready else min(0.25, probe.interval_s))
 

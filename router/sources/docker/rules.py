@@ -27,7 +27,7 @@ Problems = list[str]
 def table(
     replicas: Iterable[Replica], ready: set[str], domain: str
 ) -> tuple[tuple[App, ...], Problems]:
-    """The apps of these replicas; `ready` holds the ids of containers that take requests."""
+    """The table of these replicas' apps; `ready` holds the ids of containers that take requests."""
     by_app: dict[str, list[Replica]] = {}
     for replica in sorted(replicas, key=lambda r: (r.container.created, r.container.id)):
         by_app.setdefault(replica.app, []).append(replica)
@@ -82,7 +82,7 @@ def _app(
 
 
 def _mode(newest: Iterable[Replica], problems: Problems, app: str) -> str:
-    """As the newest container says; without a word, multiple as soon as there is a weight."""
+    """The mode that the newest container names; by default multiple if any label gives a weight."""
     found = sorted(newest, key=lambda r: r.container.created)
     said = [r.mode for r in found if r.mode]
     if len(set(said)) > 1:
@@ -115,7 +115,7 @@ def _weights(
 
 
 def _scaled(weights: dict[str, int], total: int) -> dict[str, int]:
-    """To a sum of 100, by the largest remainder."""
+    """Weights scaled to a sum of 100, by the largest remainder."""
     exact = {r: weight * 100 / total for r, weight in weights.items()}
     scaled = {r: int(share) for r, share in exact.items()}
     missing = 100 - sum(scaled.values())
@@ -127,7 +127,7 @@ def _scaled(weights: dict[str, int], total: int) -> dict[str, int]:
 def _labels(
     order: list[str], serving: list[str], newest: Mapping[str, Replica], problems: Problems
 ) -> dict[str, list[str]]:
-    """Each label to one revision: the newest that is ready, else the newest."""
+    """Give each label to one revision: the newest ready one, or else the newest."""
     wanted: dict[str, list[str]] = {}
     for revision in order:
         for label in newest[revision].labels:
@@ -154,7 +154,7 @@ def _hosts(
 
 
 def combine(first: Snapshot, second: Snapshot) -> Snapshot:
-    """Apps of a control plane or a file beside those that were found: the first are right."""
+    """Add discovered apps to those of a control plane or a file, which win every conflict."""
     problems = [*first.problems, *second.problems]
     names = {app.name for app in first.apps}
     hosts = {host: app.name for app in first.apps for host in app.hosts}

@@ -1,7 +1,7 @@
-"""Follows the containers of a Docker Engine: its events, and a look at everything now and then.
+"""Follows a Docker Engine's containers by its events, and by a full look now and then.
 
 A container leaves the rotation as soon as the engine says that it is being stopped, before it is
-gone. An engine that does not answer changes nothing: the last good table stays in force.
+gone. When the engine does not answer, the last good table stays in force.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from router.sources.source import Reporter
 
 log = logging.getLogger("turnout.router")
 
-_RETRY_S = 1.0  # until an engine that does not answer is asked again, doubling
+_RETRY_S = 1.0  # pause before asking a silent engine again; doubles each time
 _LONGEST_RETRY_S = 15.0
-_LEAVING_S = 60.0  # a signal that does not end a container is forgotten after that
+# after which a container that outlived its signal is no longer taken to be leaving
+_LEAVING_S = 60.0
 _ENDING = frozenset({"15", "9", "2", "3", "TERM", "SIGTERM", "KILL", "SIGKILL"})
 _Unreachable = (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError)
 
 
 class DockerSource:
-    """Tables from labelled containers."""
+    """Makes tables from labelled containers."""
 
     heard_at = 0.0  # there is no control plane
 
@@ -51,25 +52,25 @@ class DockerSource:
         self._good = state / "docker-table.json"
         self._resync_s = resync_s
         self._changed = asyncio.Event()
-        self._is_stale = True  # the engine has to be asked again
+        self._is_stale = True  # whether the engine has to be asked for all containers
         self._retry_s = _RETRY_S
         self._is_away = False
         self._containers: dict[str, Container] = {}
-        self._leaving: dict[str, float] = {}  # id to when that is forgotten
+        self._leaving: dict[str, float] = {}  # container id to when its leaving is forgotten
         self._absent = Absent(absent_s)
         self._probes = Probes(self._changed.set)
         self._version = 0
 
     def hurry(self) -> None:
-        """Look at everything again."""
+        """Ask the engine for all containers again."""
         self._is_stale = True
         self._changed.set()
 
     async def kept(self) -> None:
-        """Tables are kept before they are yielded."""
+        """Returns at once: tables are written to disk before they are yielded."""
 
     async def follow(self, reporter: Reporter) -> AsyncIterator[Snapshot | str]:
-        """A table whenever what is routed to changes."""
+        """Yield a table whenever the routes change."""
         docker = self._connect()
         events = asyncio.create_task(self._follow_events(docker))
         last: Snapshot | None = None
@@ -79,7 +80,8 @@ class DockerSource:
                 found: Snapshot | str | None
                 if await self._refresh(docker) or last is not None:
                     found = self._table()
-                else:  # the engine has not answered yet: what was good before we were started
+                # the engine has not answered yet: yield the last good table of an earlier run
+                else:
                     found = self._last_good()
                 if isinstance(found, Snapshot) and (last is None or _differs(found, last)):
                     last = self._numbered(found)
@@ -104,7 +106,7 @@ class DockerSource:
         return aiodocker.Docker(url, connector=connector, timeout=timeout)
 
     async def _wait(self) -> None:
-        """For news, or for the time to look at everything should an event have been lost."""
+        """Wait for an event, or for the next full look, in case an event was lost."""
         try:
             until_s = self._resync_s if not self._is_stale else self._retry_s
             async with asyncio.timeout(min(until_s, self._absent.next_end(time.monotonic()))):
@@ -146,7 +148,7 @@ class DockerSource:
         self.hurry()
 
     async def _refresh(self, docker: aiodocker.Docker) -> bool:
-        """Ask for all containers if need be; False while the engine does not answer."""
+        """Ask for all containers if needed; False while the engine does not answer."""
         if not self._is_stale:
             return True
         try:
@@ -164,7 +166,7 @@ class DockerSource:
         return True
 
     def _note_away(self, error: Exception) -> None:
-        """Say it once, and ask less and less often."""
+        """Log once that the engine is away, and ask it less and less often."""
         if not self._is_away:
             why = str(error) or type(error).__name__
             log.warning(
@@ -246,6 +248,6 @@ def _address(facts: dict[str, Any]) -> str:
 
 
 def _moment(text: str) -> float:
-    """RFC 3339 with nanoseconds, which Python does not read."""
+    """Unix time of an RFC 3339 text with nanoseconds, which Python does not parse."""
     whole, _, fraction = text.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
