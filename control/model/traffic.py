@@ -36,7 +36,7 @@ def check(
 
 
 def check_single(rules: Sequence[TrafficRule], app: AppName) -> None:
-    """Check that single mode has only the default rule, with or without labels (§6 rule 9)."""
+    """Check that single mode has only the default rule and labels (contract §6 rule 9)."""
     if not rules:
         return
     rule = rules[0]

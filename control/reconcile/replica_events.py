@@ -31,7 +31,8 @@ from control.model.states import (
     may_move,
 )
 from control.ops.metrics import ControlCounters
-from control.probes.prober import OnFailure, OnVerdict, Probes, Verdict, probes_of
+from control.probes.defaults import Probes, probes_of
+from control.probes.prober import OnFailure, OnVerdict, Verdict
 from control.reconcile.actions import Action
 from control.runtime import Exit, Runtime
 from control.settings import ControlSettings

@@ -14,7 +14,8 @@ from control.model.clock import Moment
 from control.model.resources import Replica, ReplicaState, Revision
 from control.model.schema import AppBody
 from control.model.template import Template
-from control.probes.prober import OnFailure, OnVerdict, Probes, Verdict
+from control.probes.defaults import Probes
+from control.probes.prober import OnFailure, OnVerdict, Verdict
 from control.publish.publisher import Publisher
 from control.runtime import Exit, Launch, Started, StartFailed, Survivor
 from control.settings import ControlSettings

@@ -12,7 +12,7 @@ from control.history import journal
 from control.model.resources import Provisioning, replace
 from control.model.states import app_provisioning
 from control.model.template import Template
-from control.probes.prober import probes_of
+from control.probes.defaults import probes_of
 from control.rules import commands
 from control.rules.rollback import roll_back
 from tests.control.support import LIMITS, World

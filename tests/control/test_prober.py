@@ -13,7 +13,8 @@ import pytest
 from control.model.resources import Replica
 from control.model.targets import PRIVATE, Targets
 from control.model.template import Probe, Template
-from control.probes.prober import Prober, Probes, Verdict, probes_of
+from control.probes.defaults import Probes, probes_of
+from control.probes.prober import Prober, Verdict
 from tests.support.origin import Connection, Origin
 
 
