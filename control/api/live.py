@@ -339,7 +339,7 @@ class AppTopic(Topic):
     def render_rates(self, rates: AllRates) -> Any:
         by_revision, by_app = rates
         name = self._wish.app
-        mine = {r: rate.wire() for (app, r), rate in by_revision.items() if app == name}
+        mine = {r: rate.wire() for (app, r), rate in by_revision.items() if app == name and r}
         return {"app": by_app.get(name, _NO_RATE).wire(), "revisions": mine}
 
 

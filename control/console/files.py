@@ -7,6 +7,7 @@ files, so a browser may keep it for ever and never mixes two versions.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -16,6 +17,7 @@ from aiohttp import web
 
 _FOLDER = Path(__file__).parent / "static"
 _PAGE = "index.html"
+_LATER = "vendor/uplot.js"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -53,9 +55,19 @@ def _files() -> dict[str, _File]:
     for name, file in found.items():
         digest.update(f"{name} {len(file.plain)} ".encode() + file.plain)
     found["version"] = _File("", digest.hexdigest()[:16].encode(), b"")
-    page = found[_PAGE].plain.replace(b"{version}", found["version"].plain)
+    version = found["version"].plain
+    page = (
+        found[_PAGE].plain.replace(b"{preloads}", _preloads(found)).replace(b"{version}", version)
+    )
     found[_PAGE] = _File(_TYPES[".html"], page, gzip.compress(page, mtime=0))
     return found
+
+
+def _preloads(names: Iterable[str]) -> bytes:
+    """All modules but the one for charts, side by side: their imports would be found one by one."""
+    link = '<link rel="modulepreload" href="/console/{version}/%s">'
+    wanted = (name for name in names if name.endswith(".js") and name != _LATER)
+    return "\n".join(link % name for name in wanted).encode()
 
 
 def version() -> str:

@@ -120,7 +120,10 @@ def up(
 async def _serve(launcher: Launcher, stop: asyncio.Event, *, domain: str) -> None:
     launcher.announce()
     port, token = launcher.ingress.rpartition(":")[2], launcher.state / "token"
-    console.print(f"console    http://{launcher.admin}/", soft_wrap=True)
+    page = f"http://{launcher.admin}/"
+    console.print(
+        f"console    {page}    turnout console prints a link that signs in", soft_wrap=True
+    )
     console.print(f"apps       http://APP.{domain}:{port}/", soft_wrap=True)
     console.print(f"API        http://{launcher.admin}/docs", soft_wrap=True)
     if token.exists():

@@ -24,7 +24,7 @@ export const when = (moment) => new Date(moment).toLocaleString();
 export const short = (revision) => revision.split("--")[1] ?? revision;
 export const plural = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 
-// "turnout-cli/1.0" and "console (Mozilla/5.0)" as one word.
-export const who = (text) => text.replace(/\s*\(.*\)$/, "").replace(/\/.*$/, "") || "unknown";
+// The token's name if it has one, else the program: "ann: console (Mozilla/5.0)" is ann.
+export const who = (text) => text.replace(/: .*$/, "").replace(/\s*\(.*\)$/, "").replace(/\/.*$/, "") || "unknown";
 
 export const urlOf = (host, port) => `http://${host}${port && port !== "80" ? `:${port}` : ""}/`;

@@ -21,8 +21,9 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not longer than a module: Playwright runs a loop in this thread, where others run theirs."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

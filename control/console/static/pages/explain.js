@@ -1,11 +1,14 @@
 // Paste a URL: which app and revision would answer, with which chance, and why.
 import { html, useEffect, useState } from "../html.js";
 import { get } from "../api.js";
-import { useAction } from "../desk.js";
+import { useAction, useDesk } from "../desk.js";
+import { useLive } from "../live.js";
 import { Field } from "../parts/field.js";
 import { percent } from "../format.js";
 
 export function Explain({ query }) {
+  const { told } = useDesk();
+  useLive({ limit: 1 }, told); // so that the shell knows whether turnout is there
   const [url, setUrl] = useState(query.url ?? "");
   const [found, setFound] = useState(null);
   const { act, isBusy, refusal } = useAction(async (asked) => {

@@ -53,7 +53,7 @@ function Change({ line }) {
   const match = line.match(/^(.*?): (.*) -> (.*)$/);
   if (!match) return line;
   const [, path, old, now] = match;
-  return html`<code>${path}</code> <del>${old}</del> <ins>${now}</ins>`;
+  return html`<code>${path.replace(/^configuration\.(ingress\.)?/, "")}</code> <del>${old}</del> <ins>${now}</ins>`;
 }
 
 function Back({ record, onClose }) {

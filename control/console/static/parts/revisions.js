@@ -1,5 +1,5 @@
 // The table of revisions: state, labels, weight, what is observed, and what can be done.
-import { html, useState } from "../html.js";
+import { html, useMemo, useState } from "../html.js";
 import { at, call } from "../api.js";
 import { useAction, useDesk } from "../desk.js";
 import { ago, ms, percent, rate, urlOf, when } from "../format.js";
@@ -26,28 +26,42 @@ export function Revisions({ app, revisions, rates, colour, draft, port, opened, 
     </div>`;
 }
 
+// What moves every second are five figures: the rest of a row is drawn again only with its state.
 function Row({ app, row, all, rates = [], colour, draft, port, isOpen, maker }) {
   const [perS, errors, , p99, share] = rates;
   const drift = share !== null && share !== undefined ? Math.abs(share * 100 - row.trafficWeight) : 0;
-  const path = `#/apps/${app.name}/revisions/${row.name}`;
+  const still = useMemo(() => ({
+    head: html`<${Head} app=${app} row=${row} colour=${colour} port=${port} maker=${maker} />`,
+    state: html`<td data-of="State"><${State} row=${row} /></td>`,
+    labels: html`<td data-of="Labels"><${Labels} app=${app} row=${row} all=${all} port=${port} /></td>`,
+    acts: html`<td class="acts" data-of="Actions"><${Actions} app=${app} row=${row} /></td>`,
+  }), [row, colour, port, maker]);
+  const value = draft.weights[row.name] ?? 0;
+  const weight = useMemo(
+    () => html`<td data-of="Weight">${row.active && html`<${Weight} row=${row} draft=${draft} />`}</td>`,
+    [row, value, draft.isEdited, draft.key],
+  );
   return html`
     <tr class=${isOpen ? "open" : ""}>
-      <th scope="row" aria-label=${row.name}>
-        <span class="rail ${row.active ? colour : ""}"></span>
-        <button class="name" aria-label=${`Details of ${row.name}`} onClick=${() => { location.hash = path; }}>${row.name}</button>
-        <small>${row.images.join(", ")} · <time datetime=${row.createdTime} title=${when(row.createdTime)}>${ago(row.createdTime)}</time>${maker && ` by ${maker}`}</small>
-        ${row.active && row.fqdn && html`<small><a href=${urlOf(row.fqdn, port)} aria-label=${urlOf(row.fqdn, port)} rel="noreferrer">${row.fqdn}</a></small>`}
-      </th>
-      <td data-of="State"><${State} row=${row} /></td>
-      <td data-of="Labels"><${Labels} app=${app} row=${row} all=${all} port=${port} /></td>
-      <td data-of="Weight">${row.active && html`<${Weight} row=${row} draft=${draft} />`}</td>
+      ${still.head}${still.state}${still.labels}${weight}
       <td class="n ${drift > 10 ? "busy" : ""}" data-of="Observed">${percent(share)}</td>
       <td class="n" data-of="Req/s">${rate(perS)}</td>
       <td class="n ${errors >= 0.01 ? "bad" : ""}" data-of="Errors">${percent(errors)}</td>
       <td class="n" data-of="p99">${ms(p99)}</td>
       <td class="n" data-of="Replicas">${row.active ? `${row.ready}/${row.wanted}` : "–"}</td>
-      <td class="acts" data-of="Actions"><${Actions} app=${app} row=${row} /></td>
+      ${still.acts}
     </tr>`;
+}
+
+function Head({ app, row, colour, port, maker }) {
+  const open = () => { location.hash = `#/apps/${app.name}/revisions/${row.name}`; };
+  return html`
+    <th scope="row" aria-label=${row.name}>
+      <span class="rail ${row.active ? colour : ""}"></span>
+      <button class="name" aria-label=${`Details of ${row.name}`} onClick=${open}>${row.name}</button>
+      <small>${row.images.join(", ")} · <time datetime=${row.createdTime} title=${when(row.createdTime)}>${ago(row.createdTime)}</time>${maker && ` by ${maker}`}</small>
+      ${row.active && row.fqdn && html`<small><a href=${urlOf(row.fqdn, port)} aria-label=${urlOf(row.fqdn, port)} rel="noreferrer">${row.fqdn}</a></small>`}
+    </th>`;
 }
 
 function State({ row }) {

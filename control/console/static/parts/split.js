@@ -19,6 +19,6 @@ export function Bar({ parts, colour, label, thin }) {
     <div class="split ${thin ? "thin" : ""}" role="img" aria-label="${label}: ${words}">
       ${shown.map(([name, n]) => html`
         <span key=${name} class=${colour(name)} style=${{ flexGrow: n }}>
-          ${!thin && n >= 8 && html`<b>${short(name)}</b> ${Math.round(n)} %`}</span>`)}
+          ${!thin && n >= 5 && html`<b>${short(name)}</b> ${Math.round(n)} %`}</span>`)}
     </div>`;
 }

@@ -26,6 +26,7 @@ export function useDraft(app, active) {
   };
   return {
     weights, isEdited, set,
+    key: JSON.stringify([weights, draft?.set]), // what `set` starts from
     reset: () => setDraft(null),
     isEditable: mode !== "single" && Boolean(app.configuration.ingress) && active.length > 0,
   };
