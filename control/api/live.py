@@ -180,10 +180,11 @@ class Live:
             self._changes.read.app(wish.app)
         topic = self._topics.get(wish)
         if topic is None:
-            topic = self._topics[wish] = AppTopic(self, wish) if wish.app else Overview(self, wish)
+            topic = AppTopic(self, wish) if wish.app else Overview(self, wish)
         rates = self._publisher.rates
         if topic.is_dirty:
             topic.refresh(rates.now())
+        self._topics[wish] = topic  # of one that cannot be shown nothing stays
         listener = Listener()
         topic.listeners.add(listener)
         rates.watchers += 1
@@ -218,6 +219,7 @@ class Live:
                 heard = self._publisher.rates.heard
             for topic in list(self._topics.values()):
                 self._serve(topic, now, is_tick=is_tick)
+                await asyncio.sleep(0)  # deploys and routers do not wait until all are told
 
     def _serve(self, topic: Topic, rates: AllRates, *, is_tick: bool) -> None:
         try:

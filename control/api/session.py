@@ -38,7 +38,7 @@ async def sign_in(request: web.Request) -> web.Response:
     begun = session.begin(token, time.time())
     answer = reply({**_who(token), "proof": begun.proof}, 201)
     answer.set_cookie(
-        session.COOKIE,
+        session.cookie_name(request.host),
         begun.cookie,
         path="/v1",
         max_age=session.LIFETIME_S,
@@ -55,10 +55,10 @@ async def who_am_i(request: web.Request) -> web.Response:
     return reply(_who(token) if token is not None else {"name": "", "role": "write"})
 
 
-async def sign_out(_: web.Request) -> web.Response:
+async def sign_out(request: web.Request) -> web.Response:
     """DELETE /v1/session: the browser forgets its cookie."""
     answer = web.Response(status=204)
-    answer.del_cookie(session.COOKIE, path="/v1")
+    answer.del_cookie(session.cookie_name(request.host), path="/v1")
     return answer
 
 
@@ -76,8 +76,8 @@ def _who(token: Token) -> dict[str, str]:
 
 def finds(request: web.Request) -> Token | None:
     """The token in whose name a session's cookie and proof speak."""
-    cookie = request.cookies.get(session.COOKIE)
-    if not cookie:
-        return None
     proof = request.headers.get(session.PROOF) or request.query.get("session", "")
-    return session.holder(request.app[TOKENS].known(), cookie, proof, time.time())
+    if not proof:
+        return None
+    cookies = session.cookies_in(request.headers.getall("Cookie", ()), request.host)
+    return session.holder(request.app[TOKENS].known(), cookies, proof, time.time())

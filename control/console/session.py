@@ -14,18 +14,20 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from router.process.tokens import Token
 
-COOKIE = "turnout_session"
+_COOKIE = "turnout_session"
 PROOF = "X-Turnout-Session"  # also `session` in the query: an EventSource sends no fields
 LIFETIME_S = 12 * 3600
 _CODE_S = 3600.0  # from the line in the terminal to the click
 _MOST_CODES = 100
 _PARTS = 3
 _LONGEST = 200
+_MOST_COOKIES = 8  # of our name in one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,32 @@ def begin(token: Token, now: float) -> Session:
     return Session(f"{head}.{_signed(token, 'cookie', head)}", _signed(token, "proof", head))
 
 
-def holder(tokens: Iterable[Token], cookie: str, proof: str, now: float) -> Token | None:
-    """In whose name a request with this cookie and proof comes; None for nobody's."""
+def cookie_name(host: str) -> str:
+    """What the cookie is called at a Host.
+
+    Browsers keep one cookie of a name for all ports, so servers on two ports would sign each
+    other's users out.
+    """
+    port = host.rpartition(":")[2]
+    return f"{_COOKIE}_{port}" if port.isascii() and port.isdigit() else _COOKIE
+
+
+def cookies_in(fields: Iterable[str], host: str) -> Iterator[str]:
+    """The values of the cookie in a request's Cookie fields.
+
+    Any program on this host may set one of our name and another path, and browsers send all.
+    """
+    wanted = f"{cookie_name(host)}="
+    pairs = (pair.strip() for field in fields for pair in field.split(";"))
+    return islice((p.removeprefix(wanted) for p in pairs if p.startswith(wanted)), _MOST_COOKIES)
+
+
+def holder(tokens: Sequence[Token], cookies: Iterable[str], proof: str, now: float) -> Token | None:
+    """In whose name a request with such a cookie and this proof comes; None for nobody's."""
+    return next((t for c in cookies if (t := _holder(tokens, c, proof, now)) is not None), None)
+
+
+def _holder(tokens: Sequence[Token], cookie: str, proof: str, now: float) -> Token | None:
     parts = cookie.split(".")
     if len(cookie) > _LONGEST or len(parts) != _PARTS or not cookie.isascii():
         return None
