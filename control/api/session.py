@@ -75,7 +75,7 @@ def _who(token: Token) -> dict[str, str]:
 
 
 def finds(request: web.Request) -> Token | None:
-    """The token in whose name a session's cookie and proof speak."""
+    """The token that a session's cookie and proof stand for."""
     cookie = request.cookies.get(session.COOKIE)
     if not cookie:
         return None
