@@ -19,8 +19,6 @@ _EOF = b"# EOF\n"  # ends an OpenMetrics exposition
 
 
 class AdminPages:
-    """The pages that are not the API."""
-
     def __init__(
         self, store: Store, health: Health, counters: ControlCounters, router_admin: str
     ) -> None:

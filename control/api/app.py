@@ -28,7 +28,6 @@ _ARM = "/{slashes:/*}{root:(?i:subscriptions|tenants)}{path:(/.*)?}"
 
 
 def routes(admin: AdminPages) -> list[web.RouteDef]:
-    """All routes."""
     return [
         web.get("/metrics", admin.metrics),
         web.get("/healthz", admin.healthz),
@@ -54,8 +53,8 @@ def build(
 ) -> web.Application:
     """The application; `signs_in` adds the endpoints by which az signs in.
 
-    `is_local` is for the socket on which this host's router follows. Its file mode is its guard:
-    only the user who may open it may read STATE/token, too.
+    `is_local` is for the socket from which this host's router follows. It is guarded by its file
+    mode: only a user that may open it may read STATE/token, too.
     """
     middlewares: list[Middleware] = []
     tokens = tokens_of(settings)
@@ -83,5 +82,5 @@ def build(
 
 
 def _is_open(method: str, path: str) -> bool:
-    """What a browser without a token needs: the console's files, and to sign in and out."""
+    """Whether a browser needs no token: for the console's files, and to sign in and out."""
     return files.is_open(path) or (path == session.PATH and method in ("POST", "DELETE"))

@@ -33,7 +33,7 @@ class ModeBody(Model):
 def app_reply(
     request: web.Request, view: AppView, status: int = 200, **more: object
 ) -> web.Response:
-    """An app with its ETag, and what else there is to say of a change."""
+    """An app with its ETag, and anything else that there is to say about a change."""
     assert view.app is not None
     wire = app_wire(view, request.app[CHANGES].domain) | more
     if why := request.app[RECONCILER].quarantine.why(view.app.name):
@@ -45,7 +45,7 @@ def app_reply(
 
 
 def app_answer(request: web.Request, done: Outcome) -> web.Response:
-    """What came of a change of one app."""
+    """The answer to a change of one app."""
     return answer(done, lambda view: app_reply(request, view))
 
 
@@ -77,7 +77,7 @@ async def get_app(request: web.Request) -> web.Response:
 
 
 def is_forced(request: web.Request) -> bool:
-    """Whether the caller wants a new revision although nothing changed."""
+    """Whether the caller wants a new revision even if nothing changed."""
     return request.query.get("force", "").lower() == "true"
 
 

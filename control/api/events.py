@@ -66,7 +66,7 @@ def _without_id(event: bytes) -> bytes:
 
 
 def _ingress_port(state: Path) -> str:
-    """Of the router on this host, as `turnout up` notes it; empty if there is none."""
+    """The ingress port of this host's router, as `turnout up` notes it; empty if there is none."""
     try:
         noted = json.loads((state / "up.json").read_text())
         return str(noted["ingress"]).rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""What handlers find in their application."""
+"""Keys under which handlers find things in their aiohttp application."""
 
 from __future__ import annotations
 

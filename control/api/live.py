@@ -1,8 +1,8 @@
-"""What listeners of `GET /v1/events` are told, rendered once for all who look at the same.
+"""What listeners of `GET /v1/events` are told, rendered once for all that look at the same.
 
-A topic is one page: the overview as somebody sorts and searches it, or one app. Each event is the
-whole truth of its topic, so a listener that reads slowly is spared what is out of date and misses
-nothing, and one that comes back needs no history: it gets the state of now.
+A topic is one page: the overview in a certain order and search, or one app. Each event is the whole
+state of its topic. So a slow listener skips outdated states without missing anything, and one that
+comes back needs no history: it gets the present state.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from control.publish.rates import Rate
 
 log = logging.getLogger("turnout.control")
 
-_CONFLATE_S = 0.2  # a deploy changes an app many times a second, and eyes see few of them
+_CONFLATE_S = 0.2  # a deploy changes an app many times a second, and a person sees few of them
 _TICK_S = 1.0
 _MOST_ROWS = 1000
 _ROWS = 50
-_MOST_SEARCHED = 100  # letters
+_MOST_SEARCHED = 100  # characters in a search
 SORTS = ("name", "rate", "errors", "p99", "changed", "state")
 _ORDER = {"bad": 0, "busy": 1, "ok": 2, "off": 3}
 
@@ -41,14 +41,14 @@ AllRates = tuple[dict[tuple[str, str], Rate], dict[str, Rate]]
 
 
 def event(name: str, value: Any) -> tuple[str, bytes]:
-    """An event as it is sent, and its id: what it says, in short."""
+    """An event in the form that is sent, and its id, a digest of what it says."""
     body = orjson.dumps(value)
     digest = blake2b(body, digest_size=8).hexdigest()
     return digest, b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), digest.encode(), body)
 
 
 class Listener:
-    """One stream: the newest event of each kind that was not sent yet, and nothing older."""
+    """One stream: the newest unsent event of each kind, and nothing older."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, bytes] = {}
@@ -59,7 +59,7 @@ class Listener:
         self._news.set()
 
     async def next(self, timeout_s: float) -> bytes:
-        """What there is to send; a comment when nothing came for a while."""
+        """The bytes to send; a comment if nothing came in time."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._news.wait()
@@ -71,7 +71,7 @@ class Listener:
 
 
 class Topic(ABC):
-    """One page, and who looks at it."""
+    """One page, and the listeners that look at it."""
 
     def __init__(self) -> None:
         self.listeners: set[Listener] = set()
@@ -82,7 +82,7 @@ class Topic(ABC):
 
     @abstractmethod
     def concerns(self, app: str) -> bool:
-        """Whether a change of an app may show here."""
+        """Whether a change of the app may be visible on this page."""
 
     @abstractmethod
     def render(self, rates: AllRates) -> tuple[str, Any]:
@@ -90,10 +90,10 @@ class Topic(ABC):
 
     @abstractmethod
     def render_rates(self, rates: AllRates) -> Any:
-        """What moves all the time."""
+        """The figures that change all the time."""
 
     def refresh(self, rates: AllRates) -> None:
-        """Render the state again, and tell it when it is another one."""
+        """Render the state again; if it has changed, tell the listeners."""
         self.is_dirty = False
         name, value = self.render(rates)
         known = self.state_id
@@ -102,9 +102,9 @@ class Topic(ABC):
             self._tell("state", self._state)
 
     def tick(self, rates: AllRates) -> None:
-        """Tell the rates, of which the newest replace those not sent yet."""
+        """Tell the rates; they replace older ones that have not been sent."""
         _, body = event("rates", self.render_rates(rates))
-        # Without the id: that of the state is what a listener comes back with.
+        # Without an id, because a listener comes back with the id of the last state.
         self._rates = b"".join(p for p in body.splitlines(True) if not p.startswith(b"id: "))
         self._tell("rates", self._rates)
 
@@ -113,7 +113,7 @@ class Topic(ABC):
             listener.put(kind, body)
 
     def welcome(self, listener: Listener, known: str) -> None:
-        """What a new listener begins with; the state only if it does not have it already."""
+        """Tell a new listener how things are; the state only if it does not have it already."""
         if known != self.state_id:
             listener.put("state", self._state)
         if self._rates:
@@ -133,7 +133,7 @@ class Wish:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Wish:
-        """From a query. Raises Invalid."""
+        """The wish in a query. Raises Invalid."""
         sort = query.get("sort", "name")
         if sort not in SORTS:
             raise Invalid(f"sort: {sort[:40]!r} is not one of {', '.join(SORTS)}")
@@ -155,7 +155,7 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
 
 
 class Live:
-    """All topics, and the loop that tells them; it rests while nobody listens."""
+    """All topics, and the loop that serves them; it rests while nobody listens."""
 
     def __init__(self, changes: Changes, publisher: Publisher, quarantine: Quarantine) -> None:
         self._changes = changes
@@ -167,7 +167,7 @@ class Live:
         self._changed = asyncio.Event()
 
     def changed(self, app: AppName) -> None:
-        """An app is another one than it was."""
+        """Called when an app has changed."""
         for topic in self._topics.values():
             if topic.concerns(app):
                 topic.is_dirty = True
@@ -175,7 +175,7 @@ class Live:
 
     @contextlib.contextmanager
     def listening(self, wish: Wish, known: str) -> Iterator[Listener]:
-        """Hear of what is wished for until the end of the block. Raises NotFound."""
+        """Listen to what is wished for, until the end of the block. Raises NotFound."""
         if wish.app:
             self._changes.read.app(wish.app)
         topic = self._topics.get(wish)
@@ -227,7 +227,7 @@ class Live:
                 topic.refresh(rates)
             if is_tick:
                 topic.tick(rates)
-        except Exception:  # one app that cannot be shown ends nobody else's stream
+        except Exception:  # an app that cannot be shown must not end other streams
             log.exception("event=not_shown")
 
     # --- what topics read
@@ -237,11 +237,11 @@ class Live:
         return self._changes
 
     def quarantined(self, app: AppName) -> str:
-        """Why an app is served as it was; empty when it is not."""
+        """Why an app is served as it was; empty when it is not quarantined."""
         return self._quarantine.why(app) or ""
 
     def lines(self) -> list[dict[str, Any]]:
-        """Every app in one line, rendered once per change."""
+        """Every app as one line, rendered once per change."""
         found = []
         for view in self._changes.read.apps():
             assert view.app is not None
@@ -267,7 +267,7 @@ class Overview(Topic):
 
     @property
     def is_by_rate(self) -> bool:
-        """Whether its order follows the traffic."""
+        """Whether the order follows the traffic."""
         return self._wish.sort in ("rate", "errors", "p99")
 
     def concerns(self, app: str) -> bool:

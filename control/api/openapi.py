@@ -27,7 +27,8 @@ _TEXT, _NUMBER, _BOOL = {"type": "string"}, {"type": "integer"}, {"type": "boole
 _MUTATING = ("PUT", "PATCH", "POST", "DELETE")
 _EXAMPLES = {"app": "shop", "revision": "shop--v1", "label": "blue", "secret": "db",
              "replica": "shop--v1-x2c4v"}  # fmt: skip
-_CHANGED = ("App", "Apps", "Names", "Revision", "")  # answers of what can be tried first
+# the answers of requests that support a dry run
+_CHANGED = ("App", "Apps", "Names", "Revision", "")
 _ERRORS = {400: "A rule is broken; nothing was changed.", 401: "A token is needed.",
            403: "The token may only read.", 404: "What was named does not exist.",
            409: "The present state forbids it.", 412: "If-Match named another version.",
@@ -107,7 +108,7 @@ def document() -> dict[str, Any]:
 
 
 def _ecma(schema: Any) -> Any:
-    """Patterns as JSON Schema has them: `$` ends a text there, and `\\z` means nothing."""
+    r"""Patterns in the form of JSON Schema, where `$` ends a text and `\z` means nothing."""
     if isinstance(schema, dict):
         return {
             key: value.replace("\\z", "$") if key == "pattern" else _ecma(value)

@@ -48,7 +48,7 @@ async def get_revision(request: web.Request) -> web.Response:
 
 
 def _shown(request: web.Request, view: AppView, revision: Revision) -> dict[str, Any]:
-    """A revision, and how much of what it was asked failed in the last seconds."""
+    """A revision, and how many of its requests failed in the last seconds."""
     wire = revision_wire(view, revision, request.app[CHANGES].domain)
     percent = request.app[PUBLISHER].failures.percent(revision.name)
     return wire if percent is None else wire | {"errorPercent": percent}
@@ -135,7 +135,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     lines = changes.read.follow(replica, int(tail), container)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
-    with contextlib.suppress(ConnectionError):  # it reads until it has seen enough
+    with contextlib.suppress(ConnectionError):  # the client closes when it has read enough
         async for line in lines:
             await response.write(line.encode() + b"\n")
     return response

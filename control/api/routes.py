@@ -41,14 +41,14 @@ class Endpoint:
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     answer: Answer
     body: type[BaseModel] | None = None
-    is_patch: bool = False  # the body is a JSON merge patch of the model
+    is_patch: bool = False  # whether the body is a JSON merge patch of the model
     is_body_optional: bool = False
-    query: tuple[tuple[str, str], ...] = ()  # name, type of JSON schema
+    query: tuple[tuple[str, str], ...] = ()  # names, with their JSON Schema types
     statuses: tuple[int, ...] = (200,)
 
     @property
     def route(self) -> web.RouteDef:
-        """As aiohttp takes it."""
+        """The endpoint as an aiohttp route."""
         return web.route(self.method, self.path, self.handler)
 
 

@@ -14,7 +14,7 @@ from control.publish import published
 from router.process.guard import TOKEN, waits
 
 _MAX_WAIT_S = 60.0
-_WATCHED_WAIT_S = 1.0  # while somebody looks at the rates, which come with the reports
+_WATCHED_WAIT_S = 1.0  # while somebody watches the rates, which come with the reports
 
 
 class Known(BaseModel):
@@ -36,7 +36,8 @@ class Report(BaseModel):
     """The full truth of one router; unknown keys are a newer router's."""
 
     router: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
-    key: Annotated[str, Field(pattern=r"^[!-~]{0,128}$")] = ""  # so that no other speaks for it
+    # so that no other router can report under its name
+    key: Annotated[str, Field(pattern=r"^[!-~]{0,128}$")] = ""
     epoch: str = ""
     applied: int = 0
     in_flight: dict[str, int] = {}
@@ -44,7 +45,7 @@ class Report(BaseModel):
     known: Known = Known()
     failures: dict[str, tuple[Count, Count]] = {}  # requests and errors of the last seconds
     counted: Counted = Counted()
-    refused: dict[str, str] = {}  # apps whose newest version it does not route, and why
+    refused: dict[str, str] = {}  # apps whose newest version it does not route, with the reason
     wait_s: Annotated[float, Field(ge=0, le=_MAX_WAIT_S)] = 0.0
 
 

@@ -37,7 +37,7 @@ class ChangeBody(Model):
         return self
 
     def change(self, domain: str) -> Change:
-        """As `Changes` takes it. Raises Invalid for a body that is none."""
+        """The change in the form that `Changes` takes. Raises Invalid for an invalid body."""
         conditions = Conditions(self.if_match)
         if self.method == "DELETE":
             return Change(self.app, None, conditions=conditions)

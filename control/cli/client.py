@@ -29,26 +29,27 @@ if TYPE_CHECKING:
 
     from control.settings import ControlSettings
 
-# Without a terminal nobody wraps by eye: a pipe gets every name whole.
-# Names, notes and messages are others' texts: `[/]` in one is no markup, `:warning:` no emoji.
+# Without a terminal there is no line length to keep to: a pipe gets every name whole.
+# emoji.
 _plain = partial(Console, highlight=False, markup=False, emoji=False)
 console = _plain(width=None if sys.stdout.isatty() else 200)
 errors = _plain(stderr=True)
 _ERROR = ("error:", "bold red")
 
-INTERRUPTED = 130  # as a shell has it
+INTERRUPTED = 130  # a shell's exit code for a command ended by Ctrl-C
 DEFAULT_SERVER = "http://127.0.0.1:8081"
 _TIMEOUT_S = 30.0
-_DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # not tab and newline
+# control characters except tab and newline, and half surrogates
+_DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """A text that cannot move the cursor or recolour the terminal, and can be encoded."""
+    """The text without what could move the cursor, recolour the terminal, or not be encoded."""
     return _DRIVING.sub("\ufffd", text)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Say what is wrong and leave."""
+    """Print what is wrong and exit with `code`."""
     errors.print(Text.assemble(_ERROR, " ", printable(message)), soft_wrap=True)
     raise typer.Exit(code)
 
@@ -66,7 +67,6 @@ class Api:
         self.server = address(server)
 
     def get(self, *path: str) -> Any:
-        """GET /v1/PATH."""
         return self.call("GET", path)
 
     def every(self, *path: str) -> list[Any]:
@@ -80,13 +80,13 @@ class Api:
         return items
 
     def find(self, *path: str) -> Any | None:
-        """GET, and None for what does not exist."""
+        """GET; returns None for what does not exist."""
         return self.call("GET", path, missing_is_none=True)
 
     def call(
         self, method: str, path: tuple[str, ...], body: Any = None, *, missing_is_none: bool = False
     ) -> Any:
-        """One call; leaves with a sentence when it fails."""
+        """Make one call; exits with a sentence when it fails."""
         try:
             text = json.dumps(body, ensure_ascii=False, allow_nan=False) if body is not None else ""
             data = text.encode() or None
@@ -104,21 +104,21 @@ class Api:
         return answer
 
     def url_of(self, host: str) -> str:
-        """Where a browser finds a host of an app, with the port if that is known here."""
+        """The URL of an app's host for a browser, with the port if it is known here."""
         return f"http://{host}{_ingress_port(self.server)}/"
 
     def page(self, path: str) -> tuple[int, str]:
-        """Status and text of a page that is not of the API."""
+        """Status and text of a page outside the API."""
         status, raw = self._read("GET", path)
         return status, raw.decode(errors="replace")
 
     def is_control_plane(self) -> bool:
-        """Whether there are apps to manage: a router alone only has a table."""
+        """Whether the server manages apps: a router alone only has a table."""
         status, raw = self._read("GET", "/v1/apps?limit=1")
         return status != 404 or _decoded(raw) is not None
 
     def table(self) -> dict[str, Any]:
-        """The routers' table in force: also what was found by labels is in it."""
+        """The routers' table in force, which also holds apps found by container labels."""
         status, raw = self._read("GET", "/table")
         answer = _decoded(raw)
         if status != 200:
@@ -127,7 +127,7 @@ class Api:
         return found
 
     def lines(self, *path: str) -> Iterator[str]:
-        """The lines of what PATH's parent writes, until it has ended; none if it already has."""
+        """Yield a log's lines until its writer has ended; none if it already has."""
         try:
             with self._open("GET", _v1(path), None, None) as response:
                 if response.status == 404 and self.find(*path[:-1]) is None:
@@ -140,7 +140,7 @@ class Api:
             self._unreachable(error)
 
     def is_ready(self) -> bool:
-        """Whether requests are served; an address that cannot be one leaves with a sentence."""
+        """Whether requests are served; exits with a sentence if the address is not valid."""
         try:
             with self._open("GET", "/readyz", None, _TIMEOUT_S) as response:
                 return response.status == 200
@@ -153,14 +153,17 @@ class Api:
         try:
             with self._open(method, path, data, _TIMEOUT_S) as response:
                 return response.status, response.read()
-        except (OSError, ValueError) as error:  # ValueError: an address that is not a URL
+        except (OSError, ValueError) as error:  # ValueError: the address is not a URL
             self._unreachable(error)
 
     @contextmanager
     def _open(
         self, method: str, path: str, data: bytes | None, timeout_s: float | None
     ) -> Iterator[HTTPResponse]:
-        """The answer while it is read. Raises OSError, and ValueError for what is no URL."""
+        """The answer, to be read by the caller.
+
+        Raises OSError, and ValueError for an invalid URL.
+        """
         from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
         url = urlsplit(self.server)
@@ -179,7 +182,7 @@ class Api:
             connection.close()
 
     def _unreachable(self, error: Exception) -> NoReturn:
-        if type(error).__name__.startswith("SSL"):  # the class would cost an import
+        if type(error).__name__.startswith("SSL"):  # naming the class would cost an import
             plain = self.server.replace("https://", "http://", 1)
             fail(
                 f"{self.server} does not answer over TLS ({error}); "
@@ -203,7 +206,7 @@ class Api:
         fail(error.get("message") or self._stranger(status))
 
     def _stranger(self, status: int) -> str:
-        """Something answers that has no such error: it is no control plane, or stands before it."""
+        """A sentence for an answer that is not a control plane's: another program sent it."""
         return (
             f"{self.server} answered {status}, as no control plane does; give --server the address"
             " of an admin port (8081 unless set otherwise), not the one that apps are reached at;"
@@ -212,7 +215,7 @@ class Api:
 
 
 def _leave_unanswered(method: str, path: tuple[str, ...]) -> NoReturn:
-    """Ctrl-C while an answer was on its way: nobody knows here whether the change was made."""
+    """Exit after Ctrl-C during a call: whether the change was made is not known here."""
     if method != "GET" and "dryRun=true" not in path[-1]:
         app = path[1].partition("?")[0] if path[0] == "apps" else ""
         lines = ["interrupted before the answer came: the change may have been made, and goes on"]
@@ -235,7 +238,7 @@ def _decoded(raw: bytes) -> Any:
 
 
 def _headers(server: str) -> dict[str, str]:
-    """Who asks and why, for the journal, and the token."""
+    """The caller and the reason for the journal, and the token."""
     token, _ = _token(server, None)
     headers = {"User-Agent": f"turnout/{__version__}", "X-Turnout-User": printable(_user())}
     if note := os.environ.get("TURNOUT_NOTE"):
@@ -243,12 +246,12 @@ def _headers(server: str) -> dict[str, str]:
     if token:
         headers["Authorization"] = f"Bearer {token}"
     headers |= {"Content-Type": "application/json", "Connection": "close"}
-    # What is not ASCII travels as UTF-8, which http.client takes for its own Latin-1.
+    # http.client encodes as Latin-1; this way, UTF-8 bytes are sent.
     return {name: value.encode().decode("latin-1") for name, value in headers.items()}
 
 
 def own_token(server: str, state: Path | None = None) -> str:
-    """TURNOUT_TOKEN, else one of the token file, else this host's STATE/token; or nothing."""
+    """The token: TURNOUT_TOKEN, else the token file's, else this host's STATE/token, else ""."""
     return _token(server, state)[0]
 
 
@@ -282,19 +285,19 @@ def _who(server: str) -> str:
 
 
 def _ingress_port(server: str) -> str:
-    """`:PORT` of the router that `turnout up` runs beside the server on this host; or nothing."""
+    """`:PORT` of the router that `turnout up` runs beside a server on this host, else ""."""
     known = _addresses(settings_here(None).state)
     is_its = known.get("admin") == urlsplit(server).netloc
     return f":{known.get('ingress', '').rpartition(':')[2]}" if is_its else ""
 
 
 def is_ours(state: Path, ingress: str) -> bool:
-    """Whether the last `turnout up` of a state directory listened there."""
+    """Whether the last `turnout up` on a state directory listened at `ingress`."""
     return _addresses(state).get("ingress") == ingress
 
 
 def _addresses(state: Path) -> dict[str, str]:
-    """What the launcher has written down of the last `turnout up`; nothing if it has not."""
+    """The addresses that the last `turnout up` wrote down; empty if there are none."""
     try:
         known = json.loads((state / "up.json").read_bytes())
     except (OSError, ValueError):
@@ -318,5 +321,5 @@ def settings_here(state: Path | None) -> ControlSettings:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # in a container, the user may have no name
         return str(os.getuid())

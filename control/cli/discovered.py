@@ -1,4 +1,4 @@
-"""Apps that no control plane knows: what a router's table says of them."""
+"""Apps that no control plane knows, as a router's table describes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def discovered(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The apps of a table as `app list` shows them."""
+    """The apps of a table in the form that `app list` shows."""
     return [
         {
             "name": app["name"],

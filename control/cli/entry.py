@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-_INTERRUPTED = 130  # as a shell has it
+_INTERRUPTED = 130  # a shell's exit code for a command ended by Ctrl-C
 
 
 def main() -> None:
-    """Run the command; Ctrl-C in its first moments ends it as quietly as later."""
+    """Run the command; Ctrl-C during its imports ends it as quietly as later."""
     try:
         from control.cli.main import app
 

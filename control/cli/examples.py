@@ -1,4 +1,4 @@
-"""What to type: an example for every command, shown by `-h` and after a command that is wrong."""
+"""An example for every command, shown by `-h` and after a command that was typed wrongly."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def give_examples(app: typer.Typer, group: str = "") -> None:
 
 
 def example_for(command_path: str) -> str:
-    """The example of a command, or the first of a group; `turnout …` as it was called."""
+    """The example of a command, or a group's first one, beginning as the command was called."""
     name = command_path.partition(" ")[2]
     found = [example for key, example in EXAMPLES.items() if key == name]
     return next(iter(found or [e for k, e in EXAMPLES.items() if k.startswith(f"{name} ")]), "")

@@ -39,7 +39,7 @@ _SECRET = "secretref:"  # noqa: S105 - az's way to write it
 
 
 def merged(old: list[dict[str, str]], given: list[str] | None) -> list[dict[str, str]]:
-    """A container's variables with those that were given set."""
+    """A container's variables, with the given ones added or replaced."""
     found = {variable["name"]: variable for variable in old}
     for text in given or []:
         name, value = pair(text)
@@ -51,7 +51,7 @@ def merged(old: list[dict[str, str]], given: list[str] | None) -> list[dict[str,
 
 
 def without(old: list[dict[str, str]], names: list[str] | None) -> list[dict[str, str]]:
-    """A container's variables but for those named; exits with code 2 for an unknown one."""
+    """A container's variables without the named ones; exits with code 2 if one is unknown."""
     known = [variable["name"] for variable in old]
     for name in names or []:
         if name not in known:
@@ -62,19 +62,19 @@ def without(old: list[dict[str, str]], names: list[str] | None) -> list[dict[str
 
 
 def is_external(kind: str) -> bool | None:
-    """`external` or `internal` as the API has it; exits with code 2 for anything else."""
+    """The API's value for `external` or `internal`; exits with code 2 for anything else."""
     if kind.lower() not in ("", "external", "internal"):
         fail(f"{kind!r} is neither external nor internal; write one of them", 2)
     return kind.lower() == "external" if kind else None
 
 
 def full_name(app: str, revision: str) -> str:
-    """A revision's whole name, of that or of its suffix."""
+    """A revision's full name, given the full name or only the suffix."""
     return revision if not revision or "--" in revision else f"{app}--{revision}"
 
 
 def pair(text: str) -> tuple[str, str]:
-    """NAME=VALUE in two; leaves with exit code 2 when it is none."""
+    """The name and value of NAME=VALUE; exits with code 2 if the text has no such form."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         fail(f"{text!r} is not NAME=VALUE, such as COLOR=blue", 2)
@@ -82,7 +82,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def pairs(texts: list[str]) -> list[dict[str, Any]]:
-    """Secrets as the API takes them."""
+    """Secrets in the API's form."""
     return [{"name": name, "value": value} for name, value in map(pair, texts)]
 
 
@@ -100,12 +100,13 @@ def _with_token(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*args: Any, token: str, **kwargs: Any) -> Any:
         if token:
-            os.environ["TURNOUT_TOKEN"] = token  # a flag goes before the variable
+            os.environ["TURNOUT_TOKEN"] = token  # a flag counts before the variable
         return command(*args, **kwargs)
 
     added = inspect.Parameter("token", inspect.Parameter.KEYWORD_ONLY, default="", annotation=Token)
     signature = inspect.signature(command, eval_str=True)
     parameters = [*signature.parameters.values(), added]
-    vars(run)["__signature__"] = signature.replace(parameters=parameters)  # typer reads both
+    # typer reads the signature and the annotations
+    vars(run)["__signature__"] = signature.replace(parameters=parameters)
     run.__annotations__ = {**inspect.get_annotations(command, eval_str=True), "token": Token}
     return run

@@ -35,7 +35,7 @@ Server = Annotated[
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)[.\d]*\+00:00")
 
-# title, then the path of the value
+# a title, then the path of the value
 Columns = Sequence[tuple[str, str]]
 
 APPS: Columns = (
@@ -87,7 +87,7 @@ _UNBROKEN = ("Name", "Revision", "Fqdn", "Url")
 
 
 def show(value: Any, columns: Columns, output: Format) -> None:
-    """Print one resource or a list of them."""
+    """Print a resource or a list of resources."""
     if output is Format.JSON:
         sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
         return
@@ -111,7 +111,7 @@ def show(value: Any, columns: Columns, output: Format) -> None:
 
 
 def show_apps(api: Api, apps: Any, output: Format) -> None:
-    """Print one app or a list of them, with the URL that each answers at."""
+    """Print an app or a list of apps, each with its URL."""
     if output is Format.TABLE:
         for app in apps if isinstance(apps, list) else [apps]:
             if fqdn := _at(app, "configuration.ingress.fqdn"):
@@ -120,7 +120,7 @@ def show_apps(api: Api, apps: Any, output: Format) -> None:
 
 
 def age(moment: str | None, now: float | None = None) -> str:
-    """How long ago a moment of the API was, in its largest unit."""
+    """How long ago a time of the API was, in its largest unit."""
     if moment is None:
         return ""
     then = datetime.fromisoformat(moment).timestamp()

@@ -1,4 +1,4 @@
-"""What is said to whoever typed a command wrongly: what is wrong, and what would be right."""
+"""What a person that typed a command wrongly is told: what is wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typer.core import TyperGroup
 from control.cli.client import errors, printable
 from control.cli.examples import example_for
 
-# typer has moved click's classes between its versions; the base of what it exports is click's.
+# typer has moved click's classes between versions; the base of what it exports is click's.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-# typer names types as programmers do.
+# People's words for types, where typer uses programmers'.
 _PLAIN = (
     (re.compile(r"is not a valid int\w*( range)?\.?"), "is not a whole number"),
     (re.compile(r"is not a valid float( range)?\.?"), "is not a number"),
 )
-# What other tools take, or what is meant by what was typed.
+# Words that other tools use, and the command that was probably meant.
 _HINTS = (
     (
         re.compile(r"unexpected extra argument\S* \([^\s=]+="),
@@ -28,14 +28,14 @@ _HINTS = (
     (re.compile(r"No such option: (?:-n|--name)\b"), "the app's name is an argument without one"),
     (re.compile(r"'--to': .*whole number"), "the numbers are those of: turnout journal APP"),
 )
-_WITHOUT_ARGUMENTS = "NoArgsIsHelpError"  # prints the help, and is no mistake
+_WITHOUT_ARGUMENTS = "NoArgsIsHelpError"  # prints the help; not a mistake
 
 
 class Commands(TyperGroup):
     """The root of all commands."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; exits with code 2 and an example when its words make none."""
+        """Run a command; exits with code 2 and an example when the words are no valid command."""
         try:
             return super().invoke(ctx)
         except _UsageError as error:
@@ -47,7 +47,7 @@ class Commands(TyperGroup):
 
 def _tell(error: Any) -> None:
     path = error.ctx.command_path if error.ctx is not None else ""
-    path = f"turnout {path.partition(' ')[2]}".strip()  # however it was called
+    path = f"turnout {path.partition(' ')[2]}".strip()  # with the usual name, however it was called
     message = error.format_message()
     for pattern, words in _PLAIN:
         message = pattern.sub(words, message)

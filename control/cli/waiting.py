@@ -1,4 +1,4 @@
-"""Waiting for a revision, with a display of how it comes up."""
+"""Waits for a revision, and shows how it comes up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from control.cli.client import INTERRUPTED, Api, console, errors, fail, printabl
 from control.cli.output import Server
 
 _POLL_S = 0.2
-READY_S = 660.0  # a minute above the default progress deadline, which gives the better reason
+READY_S = 660.0  # a minute more than the default progress deadline, whose message says more
 
 
 def wait(
@@ -32,13 +32,13 @@ def wait(
 
 
 def next_steps(app: str) -> str:
-    """What to type about something that is under way."""
+    """The commands to type next for something that is under way."""
     return f"  how it goes: turnout status {app}\n  give it up:  turnout deploy {app} --cancel"
 
 
 @contextlib.contextmanager
 def interruptible(what: str, app: str) -> Iterator[None]:
-    """Ctrl-C ends the waiting, not what is waited for: say so, and what would end that."""
+    """On Ctrl-C, say that only the waiting ended, and how to stop what was waited for."""
     try:
         yield
     except KeyboardInterrupt:
@@ -50,7 +50,7 @@ def interruptible(what: str, app: str) -> Iterator[None]:
 
 
 def wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
-    """Show how a revision comes up; leaves with its reason when it fails."""
+    """Show how a revision comes up; exits with its reason when it fails."""
     with interruptible(f"the start of {revision}", app):
         _wait_ready(api, app, revision, timeout_s)
 
@@ -94,12 +94,12 @@ def _wait_ready(api: Api, app: str, revision: str, timeout_s: float) -> None:
 
 
 def line(name: str, words: str) -> Text:
-    """A line of progress; as Text, for a spinner reads markup whatever its console does."""
+    """A line of progress, as Text because a spinner reads markup whatever its console does."""
     return Text(printable(f"{name}: {words}"))
 
 
 def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> dict[str, str]:
-    """A line for each replica that has something new to say; `seen` is what they said last."""
+    """A line for each replica whose state changed; `seen` is what they last reported."""
     replicas = api.every("apps", app, "revisions", revision, "replicas")
     said = {r["name"]: f"{r['state']} {r['runningStateDetails']}".strip() for r in replicas}
     for name, words in said.items():
@@ -109,7 +109,7 @@ def _tell_replicas(api: Api, app: str, revision: str, seen: dict[str, str]) -> d
 
 
 def wait_settled(api: Api, app: str) -> dict[str, Any]:
-    """Wait until nothing is under way in an app, and return it; leaves when that failed."""
+    """Wait until nothing is under way in an app, and return it; exits if that failed."""
     with interruptible(f"what is under way in {app}", app):
         return _wait_settled(api, app)
 

@@ -1,4 +1,4 @@
-"""Who answers on an app's host, as a sentence."""
+"""A sentence about which revisions answer on an app's host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from control.cli.client import Api
 
 
 def who_serves(api: Api, app: str) -> str:
-    """Who answers, with how much of the traffic."""
+    """The revisions that answer, each with its share of the traffic."""
     weighted = [r for r in api.every("apps", app, "revisions") if r["trafficWeight"]]
     found = [(r["name"], r["trafficWeight"]) for r in weighted if _answers(api, app, r["name"])]
     if len(found) == 1:
@@ -16,6 +16,6 @@ def who_serves(api: Api, app: str) -> str:
 
 
 def _answers(api: Api, app: str, revision: str) -> bool:
-    """Whether a replica takes requests: none does of an app that is stopped."""
+    """Whether a replica takes requests; never true for a stopped app."""
     replicas = api.every("apps", app, "revisions", revision, "replicas")
     return any(replica["state"] == "Ready" for replica in replicas)

@@ -8,12 +8,12 @@ from control.ops.quarantine import Quarantine
 from control.publish.publisher import Publisher
 from control.store import Store
 
-_BEHIND_S = 5.0  # a router that lacks the table for this long is behind; most need milliseconds
-_MOST_LINES = 20  # of a kind: who asks needs no token, and routers may be many
+_BEHIND_S = 5.0  # a router that lacks the table for longer is behind; most need milliseconds
+_MOST_LINES = 20  # of each kind: anybody may ask without a token, and there may be many routers
 
 
 class Health:
-    """Asks the parts; nothing is kept."""
+    """Asks the parts of the control plane each time; keeps nothing."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Health:
         self.quarantine = quarantine
 
     def failures(self) -> list[str]:
-        """What keeps the control plane from doing what it is asked: it is not ready then."""
+        """What keeps the control plane from doing its work: while there is any, it is not ready."""
         found = [] if self.publisher.is_published else ["no table yet"]
         if self._store.trouble:
             found.append(self._store.trouble)
@@ -41,7 +41,7 @@ class Health:
         return found + _first(behind)
 
     def notes(self) -> list[str]:
-        """What is wrong with single apps; everybody else is served."""
+        """What is wrong with single apps or routers, while all others are served."""
         found = [f"app {n} is quarantined: {why}" for n, why in self.quarantine.all().items()]
         refusing = [(n, r) for n, r in self.publisher.routers.items() if r.refused]
         for name, router in refusing[:_MOST_LINES]:
@@ -54,6 +54,6 @@ class Health:
 
 
 def _first(lines: list[str]) -> list[str]:
-    """Some of the lines, and how many more there are."""
+    """The first lines, and how many more there are."""
     more = len(lines) - _MOST_LINES
     return [*lines[:_MOST_LINES], f"and {more} routers more"] if more > 0 else lines

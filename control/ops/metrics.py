@@ -23,7 +23,7 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
 class ControlCounters:
-    """Counted as it happens."""
+    """Figures that are counted as things happen."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -38,24 +38,23 @@ class ControlCounters:
         )
 
     def observe_reconcile(self, seconds: float) -> None:
-        """One pass of the loop."""
+        """Record the duration of one pass of the reconciler."""
         self._reconcile.observe(seconds)
 
     def count_probe_failure(self, app: AppName, revision: RevisionName, kind: str) -> None:
-        """One failed probe."""
         self.probe_failures[app, revision, kind] += 1
 
     def count_restart(self, app: AppName, revision: RevisionName, reason: str) -> None:
-        """One replica that failed, and is started again."""
+        """Count a replica that failed and is started again."""
         self.restarts[app, revision, reason] += 1
 
     def count_record(self, record: Record) -> None:
-        """What the journal was told; a rollback that waits is counted when it is complete."""
+        """Count a record of the journal; a rollback that waits counts once it is complete."""
         if record.restores and not record.is_waiting:
             self.rollbacks[record.app, NO_REVISION] += 1
 
     def forget(self, is_there: Callable[[AppName, RevisionName], bool]) -> None:
-        """Drop the series of what is gone: of a revision, or of an app for an empty name."""
+        """Drop the series of what is gone; an empty revision name asks for the app."""
         _forget(self.probe_failures, is_there)
         _forget(self.restarts, is_there)
         _forget(self.rollbacks, is_there)
@@ -63,7 +62,7 @@ class ControlCounters:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What a scrape says of one app, for as long as it has this view."""
+    """The figures of one app, valid as long as it has this view."""
 
     view: AppView
     states: list[tuple[str, int]]  # revisions
@@ -81,7 +80,7 @@ class ControlCollector(Collector):
         self._counted: dict[AppName, _Counted] = {}  # by app
 
     def _count(self, name: AppName, view: AppView) -> _Counted:
-        """Counted once for each change of an app."""
+        """The figures of an app, counted once for each of its changes."""
         known = self._counted.get(name)
         if known is not None and known.view is view:
             return known
@@ -95,7 +94,7 @@ class ControlCollector(Collector):
         return _Counted(view, sorted(states.items()), sorted(replicas.items()), deployed)
 
     def collect(self) -> Iterable[Metric]:
-        """All families but the histogram, which collects itself."""
+        """All families except the histogram, which collects itself."""
         self._counted = {
             name: self._count(name, view)
             for name, view in self._store.every()
@@ -106,7 +105,7 @@ class ControlCollector(Collector):
         yield from self._apart()
 
     def _apps(self) -> Iterable[Metric]:
-        """How each app is, from its view."""
+        """The state of each app, from its view."""
         revisions = GaugeMetricFamily(
             "turnout_revisions", "Revisions by running state.", labels=["app", "state"]
         )
@@ -128,7 +127,7 @@ class ControlCollector(Collector):
                 replicas.add_metric([name, revision, state], n)
             for revision, at in counted.deployed:
                 created.add_metric([name, revision], at)
-            # From zero on: Prometheus sees no increase in a series that begins with its first.
+            # Begins at zero: Prometheus sees no increase when a series begins with its first event.
             rollbacks.add_metric([name], self._counters.rollbacks[name, NO_REVISION])
         yield from (revisions, replicas, created, rollbacks)
 
@@ -149,7 +148,7 @@ class ControlCollector(Collector):
         yield restarts
 
     def _apart(self) -> Iterable[Metric]:
-        """Which apps are left as they were, and which table each router has."""
+        """Quarantined apps, and the table that each router has."""
         quarantined = GaugeMetricFamily(
             "turnout_quarantined", "1 for an app that is served as it was.", labels=["app"]
         )

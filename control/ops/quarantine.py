@@ -1,7 +1,7 @@
-"""Apps that something is wrong with on our side, each served as it was while the rest goes on.
+"""Apps that have a problem on our side: each is served as it was while everything else goes on.
 
-Three things put an app here: a record that cannot be read, a plan that fails, and a compiled app
-that routers would refuse. It leaves by itself when the cause has gone.
+Three things put an app here: an unreadable record, a plan that fails, and a compiled app that
+routers would refuse. The app leaves by itself when the cause is gone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ log = logging.getLogger("turnout.control")
 
 
 class Quarantine:
-    """Names the apps, with the reason."""
+    """The quarantined apps, with the reasons."""
 
     def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
@@ -24,23 +24,23 @@ class Quarantine:
         self._unplanned: dict[AppName, str] = {}
 
     def failed(self, app: AppName, error: Exception) -> None:
-        """Planning this app failed."""
+        """Planning this app has failed."""
         why = f"its plan fails: {error!r}"
         if self._unplanned.get(app) != why:
             log.error("event=quarantined app=%s reason=%r", app, why, exc_info=error)
         self._unplanned[app] = why
 
     def planned(self, app: AppName) -> None:
-        """Planning this app went well."""
+        """Planning this app has succeeded."""
         if self._unplanned.pop(app, None) is not None:
             log.info("event=quarantine_ended app=%s", app)
 
     def all(self) -> dict[AppName, str]:
-        """Every app with the reason."""
+        """Every quarantined app, with the reason."""
         unreadable = {name: found.why for name, found in self._store.unreadable.items()}
         refused = {AppName(name): why for name, why in self._publisher.refused.items()}
         return {**refused, **self._unplanned, **unreadable}
 
     def why(self, app: AppName) -> str:
-        """The reason of one app; empty when nothing is wrong with it."""
+        """Why an app is quarantined; empty when it is not."""
         return self._unplanned.get(app) or self._publisher.refused.get(app, "")

@@ -1,4 +1,4 @@
-"""Regular work that no change asks for: the journal, the log, and metrics of what is gone."""
+"""Regular work that no change causes: pruning the journal and old metrics, moving the log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from control.store.retention import Retention
 log = logging.getLogger("turnout.control")
 
 _PAUSE_S = 5.0
-_SOON_S = 0.1  # while there is something to prune: it may be written faster than once in a pause
+# while there is more to prune: records may be written faster than one batch per normal pause
+_SOON_S = 0.1
 
 
 async def keep_up(store: Store, counters: ControlCounters, settings: ControlSettings) -> None:
-    """Prune the journal, a few records at a time, and the metrics, and move the log; for ever."""
+    """Prune the journal (some records at a time) and the metrics, and move the log.
+
+    Never returns.
+    """
 
     def is_there(app: AppName, revision: RevisionName) -> bool:
         view = store.view(app)
@@ -35,7 +39,7 @@ async def keep_up(store: Store, counters: ControlCounters, settings: ControlSett
             gone = store.prune_journal(kept, time.time())
         except ControlError as error:
             log.warning("event=journal_not_pruned reason=%r", error.message)
-        except Exception:  # the next turn may go better
+        except Exception:  # the next turn may succeed
             log.exception("event=upkeep_failed")
         if gone:
             log.info("event=journal_pruned records=%d", gone)

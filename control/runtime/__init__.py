@@ -1,4 +1,4 @@
-"""Runtimes: what starts and stops replicas. The image's scheme picks one."""
+"""Runtimes start and stop replicas. The scheme of the image decides which one is used."""
 
 from __future__ import annotations
 

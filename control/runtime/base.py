@@ -1,8 +1,8 @@
 """The seam between a plan and what runs: start, stop, find survivors.
 
-Invariants of every runtime: starting a replica that already runs adopts it; a replica is found
-by what marks it as ours, never by its name alone, and adopted only if it runs the code of the
-same revision (its uid); strangers are never touched. An exit is reported once, and only when
+Invariants of every runtime: starting a replica that already runs adopts it. A replica is found by
+the marks that say it is ours, never by its name alone, and adopted only if it runs the code of the
+same revision (its uid); anything else is never touched. An exit is reported once, and only when
 nobody asked for it.
 """
 
@@ -20,7 +20,7 @@ from control.model.schema import Registry
 from control.model.template import EnvironmentVariable, Template
 
 _BY_FORCE = 137
-_SIGNALS: dict[int | None, int] = {143: 15, _BY_FORCE: 9}  # sent by somebody, by exit code
+_SIGNALS: dict[int | None, int] = {143: 15, _BY_FORCE: 9}  # signals sent from outside, by exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ class Exit:
     """How a replica ended; `code` is None when it cannot be known."""
 
     code: int | None
-    tail: tuple[str, ...] = ()  # its last lines of output
-    container: str = ""  # which of its containers ended; empty for the main one
+    tail: tuple[str, ...] = ()  # the last lines of its output
+    container: str = ""  # the container that ended; empty for the main one
     is_out_of_memory: bool = False
     is_removed: bool = False
-    limit: str = ""  # of its memory, as the template says
+    limit: str = ""  # the memory limit as the template gives it
 
     @property
     def is_killed(self) -> bool:
-        """Whether something outside it ended it at once, and not its memory's limit."""
+        """Whether it was killed from outside, not for exceeding its memory limit."""
         return self.is_removed or (self.code in _SIGNALS and not self.is_out_of_memory)
 
     def sentence(self, container: str, at: str = "") -> str:
-        """For a person; `at` is when."""
+        """A sentence for people; `at` says when it happened."""
         when = f" at {at}" if at else ""
         if self.is_removed:
             return f"Container '{container}' was removed by somebody{when}."
@@ -58,28 +58,29 @@ class Exit:
         return f"{text} Last output: {said}." if said else text
 
 
-OnExit = Callable[[ReplicaName, Exit], None]  # replica name; an end that nobody asked for
+# called with the replica's name when it ends although nobody asked for it
+OnExit = Callable[[ReplicaName, Exit], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """Where a replica that was started can be reached."""
 
-    address: str  # HOST:PORT that requests go to
-    ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to HOST:PORT
+    address: str  # HOST:PORT for requests
+    ports: dict[str, str] = field(default_factory=dict)  # other ports of its own to their HOST:PORT
 
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """What there is of a replica that was started earlier."""
+    """What is found of a replica that was started earlier."""
 
-    uid: str  # of the revision whose code it runs
+    uid: str  # the revision whose code it runs
     is_running: bool
     is_paused: bool = False
-    images: dict[str, str] = field(default_factory=dict)  # that it is made of, to their ids
+    images: dict[str, str] = field(default_factory=dict)  # the images it is made of, to their ids
 
     def is_of(self, replica: Replica) -> bool:
-        """Whether it runs, and runs the code of the replica's revision."""
+        """Whether it runs, with the code of the replica's revision."""
         return self.is_running and self.uid == replica.revision_uid
 
 
@@ -93,22 +94,24 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A replica that is to be started, with all that it takes."""
+    """A replica to be started, with everything that is needed for it."""
 
     replica: Replica
     revision: Revision
-    siblings: list[Replica]  # the other replicas of the revision
-    host: str  # host name of the revision
-    target_port: int  # where the app's containers listen
+    siblings: list[Replica]  # the revision's other replicas
+    host: str  # the revision's host name
+    target_port: int  # the port at which the app's containers listen
     secrets: Mapping[str, str] = field(repr=False)
     registries: tuple[Registry, ...] = ()
-    progress: Callable[[str], None] = field(default=lambda _: None, repr=False)  # a sentence
-    # What the revision's replicas are made of, as far as one has said so, and to say it.
+    # called with a sentence for people
+    progress: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    # The images of the revision's replicas as its first replica reported them, and how to report
+    # them.
     known_images: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
     made_of: Callable[[Mapping[str, str]], None] = field(default=lambda _: None, repr=False)
 
     def variables(self, given: Iterable[EnvironmentVariable], port: int) -> dict[str, str]:
-        """The environment of one of its containers."""
+        """The environment of one of the replica's containers."""
         own = {
             v.name: self.secrets.get(v.secret_ref, "") if v.secret_ref else v.value or ""
             for v in given
@@ -126,9 +129,9 @@ IMAGE = "template.containers[0].image"
 
 
 def check_words(template: Template) -> None:
-    """Raises Invalid for a command or argument that no program can be given.
+    """Raise Invalid for a command or argument that cannot be passed to a program.
 
-    Only when it is deployed: a record that has one can still be read.
+    Checked only when it is deployed, so that a record which holds one can still be read.
     """
     for kind, programs in (
         ("containers", template.containers),
@@ -145,7 +148,7 @@ def check_words(template: Template) -> None:
 
 
 def check_is_one_program(template: Template) -> None:
-    """Raises Invalid for what only containers can have."""
+    """Raise Invalid for parts of a template that only containers can have."""
     kind = template.runtime
     if len(template.containers) > 1 or template.init_containers:
         raise Invalid(f"template.containers: a {kind}: revision has one container")
@@ -157,31 +160,34 @@ class Runtime(Protocol):
     """Runs replicas of one kind."""
 
     def check(self, template: Template) -> None:
-        """Raises Invalid when it cannot run the template."""
+        """Raise Invalid when the runtime cannot run the template."""
 
     async def start(self, launch: Launch) -> Started:
         """Start or adopt a replica. Raises StartFailed."""
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """TERM, wait, KILL; returns when nothing of it is left. No exit is reported then."""
+        """Send TERM, wait, then KILL; returns when nothing of it is left.
+
+        No exit is reported then.
+        """
 
     async def survivors(self) -> dict[ReplicaName, Survivor] | None:
-        """Replicas of ours that there is anything of, by name; None while that is unknown."""
+        """Our replicas that have left anything behind, by name; None while that is unknown."""
 
     async def images(self, template: Template) -> dict[str, str]:
-        """The id that each image of a template has now, as far as that is known here."""
+        """The present id of each image of a template, as far as it is known here."""
 
     async def hint(self, replica: Replica) -> str:
-        """What is likely wrong with a replica that runs and does not answer; empty if unknown."""
+        """The likely reason why a running replica does not answer; empty if unknown."""
 
     async def logs(self, replica: ReplicaName, tail: int, container: str = "") -> list[str]:
         """The last lines of a replica's output; of its main container if none is named."""
 
     def follow(self, replica: ReplicaName, tail: int, container: str = "") -> AsyncIterator[str]:
-        """Those, and what comes, until it has ended."""
+        """The last lines of the output, then new lines until the replica has ended."""
 
     def forget(self, replica: ReplicaName) -> None:
-        """The replica is gone for good: drop what was kept for it."""
+        """Drop what was kept for a replica that is gone for good."""
 
     async def close(self) -> None:
-        """Stop watching; replicas go on."""
+        """Stop watching; the replicas run on."""

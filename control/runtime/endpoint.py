@@ -11,19 +11,19 @@ from control.model.template import Template
 from control.runtime.base import IMAGE, Launch, Started, StartFailed, check_is_one_program
 from router.contract.check import is_address
 
-_MOST = 300  # replicas of a revision, each of which is probed and told to every router
+_MOST = 300  # per revision: each is probed, and told to every router
 
 
 class EndpointRuntime:
-    """Hands each replica one of the addresses in its image."""
+    """Gives each replica one of the addresses in its image."""
 
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
 
     def check(self, template: Template) -> None:
-        """Each address is HOST:PORT, allowed, and named once. Raises Invalid.
+        """Check that each address is HOST:PORT, allowed, and named once. Raises Invalid.
 
-        A name is judged when it is connected to: looking it up here would make others wait.
+        A name is judged when a connection is made: resolving it here would make others wait.
         """
         check_is_one_program(template)
         if len(template.endpoints) > _MOST:
@@ -43,10 +43,10 @@ class EndpointRuntime:
             raise Invalid(f"{IMAGE}: an endpoint is named twice")
 
     async def start(self, launch: Launch) -> Started:
-        """The first address that no sibling has; its own again after a restart.
+        """Take the first address that no sibling has; after a restart, the replica's own again.
 
-        A restart of the revision takes the addresses of its old replicas, the next one to go
-        first: there are no others.
+        When the revision is restarted, new replicas take the addresses of old ones, beginning with
+        the one that is to go first, because there are no other addresses.
         """
         replica, staying = launch.replica, [r for r in launch.siblings if not r.is_leaving]
         taken = {r.address for r in staying if r.generation == replica.generation}
@@ -56,35 +56,36 @@ class EndpointRuntime:
         old = [r.address for r in staying if r.generation != replica.generation]
         wanted = next((a for a in (replica.address, *old) if a in free), free[0])
         if why := self._targets.refusal(wanted.rpartition(":")[0].strip("[]")):
-            raise StartFailed("EndpointNotAllowed", f"{why}.")  # the setting has changed
+            # the setting has changed since the deploy
+            raise StartFailed("EndpointNotAllowed", f"{why}.")
         return Started(wanted)
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """Nothing to do: it is not ours."""
+        """Does nothing: the process is not ours."""
 
     async def survivors(self) -> None:
-        """It cannot be known: only probes tell."""
+        """None, which means unknown: only probes can tell."""
         return
 
     async def images(self, template: Template) -> dict[str, str]:
-        """There are none."""
+        """Empty: the images are not known."""
         return {}
 
     async def hint(self, replica: Replica) -> str:
-        """Nothing that its probes do not say."""
+        """Empty: nothing is known beyond what probes report."""
         return ""
 
     async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
-        """None: its output goes elsewhere."""
+        """Empty: the output goes elsewhere."""
         return []
 
     async def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
-        """None either."""
+        """Yields nothing: the output goes elsewhere."""
         return
         yield
 
     def forget(self, replica: str) -> None:
-        """Nothing was kept."""
+        """Does nothing: nothing was kept."""
 
     async def close(self) -> None:
-        """Nothing is watched."""
+        """Does nothing: nothing is watched."""

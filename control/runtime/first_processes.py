@@ -1,7 +1,7 @@
-"""Which process is the first of a replica: one small file each, beside the store.
+"""Records the first process of each replica: one small file each, beside the store.
 
-A program may overwrite its environment, as those do that set the title `ps` shows; the marks in it
-are gone then, and this tells it from any other: its number, when it began, and since which boot.
+A program may overwrite its environment (programs that set the title `ps` shows do) and with it the
+marks. The file still identifies the process: its number, when it began, and the boot.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FirstProcesses:
         self._ours = {"instance": instance, "boot": boot_id()}
 
     def note(self, replica: str, pid: int, uid: str, port: int) -> None:
-        """Write down the first process of a replica; without it there are the marks."""
+        """Write down a replica's first process; if that fails, the marks have to do."""
         first = Marked(pid, replica, uid, str(port), began(pid), is_leader=True)
         with contextlib.suppress(OSError):
             make_private(self._folder)
@@ -47,7 +47,7 @@ class FirstProcesses:
                 file.write(orjson.dumps(asdict(first) | self._ours).decode())
 
     def forget(self, replica: str) -> None:
-        """It has ended."""
+        """Remove the file of a replica that has ended."""
         with contextlib.suppress(OSError):
             (self._folder / replica).unlink(missing_ok=True)
 
@@ -62,7 +62,7 @@ class FirstProcesses:
         return Marked(kept.pid, replica, kept.uid, kept.port, kept.began, is_leader=True)
 
     def running(self) -> Iterator[Marked]:
-        """All that still run."""
+        """All written-down processes that still run."""
         try:
             names = [path.name for path in self._folder.iterdir()]
         except OSError:

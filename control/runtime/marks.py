@@ -1,9 +1,9 @@
-"""Which local processes belong to which replica: marks in their environment, read from /proc.
+"""Finds which local processes belong to which replica, by marks in their environment in /proc.
 
-A mark is there before the process is, and survives fork, exec, setsid and the death of parents. A
-program that clears the environment of a child takes it away; such a child is still found as a
-descendant while the processes between it and a marked one live. One that overwrites its own is
-known by what was noted when it was started, if it is the first of its replica.
+A mark exists from a process's first moment and survives fork, exec, setsid and the death of
+parents. A child whose environment a program has cleared has no mark; it is still found as a
+descendant while the processes between it and a marked one live. A process that overwrites its own
+environment is known by what was noted at its start, if it is its replica's first.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_INSTANCE = "TURNOUT_INSTANCE"  # id of the store whose replica it is
+_INSTANCE = "TURNOUT_INSTANCE"  # id of the store that the replica belongs to
 _REPLICA = "TURNOUT_REPLICA"
 _UID = "TURNOUT_REVISION_UID"
-_PPID, _START = 1, 19  # in /proc/PID/stat, counted behind the name of the program
+_PPID, _START = 1, 19  # fields of /proc/PID/stat, counted after the program's name
 
 
 def variables(instance: str, replica: str, uid: str) -> dict[str, str]:
-    """What marks the processes of one replica."""
+    """The environment variables that mark the processes of one replica."""
     return {_INSTANCE: instance, _REPLICA: replica, _UID: uid}
 
 
@@ -34,7 +34,7 @@ class Marked:
     uid: str  # of the revision whose code it runs
     port: str = ""
     began: int = 0  # clock ticks since boot; with the pid it tells this process from any other
-    is_leader: bool = False  # of its session
+    is_leader: bool = False  # whether it leads its session
 
 
 class Census:
@@ -47,13 +47,13 @@ class Census:
         self._next: asyncio.Task[list[Marked]] | None = None
 
     async def take(self) -> list[Marked]:
-        """Everything of ours that runs; the look begins after the call."""
+        """All running processes of ours; the look begins after the call."""
         if self._next is None:
             self._next = asyncio.create_task(self._look())
         return await asyncio.shield(self._next)
 
     async def of(self, replica: str) -> list[Marked]:
-        """Everything of one replica."""
+        """All running processes of one replica."""
         return [found for found in await self.take() if found.replica == replica]
 
     async def _look(self) -> list[Marked]:
@@ -66,7 +66,7 @@ class Census:
 
 
 def scan(instance: str, firsts: Iterable[Marked] = ()) -> list[Marked]:
-    """All processes that carry a mark of this store, those that are known, their descendants."""
+    """Processes with a mark of this store, known first processes, and descendants of both."""
     known = {first.pid: first for first in firsts}
     wanted = f"{_INSTANCE}={instance}".encode()
     marked: dict[int, Marked] = {}
@@ -76,7 +76,7 @@ def scan(instance: str, firsts: Iterable[Marked] = ()) -> list[Marked]:
             environ = Path(f"/proc/{pid}/environ").read_bytes()
             fields = _stat(pid)
         except OSError:
-            continue  # gone, or not ours to see
+            continue  # the process is gone, or we may not read it
         parents[pid] = int(fields[_PPID])
         if wanted in environ:
             marked[pid] = _marked(pid, environ, int(fields[_START]))
@@ -90,7 +90,7 @@ def scan(instance: str, firsts: Iterable[Marked] = ()) -> list[Marked]:
 
 
 def began(pid: int) -> int:
-    """When a process began, in clock ticks since boot; 0 for one that is gone."""
+    """When a process began, in clock ticks since boot; 0 if it is gone."""
     try:
         return int(_stat(pid)[_START])
     except OSError:
@@ -102,7 +102,7 @@ def _pids() -> Iterator[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    # The name stands in brackets and may hold spaces and brackets of its own.
+    # The name stands in brackets and may itself hold spaces and brackets.
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 

@@ -1,8 +1,8 @@
 """What local processes print: one file each, bounded while they write, tailed and followed.
 
-Processes write to the file themselves, so they go on when control ends. The file keeps its name
-and its inode for as long as they run: when it is full, its end is copied beside it as .1 and it
-begins anew.
+Processes write to the file themselves, so they can go on when the control plane ends. The file
+keeps its name and inode as long as they run: when it is full, its end is copied to a second file,
+.1, and it is emptied.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import IO
 
 from router.process.state import make_private, open_private
 
-MAX_BYTES = 10 << 20  # of one file; twice that of one replica
+MAX_BYTES = 10 << 20  # of one file; a replica takes twice that
 _TAIL_BYTES = 64 << 10
 _CHUNK = 1 << 20
-_MAX_LINE = 64 << 10  # what has no line end is cut
+_MAX_LINE = 64 << 10  # a longer line is cut
 _FOLLOW_S = 0.2
 _ROTATE_S = 1.0
 
@@ -32,16 +32,19 @@ class Outputs:
         self._max_bytes = max_bytes
 
     def open(self, replica: str) -> IO[bytes]:
-        """The file that a process is to write to; appending, or a begun-anew file has a hole."""
+        """The file a process writes to.
+
+        Opened for appending, or an emptied file would have a hole.
+        """
         make_private(self._folder)
         return open_private(self.path(replica), "ab")
 
     def path(self, replica: str) -> Path:
-        """The file that is written now."""
+        """The file that is being written."""
         return self._folder / f"{replica}.log"
 
     async def keep_bounded(self, running: Callable[[], Iterable[str]]) -> None:
-        """Rotate what has grown full, until cancelled; in a thread, as a full disk is slow."""
+        """Rotate full files until cancelled; in a thread, since a full disk is slow."""
         while True:
             await asyncio.sleep(_ROTATE_S)
             full = [name for name in running() if self._is_full(name)]
@@ -61,7 +64,7 @@ class Outputs:
     def rotate(self, replica: str) -> None:
         """Keep the newest bytes of a file as .1, and empty it.
 
-        What is written between the last copy and the cut is lost: microseconds of output.
+        Output written between the copy and the emptying is lost, which is microseconds of it.
         """
         path = self.path(replica)
         old = path.with_suffix(".log.1")
@@ -73,13 +76,13 @@ class Outputs:
                     with open_private(old, "wb") as kept:
                         while part := live.read(_CHUNK):
                             kept.write(part)
-                finally:  # a full disk is no reason to let the live file grow on
+                finally:  # even on a full disk, the live file must not grow on
                     live.truncate(0)
         except OSError:
             pass
 
     def tail(self, replica: str, lines: int) -> list[str]:
-        """The last lines; of the older file too, right after the live one began anew."""
+        """The last lines, partly from .1 if the live file has just been emptied."""
         raw = _end_of(self.path(replica), _TAIL_BYTES)
         if len(raw) < _TAIL_BYTES:
             raw = _end_of(self.path(replica).with_suffix(".log.1"), _TAIL_BYTES - len(raw)) + raw
@@ -88,7 +91,7 @@ class Outputs:
     async def follow(
         self, replica: str, lines: int, is_running: Callable[[], bool]
     ) -> AsyncIterator[str]:
-        """The last lines, and what is written from now on, until the replica has ended."""
+        """The last lines, then new output until the replica has ended."""
         path = self.path(replica)
         rest = b""
         with path.open("rb") if path.exists() else io.BytesIO() as file:
@@ -107,12 +110,11 @@ class Outputs:
                 if is_over:
                     return
                 if path.exists() and path.stat().st_size < file.tell():
-                    file.seek(0)  # it began anew
+                    file.seek(0)  # the file was emptied
                     continue
-                await asyncio.sleep(_FOLLOW_S)  # files have no event that asyncio could wait for
+                await asyncio.sleep(_FOLLOW_S)  # polled, because asyncio has no events for files
 
     def forget(self, replica: str) -> None:
-        """Drop a replica's output."""
         for suffix in (".log", ".log.1"):
             self.path(replica).with_suffix(suffix).unlink(missing_ok=True)
 

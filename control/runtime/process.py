@@ -1,9 +1,9 @@
-"""Replicas as local processes: one process group each, found again by marks in its environment.
+"""Replicas as local processes: a process group each, found again by marks in its environment.
 
 The marks (this store's id, the replica's name, its revision's uid) are written before the process
-exists, so a crash between starting and recording leaves nothing that cannot be found and adopted
-or ended. A replica is over when its first process is; whatever else carries its marks is killed
-then, in whichever session or group it is (`marks.py` says what that catches).
+exists, so a crash between starting and recording leaves nothing that cannot be found and then
+adopted or ended. A replica is over when its first process is; everything else with its marks is
+then killed, in whichever session or group it is (`marks.py` says what that catches).
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from router.process import children
 
 log = logging.getLogger("turnout.control")
 
-_INHERITED = ("PATH", "HOME", "LANG")  # nothing else of ours is a replica's business
+_INHERITED = ("PATH", "HOME", "LANG")  # no other variable of ours is passed to replicas
 _EVIDENCE_LINES = 5
-_SWEEPS = 20  # a process that forks faster than it is killed is given up after so many looks
+_SWEEPS = 20  # looks before giving up on a process that forks faster than it is killed
 _SWEEP_S = 0.01
 
 
 class _Process:
-    """One running replica; `popen` is None for one that an earlier control plane started."""
+    """One running replica; `popen` is None if an earlier control plane started it."""
 
     def __init__(
         self, pid: int, uid: str, address: str, popen: subprocess.Popen[bytes] | None
@@ -59,14 +59,12 @@ class _Process:
         self.address = address
         self.popen = popen
         self.pidfd = os.pidfd_open(pid)
-        self.is_ending = False  # somebody asked for it
-        self.is_dead = False  # its first process is
-        self.ended = asyncio.Event()  # nothing of it is left
+        self.is_ending = False  # whether it was asked to end
+        self.is_dead = False  # whether its first process has ended
+        self.ended = asyncio.Event()  # set when nothing of it is left
 
 
 class ProcessRuntime:
-    """Runs `process:` images."""
-
     def __init__(self, state: Path, instance: str, on_exit: OnExit) -> None:
         self._outputs = Outputs(state / "logs", MAX_BYTES)
         self._firsts = FirstProcesses(state / "run", instance)
@@ -74,12 +72,12 @@ class ProcessRuntime:
         self._on_exit = on_exit
         self._census = Census(instance, self._firsts.running)
         self._running: dict[str, _Process] = {}
-        self._ports: deque[int] = deque(maxlen=256)  # handed out lately
+        self._ports: deque[int] = deque(maxlen=256)  # ports given out recently
         self._finishing: set[asyncio.Task[None]] = set()
         self._rotating: asyncio.Task[None] | None = None
 
     def check(self, template: Template) -> None:
-        """A command, or the demo. Raises Invalid."""
+        """Check that there is a command, or that the image is the demo. Raises Invalid."""
         check_is_one_program(template)
         check_words(template)
         main = template.containers[0]
@@ -133,7 +131,7 @@ class ProcessRuntime:
         return Started(process.address)
 
     def _free_port(self) -> int:
-        """A port nobody listens on, and that was not handed out a moment ago."""
+        """A port that nobody listens on and that was not given out a moment ago."""
         while True:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
@@ -145,7 +143,7 @@ class ProcessRuntime:
     # --- ending
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """TERM to the whole group, then KILL; returns when nothing of it is left."""
+        """Send TERM to the whole group, then KILL; returns when nothing of it is left."""
         process = self._running.get(replica.name)
         if process is None:
             return
@@ -168,7 +166,7 @@ class ProcessRuntime:
 
     def _died(self, name: str, process: _Process) -> None:
         _unwatch(process)
-        _signal_group(process, signal.SIGKILL)  # children that outlived their leader
+        _signal_group(process, signal.SIGKILL)  # kill children that outlived their leader
         process.is_dead = True
         code = process.popen.wait() if process.popen is not None else None
         task = asyncio.create_task(self._finish(name, process, code))
@@ -185,7 +183,7 @@ class ProcessRuntime:
             self._on_exit(ReplicaName(name), Exit(_as_shell(code), tail))
 
     async def _sweep(self, name: str) -> None:
-        """Kill whatever carries the marks of a replica, until there is nothing."""
+        """Kill whatever carries a replica's marks until nothing is left."""
         for n in range(_SWEEPS):
             left = await self._census.of(name)
             if not left:
@@ -205,13 +203,13 @@ class ProcessRuntime:
             by_name.setdefault(found.replica, []).append(found)
         for name, found_all in by_name.items():
             if name not in self._running and not self._adopt(name, found_all):
-                await self._sweep(name)  # its first process died while nobody looked
+                await self._sweep(name)  # its first process died while no control plane ran
         return {
             ReplicaName(name): Survivor(p.uid, not p.is_dead) for name, p in self._running.items()
         }
 
     def _adopt(self, name: str, found: list[Marked]) -> bool:
-        known = self._firsts.of(name)  # without it, the oldest leader of a session
+        known = self._firsts.of(name)  # if it was not noted, take the oldest leader of a session
         first = next(
             (m for m in found if m.is_leader and _is_first(m, known)),
             None,
@@ -226,29 +224,27 @@ class ProcessRuntime:
         return True
 
     async def images(self, template: Template) -> dict[str, str]:
-        """There are none."""
+        """Empty: processes have no images."""
         return {}
 
     async def hint(self, replica: Replica) -> str:
-        """Nothing that its probes do not say."""
+        """Empty: nothing is known beyond what probes report."""
         return ""
 
     # --- output
 
     async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
-        """The last lines of a replica's output."""
         return self._outputs.tail(replica, tail)
 
     def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
-        """Those, and what is written from now on."""
+        """The last lines of the output, then new lines until the replica has ended."""
         return self._outputs.follow(replica, tail, lambda: replica in self._running)
 
     def forget(self, replica: str) -> None:
-        """Drop its output."""
         self._outputs.forget(replica)
 
     async def close(self) -> None:
-        """Stop watching; processes go on, and are adopted by the next control plane."""
+        """Stop watching; processes run on, and the next control plane adopts them."""
         for process in self._running.values():
             if not process.is_dead:
                 _unwatch(process)
@@ -269,11 +265,11 @@ def _unwatch(process: _Process) -> None:
 
 
 def _as_shell(code: int | None) -> int | None:
-    """137 rather than -9: the number containers and shells show for a killed process."""
+    """137 instead of -9: containers and shells show this number for a killed process."""
     return 128 - code if code is not None and code < 0 else code
 
 
 def _signal_group(process: _Process, sig: signal.Signals) -> None:
-    if not process.is_dead:  # later its number may be another's
+    if not process.is_dead:  # once it is dead, its number may belong to another process
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, sig)

@@ -1,7 +1,7 @@
-"""A runtime that the setting `runtimes` leaves out: it starts nothing, and ends what there is.
+"""A runtime that the setting `runtimes` leaves out: it starts nothing and ends what there is.
 
-What an app recorded while it was switched on must not bring the control plane down, and replicas
-that still run are adopted, listed and stopped as ever.
+What an app recorded while the runtime was on must not stop the control plane, and replicas that
+still run are adopted, listed and stopped as ever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WHY = {"process": "runs commands as turnout's user and "}
 
 
 class SwitchedOff:
-    """Refuses new templates and new replicas, hands on everything else."""
+    """Refuses new templates and new replicas; passes everything else to the runtime."""
 
     def __init__(self, kind: str, inner: Runtime) -> None:
         self._inner = inner
@@ -28,11 +28,11 @@ class SwitchedOff:
         )
 
     def check(self, template: Template) -> None:
-        """Raises Invalid, always."""
+        """Always raises Invalid."""
         raise Invalid(f"{IMAGE}: {self._sentence}")
 
     async def start(self, launch: Launch) -> Started:
-        """Raises StartFailed, always."""
+        """Always raises StartFailed."""
         raise StartFailed("RuntimeNotEnabled", f"{self._sentence}.")
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
@@ -42,7 +42,7 @@ class SwitchedOff:
         return await self._inner.survivors()
 
     async def images(self, template: Template) -> dict[str, str]:
-        """As the runtime does."""
+        """The image ids as the runtime reports them."""
         return await self._inner.images(template)
 
     async def hint(self, replica: Replica) -> str:

@@ -1,4 +1,4 @@
-"""What survives: apps, revisions, replicas, in one SQLite file."""
+"""Keeps what must survive a restart (apps, revisions, replicas) in one SQLite file."""
 
 from control.store.sqlite import Store
 from control.store.writing import Write, rows_of

@@ -1,8 +1,8 @@
-"""A copy of the whole state in one file, and the way back.
+"""Copies the whole state to one file, and restores it.
 
-`cp` of the file alone is not one: what was written last may still be in the log beside it. A
-restore needs no other step: a control plane begins a new epoch with each start, so that routers
-take its table whatever they had.
+`cp` of the file alone is not enough: what was written last may still be in the log beside it. A
+restore needs no further step: each start of a control plane begins a new epoch, so routers accept
+its table whatever they had.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from router.process.state import open_private, prepare
 
 DATABASE = "control.db"
 _TABLES = {"meta", "apps", "revisions", "replicas"}
-# SQLite's own, next to the file they belong to. It reads what it finds there into whatever file
-# has that name by now.
+# SQLite's own files beside the database. SQLite applies them to whatever file has the database's
+# name, even another one.
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
 def backup(state: Path, file: Path) -> None:
-    """Copy the state to a file, while a control plane uses it or not. Raises BadSettings."""
+    """Copy the state to a file, whether a control plane uses it or not. Raises BadSettings."""
     source = state / DATABASE
     if not source.is_file():
         raise BadSettings(f"there is no state in {state}; give its --state")
@@ -44,7 +44,7 @@ def backup(state: Path, file: Path) -> None:
 
 
 def restore(state: Path, file: Path) -> Path | None:
-    """Replace the state by a copy; returns where the replaced one is. Raises BadSettings.
+    """Replace the state by a copy; returns where the old one is. Raises BadSettings.
 
     A crash at any moment leaves the old state or the new one.
     """
@@ -63,7 +63,7 @@ def restore(state: Path, file: Path) -> Path | None:
 
 
 def _give(state: Path, *files: Path) -> None:
-    """To whoever owns the state: root restores what another user's control plane has to read."""
+    """Give the files to the state directory's owner: root may restore for another user."""
     owner = state.stat()
     for file in files:
         if file.stat().st_uid != owner.st_uid:
@@ -92,7 +92,7 @@ def _copy(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target, isolation_level=None)) as new,
         ):
             old.backup(new)
-            new.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
+            new.execute("PRAGMA journal_mode = DELETE")  # keeps everything in one file
             _check(new, source)
         with target.open("rb") as copy:
             os.fsync(copy.fileno())
@@ -105,7 +105,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _check(db: sqlite3.Connection, source: Path) -> None:
-    """Raises BadSettings unless it is a whole state that this turnout can read."""
+    """Raise BadSettings unless it is a whole state that this turnout can read."""
     (verdict,) = db.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
         raise BadSettings(f"{source} is damaged ({verdict}); use an older backup")
@@ -118,13 +118,13 @@ def _check(db: sqlite3.Connection, source: Path) -> None:
 
 
 def _set_aside(target: Path) -> Path | None:
-    """A second name for the present state, complete under it; None when there is none yet."""
+    """Give the present state, complete, a second name; None when there is no state yet."""
     replaced = target.with_name(f"{DATABASE}.replaced-{time.time_ns()}")
     is_there = target.exists()
     if is_there:
         _gather(target)
         replaced.hardlink_to(target)
-    for end in _BESIDE:  # also of a file that somebody deleted
+    for end in _BESIDE:  # even without a database, which somebody may have deleted
         beside = target.with_name(target.name + end)
         if beside.exists():
             beside.rename(replaced.with_name(replaced.name + end))
@@ -133,7 +133,7 @@ def _set_aside(target: Path) -> Path | None:
 
 
 def _gather(target: Path) -> None:
-    """All of a state into its one file, unless it is damaged: then it is kept as it is."""
+    """Move all of a state into its one file; a damaged state is kept as it is."""
     with (
         suppress(sqlite3.Error),
         closing(sqlite3.connect(target, isolation_level=None)) as db,

@@ -1,4 +1,4 @@
-"""What the state keeps beside apps, such as resource groups: JSON by kind and key."""
+"""Documents that the state keeps beside apps, such as resource groups: JSON by kind and key."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import orjson
 log = logging.getLogger("turnout.control")
 
 D = TypeVar("D")
-Change = tuple[str, str, dict[str, Any] | None]  # kind, key, document; None deletes
+Change = tuple[str, str, dict[str, Any] | None]  # (kind, key, document); None deletes
 
 
 def decoded(
     kind: str, rows: Iterable[tuple[str, bytes]], make: Callable[[dict[str, Any]], D]
 ) -> Iterator[tuple[str, D]]:
-    """Those that can be read, by key; the others are said in the log."""
+    """The readable documents by key; unreadable ones are logged."""
     for key, doc in rows:
         try:
             yield key, make(orjson.loads(doc))
@@ -27,7 +27,7 @@ def decoded(
 
 
 def write_documents(db: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Write and delete documents inside the transaction that the caller has begun."""
+    """Write and delete documents in the transaction that the caller has begun."""
     for kind, key, doc in changes:
         if doc is None:
             db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))

@@ -1,4 +1,4 @@
-"""Opening the store's file: how SQLite is to treat it, and its schema brought up to date."""
+"""Opens the store's file: sets how SQLite treats it, and brings its schema up to date."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MIGRATIONS = (
         app TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, doc BLOB NOT NULL);
     CREATE INDEX journal_app ON journal (app, number);
     """,
-    # What routers got last of each app, for apps that cannot be compiled after a restart.
+    # What routers last got of each app, for apps that cannot be compiled after a restart.
     "CREATE TABLE served (name TEXT PRIMARY KEY, doc BLOB NOT NULL) WITHOUT ROWID;",
     """
     CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, doc BLOB NOT NULL,
         PRIMARY KEY (kind, key)) WITHOUT ROWID;
     """,
-    # In a tree by name a page holds two or three documents, and every change writes pages of its
-    # own and those above them. Numbered rows lie side by side: 300 apps changed at once write
-    # 1.4 MB instead of 3.5, in half the time.
+    # In a tree ordered by name a page holds two or three documents, and every change writes pages
+    # of its own and those above them. Numbered rows lie side by side: 300 apps changed at once
+    # write 1.4 MB instead of 3.5, in half the time.
     """
     ALTER TABLE apps RENAME TO old_apps;
     ALTER TABLE revisions RENAME TO old_revisions;
@@ -52,12 +52,12 @@ MIGRATIONS = (
 )
 
 LOCK_S = 0.2
-# Of a transaction: on the disk when it is committed, so that it survives a power cut too; or only
-# in order with the others, so that a power cut may take the last ones back, but none before them.
+# For a transaction, either it is on the disk when it is committed and survives a power cut, or it
+# is only in order: a power cut may undo the last ones, but none before them.
 SYNCED, NOT_SYNCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
 _ASK_THE_DISK = "see whether the disk is full or broken, and who may write there; then start again"
-# What helps against errors that are no damage, by SQLite's number.
+# Advice on errors that are not damage, by SQLite's number.
 _REMEDIES = {
     **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "close the program that uses it"),
     sqlite3.SQLITE_FULL: "make room on the disk, then start again",
@@ -74,26 +74,26 @@ _REMEDIES = {
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """The file as a database of the present schema. Raises BadSettings and sqlite3.Error."""
+    """Open the file as a database of the present schema. Raises BadSettings and sqlite3.Error."""
     try:
         return _opened(path)
     except sqlite3.OperationalError:
-        # A full disk has no room for the index of the log, which is a file of its own. Alone on
-        # the file SQLite keeps that in memory, so what is there can be read.
+        # A full disk has no room for the log's index, a file of its own. When SQLite has the
+        # database to itself it keeps the index in memory, so what is there can be read.
         return _opened(path, is_alone=True)
 
 
 def unreadable_state(path: Path, error: sqlite3.DatabaseError) -> BadSettings:
-    """What to say of a file that the control plane cannot start with."""
+    """What to tell the user about a file that the control plane cannot start with."""
     kind = (
         getattr(error, "sqlite_errorcode", 0) & 0xFF
-    )  # the rest says more than anybody needs here
+    )  # the rest has more detail than is useful here
     what = _REMEDIES.get(kind, "bring a backup back with turnout restore FILE")
     return BadSettings(f"state: {path} cannot be read ({error}); {what}")
 
 
 def _opened(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
-    # Nobody else writes to it. Should somebody look at it with a lock, callers hear so at once.
+    # Nobody else should write to it. If somebody holds a lock, callers are told at once.
     db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_S)
     try:
         if is_alone:

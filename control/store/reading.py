@@ -1,7 +1,7 @@
-"""Reading the records of all apps at the start, and those of the journal.
+"""Reads the records of all apps at the start, and those of the journal.
 
-A record that cannot be read costs its own app and no other: the app is left out, with the reason,
-and with what is known of its replicas. Of a damaged file, apps are served as they were last.
+An unreadable record affects its own app only: the app is left out, with the reason and what is
+known of its replicas. With a damaged file, apps are served as they last were.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ R = TypeVar("R", App, Revision, Replica)
 
 @dataclass(slots=True)
 class Unreadable:
-    """An app with a record that cannot be read: which and why, and the replicas that can."""
+    """An app with an unreadable record: which and why, and the replicas that can be read."""
 
     why: str
     replicas: Mapping[ReplicaName, Replica] = field(default_factory=dict)
-    resource_group: str | None = None  # the app's own, if any record still tells
+    resource_group: str | None = None  # the app's group, if any readable record tells
     environment: str | None = None
 
 
 def read_views(
     db: sqlite3.Connection,
 ) -> tuple[dict[AppName, AppView], dict[AppName, Unreadable], str]:
-    """The views of all apps, the apps that have none, and how the file is damaged, if it is.
+    """The views of all apps, the apps without one, and how the file is damaged, if it is.
 
-    Raises sqlite3.Error when not even what was served last can be read.
+    Raises sqlite3.Error when not even what was last served can be read.
     """
     wrong: dict[AppName, str] = {}
     views: dict[AppName, AppView] = {}
@@ -61,7 +61,7 @@ def read_views(
         _read(db, views, wrong)
         damage = ""
     except sqlite3.DatabaseError as error:
-        # Replicas that are not known would be started twice, so nothing is touched.
+        # Unknown replicas would be started a second time, so nothing is touched.
         damage = damaged(error)
         served = [name for (name,) in db.execute("SELECT name FROM served")]
         wrong |= dict.fromkeys((*views, *served), damage)
@@ -72,7 +72,7 @@ def read_views(
 
 
 def unread(db: sqlite3.Connection, name: AppName, view: AppView, why: str) -> Unreadable:
-    """What is known of an app that cannot be used; where it lives, the journal says as well."""
+    """What is known of an unusable app; the journal may also tell its resource group."""
     if view.app is not None:
         return Unreadable(why, view.replicas, view.app.resource_group, view.app.environment)
     try:
@@ -87,14 +87,14 @@ def unread(db: sqlite3.Connection, name: AppName, view: AppView, why: str) -> Un
 
 
 def damaged(error: sqlite3.Error) -> str:
-    """What is wrong with a file that SQLite cannot read."""
+    """A sentence about a file that SQLite cannot read."""
     return f"it is damaged ({error}); bring a backup back: turnout restore FILE"
 
 
 def record_from(
     number: int, at: float, app: AppName, who: str, note: str, doc: bytes
 ) -> Record | None:
-    """A row of the journal; None, and said in the log, when it cannot be read."""
+    """A row of the journal; if it cannot be read, it is logged and None."""
     try:
         beside = {"app": app, "who": who, "note": note, "number": number, "at": at}
         return _RECORD({**orjson.loads(doc), **beside})
@@ -111,7 +111,7 @@ def _read(db: sqlite3.Connection, views: dict[AppName, AppView], wrong: dict[App
     replicas: dict[AppName, dict[ReplicaName, Replica]] = {}
 
     def of(name: AppName, app: App | None) -> AppView:
-        """The app's view, to which the records below add."""
+        """The app's view, to which its records are added."""
         return AppView(app, revisions.setdefault(name, {}), replicas.setdefault(name, {}))
 
     for name, doc in db.execute("SELECT name, doc FROM apps"):
@@ -130,9 +130,9 @@ def _read(db: sqlite3.Connection, views: dict[AppName, AppView], wrong: dict[App
 
 
 class _Templates:
-    """Templates out of the store: equal ones are one, such as an app's and its latest revision's.
+    """Shares equal templates, such as an app's and its latest revision's.
 
-    To check a template takes longer than all else that is done about a record.
+    Checking a template takes longer than everything else that is done for a record.
     """
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class _Templates:
 
 
 def _is_of(resource: Revision | Replica, app: AppName) -> bool:
-    """Whether a record is of the app that it stands with; its name begins with it."""
+    """Whether a record belongs to the app it is stored with, as its name must begin with it."""
     return resource.app == app and resource.name.partition("--")[0] == app
 
 
@@ -159,7 +159,7 @@ def _decoded(
     app: AppName,
     wrong: dict[AppName, str],
 ) -> R | None:
-    """A record as its resource; None, and said in `wrong`, when it is not one."""
+    """A record as a resource; None, with the reason added to `wrong`, if it is not valid."""
     try:
         found = make(doc)
         if found.name != name or (not isinstance(found, App) and not _is_of(found, app)):
@@ -171,7 +171,7 @@ def _decoded(
 
 
 def read_journal(db: sqlite3.Connection, app: AppName, before: int, limit: int) -> list[Record]:
-    """Records below a number, newest first, without those that cannot be read."""
+    """Records below a number, newest first, without unreadable ones."""
     found: list[Record] = []
     is_more = True
     while is_more and len(found) < limit:

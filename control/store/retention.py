@@ -1,7 +1,7 @@
 """Which records of the journal may go: by number for each app and in all, and by age.
 
-A turn looks at a bounded number of records, the next one goes on behind them, so that a long
-journal never holds up the loop.
+Each turn looks at a bounded number of records and the next one continues behind them, so that a
+long journal never holds up the loop.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import sqlite3
 from dataclasses import dataclass
 
 _DAY_S = 86400.0
-_ALWAYS = 10  # newest records of an app that exists: a rollback needs the last changes, however old
+_ALWAYS = 10  # newest records of a living app: a rollback needs the last changes, however old
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much is kept; reasons in `settings.py`."""
+    """How much is kept; the reasons are in `settings.py`."""
 
     of_app: int
     in_all: int
     days: float
-    at_once: int = 500  # records that one turn looks at
+    at_once: int = 500  # records per turn
 
 
 def victims(
     db: sqlite3.Connection, keeps: Retention, now: float, after: int
 ) -> tuple[list[int], int]:
-    """The numbers of records that may go, of those that follow `after`; and where to go on."""
+    """The numbers of records behind `after` that may go, and where to continue."""
     rows = db.execute(
-        # A moment that is no number counts as the oldest.
+        # A time that is not a number counts as the oldest.
         "SELECT number, app, CAST(at AS REAL) FROM journal"
         " WHERE number > ? ORDER BY number LIMIT ?",
         (after, keeps.at_once),

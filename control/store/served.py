@@ -1,4 +1,4 @@
-"""What routers got last of each app, kept for one that cannot be read or compiled any more."""
+"""What routers last got of each app, for apps that cannot be read or compiled any more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_served(db: sqlite3.Connection) -> dict[str, bytes]:
 
 
 def write_served(db: sqlite3.Connection, bodies: Mapping[str, bytes | None]) -> None:
-    """Keep some inside the transaction that the caller has begun; None deletes."""
+    """Keep some apps in the transaction that the caller has begun; None deletes."""
     put = [(name, body) for name, body in bodies.items() if body is not None]
     gone = [(name,) for name, body in bodies.items() if body is None]
     db.executemany(
@@ -29,7 +29,7 @@ def write_served(db: sqlite3.Connection, bodies: Mapping[str, bytes | None]) -> 
 
 
 def hosts_served(db: sqlite3.Connection, name: AppName) -> list[str]:
-    """The custom domains in what is kept of an app; none if that cannot be read."""
+    """The custom domains in what is kept of an app; empty if that is unreadable."""
     row = db.execute("SELECT doc FROM served WHERE name = ?", (name,)).fetchone()
     if row is None:
         return []

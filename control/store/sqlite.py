@@ -42,7 +42,7 @@ log = logging.getLogger("turnout.control")
 
 _NOTHING = AppView(None)
 _SETTLED_AT_ONCE = 50  # apps written in one go: some milliseconds
-_MOST_RECORDS = 1000  # of the journal that wait for a disk; the newest
+_MOST_RECORDS = 1000  # unwritten journal records; the oldest are dropped beyond that
 
 
 class Store:
@@ -67,18 +67,19 @@ class Store:
             raise
 
     def _open(self, path: Path) -> None:
-        path.touch(mode=0o600)  # secrets are in it; SQLite's other files take the same mode
+        path.touch(mode=0o600)  # it holds secrets; SQLite's other files get the same mode
         self._db = open_database(path)
         self._file = StateFile(path)
         views, self.unreadable, self._damage = read_views(self._db)
         self._views = {n: replace(v, serial=s) for s, (n, v) in enumerate(views.items(), 1)}
-        self._shown = len(self._views)  # the serial of the view that was shown last
+        self._shown = len(self._views)  # the serial of the last view that was shown
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
-        self._unwritten: dict[AppName, AppView] = {}  # of what is only in memory, what is on disk
+        # what is on disk, for apps with changes that are only in memory
+        self._unwritten: dict[AppName, AppView] = {}
         self._unwritten_records: deque[Row] = deque(maxlen=_MOST_RECORDS)
         self._writes_soon = False
-        self._moved_at = 0  # changes that the log was moved after
-        self._pruned_to = 0  # number of the record that the next turn goes on behind
+        self._moved_at = 0  # the number of changes when the log was last moved
+        self._pruned_to = 0  # the record number behind which the next turn continues
         self._watchers: list[Callable[[AppName], None]] = []
         self.on_record: Callable[[Record], None] = lambda record: None
         self.owners = Owners()  # of names and custom domains
@@ -93,7 +94,7 @@ class Store:
         self.instance = self._once("instance", secrets.token_hex(8))
 
     def close(self) -> None:
-        """Close the file and let another control plane have it."""
+        """Close the file, so that another control plane can use it."""
         if self._lock.closed:
             return
         self.settle()
@@ -110,15 +111,15 @@ class Store:
         return sorted(name for name, view in self._views.items() if view.app is not None)
 
     def every(self) -> Iterator[tuple[AppName, AppView]]:
-        """All views, those of deleted apps whose replicas still drain included."""
+        """All views, including those of deleted apps whose replicas still drain."""
         yield from list(self._views.items())
 
     def view(self, app: AppName) -> AppView:
-        """One app's view; an empty one for an app that does not exist."""
+        """One app's view; an empty one if the app does not exist."""
         return self._views.get(app, _NOTHING)
 
     def check_readable(self, app: AppName) -> None:
-        """Raises Conflict for an app with a record that cannot be read."""
+        """Raise Conflict for an app with an unreadable record."""
         found = self.unreadable.get(app)
         if found is not None:
             raise Conflict(
@@ -128,7 +129,7 @@ class Store:
             )
 
     def set_aside(self, name: AppName, error: Exception) -> None:
-        """Quarantine an app with a record that cannot be used, whatever it was that failed."""
+        """Quarantine an app whose record cannot be used, whatever the error was."""
         domains.follow(self.owners, name, self.view(name), _NOTHING)
         self._leave_out(name, error)
         log.error("event=quarantined app=%s reason=%r", name, self.unreadable[name].why)
@@ -152,7 +153,7 @@ class Store:
         self.write_all([Write(name, old, new, record)])
 
     def write_all(self, writes: Sequence[Write]) -> None:
-        """Replace several views in one transaction, their records with them. Raises Conflict."""
+        """Replace several views and add their records in one transaction. Raises Conflict."""
         changed = self._changed(writes)
         if not changed:
             return
@@ -170,11 +171,11 @@ class Store:
     def observe(
         self, name: AppName, old: AppView, new: AppView, record: Record | None = None
     ) -> None:
-        """Replace an app's view by what was seen of it and what follows from that.
+        """Replace an app's view by what was observed, and what follows from that.
 
-        It holds from now on, and is written with all else that is observed in this turn of the
-        loop; a state that cannot be written is written when it can be again. What a crash loses
-        of it is observed again after the next start. Raises Conflict.
+        Readers see it at once; it is written together with everything else observed in this turn of
+        the loop, or as soon as the disk allows. What a crash loses of it is observed again after
+        the next start. Raises Conflict.
         """
         if not self._changed([Write(name, old, new, record)]):
             return
@@ -187,22 +188,22 @@ class Store:
         self._tell(name)
 
     def keep(self, names: Iterable[AppName]) -> None:
-        """Write at once what was observed of some apps: something is about to follow from it."""
+        """Write what was observed of some apps now, because something is about to depend on it."""
         waiting = [name for name in names if name in self._unwritten]
         if waiting and not self.trouble:
             self._write_observed(waiting)
 
     def is_behind(self, name: AppName) -> bool:
-        """Whether what is shown of an app could not be written."""
+        """Whether part of an app's view could not be written."""
         return bool(self.trouble) and name in self._unwritten
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is only in memory."""
+        """Whether everything in memory is on disk."""
         return not self._unwritten
 
     def settle(self) -> None:
-        """Write some of what is only in memory. When there is nothing, look at the file."""
+        """Write some of what is only in memory; if there is nothing, check the file."""
         if self.trouble or self._unwritten:
             self._write_observed(list(self._unwritten)[:_SETTLED_AT_ONCE])
         else:
@@ -213,7 +214,7 @@ class Store:
             return
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # then nothing else will be observed in this turn
+        except RuntimeError:  # without a running loop nothing else is observed in this turn
             self.settle()
             return
         self._writes_soon = True
@@ -232,7 +233,8 @@ class Store:
         try:
             with self._transaction(is_synced=False) as db:
                 if self.trouble:
-                    put_meta(db, "settled", str(len(names)))  # a write, also when nothing waits
+                    # a write that shows whether the disk works, even if nothing waits
+                    put_meta(db, "settled", str(len(names)))
                 for statement, values in (*rows, *self._unwritten_records):
                     db.execute(statement, values)
         except StoreUnavailable:
@@ -242,15 +244,16 @@ class Store:
             del self._unwritten[name]
 
     def _rows_observed(self, name: AppName) -> Rows:
-        """What makes an app on disk what it is in memory; nothing, if that cannot be written."""
+        """Rows that bring an app on disk up to date with memory; none if it cannot be encoded."""
         try:
             return rows_of(self._unwritten[name], Write(name, _NOTHING, self.view(name)))
-        except (TypeError, ValueError) as error:  # its own affair: it holds in memory
+        # only this app is affected; its view stays in memory
+        except (TypeError, ValueError) as error:
             log.error("event=not_recorded app=%s reason=%r", name, str(error))
             return ()
 
     def _changed(self, writes: Sequence[Write]) -> list[Write]:
-        """The writes that change something. Raises Conflict if one was made from an older view."""
+        """The writes that change something. Raises Conflict if one began from an older view."""
         for write in writes:
             self.check_readable(write.name)
             if self.view(write.name).serial != write.old.serial:
@@ -259,7 +262,7 @@ class Store:
 
     @contextmanager
     def _transaction(self, *, is_synced: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing; what became of it is in `trouble`. Raises StoreUnavailable."""
+        """All or nothing; the result is in `trouble`. Raises StoreUnavailable."""
         try:
             if wrong := self._damage or self._file.wrong():
                 raise StoreUnavailable(_unwritable(wrong))
@@ -274,7 +277,7 @@ class Store:
         if bool(trouble) == bool(self.trouble):
             return
         self.trouble = trouble
-        # Whoever holds a lock is waited for once; after that the loop has other things to do.
+        # A lock is waited for once; after that the loop has other things to do.
         self._db.execute(f"PRAGMA busy_timeout = {0 if trouble else int(LOCK_S * 1000)}")
         if trouble:
             log.error("event=state_not_written reason=%r", trouble)
@@ -286,7 +289,7 @@ class Store:
             watcher(name)
 
     def discard(self, name: AppName, record: Record) -> None:
-        """Delete an app with a record that cannot be read; its replicas are left to drain."""
+        """Delete an app with an unreadable record; its replicas are left to drain."""
         found = self.unreadable[name]
         with self._transaction() as db:
             db.execute(*row_of(record))
@@ -301,16 +304,16 @@ class Store:
         self._tell(name)
 
     def served(self) -> dict[str, bytes]:
-        """What was kept by `put_served`."""
+        """What `put_served` has stored."""
         return read_served(self._db)
 
     def put_served(self, bodies: Mapping[str, bytes | None]) -> None:
-        """Keep what routers got last of some apps; None for an app that is gone."""
+        """Store what routers last got of some apps; None for an app that is gone."""
         with self._transaction(is_synced=False) as db:
             write_served(db, bodies)
 
     def _show(self, name: AppName, view: AppView) -> None:
-        """From here on readers see this view."""
+        """Make this view the one that readers see."""
         domains.follow(self.owners, name, self.view(name), view)
         if view.app is None and not view.replicas:
             self._views.pop(name, None)
@@ -321,12 +324,12 @@ class Store:
     def journal(self, app: AppName, before: int, limit: int) -> list[Record]:
         """Records below a number, newest first; of one app, or of all for an empty name.
 
-        A record that cannot be read is left out.
+        Unreadable records are left out.
         """
         return read_journal(self._db, app, before, limit)
 
     def prune_journal(self, kept: Retention, now: float) -> int:
-        """Delete some of the records that may go, and return how many. Raises StoreUnavailable."""
+        """Delete some of the records that may go; returns how many. Raises StoreUnavailable."""
         try:
             gone, go_on = victims(self._db, kept, now, self._pruned_to)
         except sqlite3.Error as error:
@@ -344,13 +347,13 @@ class Store:
             return
         try:
             await asyncio.to_thread(move, self._path)
-        except sqlite3.Error as error:  # what is written goes on the log all the same
+        except sqlite3.Error as error:  # writes still go to the log
             log.warning("event=log_not_moved reason=%r", str(error))
         else:
             self._moved_at = changes
 
     def put_meta(self, key: str, value: str) -> None:
-        """Remember a value under a key."""
+        """Store a value under a key."""
         with self._transaction() as db:
             put_meta(db, key, value)
 
@@ -359,13 +362,14 @@ class Store:
         try:
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error:
-            if self._damage:  # what can be read is served, and nothing is written
+            # a damaged state is served as far as it can be read, and never written
+            if self._damage:
                 return None
             raise
         return str(row[0]) if row else None
 
     def documents(self, kind: str, make: Callable[[dict[str, Any]], D]) -> dict[str, D]:
-        """What is kept of a kind beside apps, such as resource groups, by key; what can be read."""
+        """The readable documents of a kind, such as resource groups, by key."""
         try:
             rows = self._db.execute("SELECT key, doc FROM documents WHERE kind = ?", (kind,))
             found = rows.fetchall()
@@ -374,7 +378,7 @@ class Store:
                 return {}
             raise
         except sqlite3.DatabaseError as error:
-            # What was not read must not be written over, so nothing is written at all.
+            # An unread document must not be overwritten, so nothing is written at all.
             self._damage = self._damage or damaged(error)
             self.trouble = _unwritable(self._damage)
             return {}

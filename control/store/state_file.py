@@ -1,4 +1,4 @@
-"""The state's file as it was opened, and whether it is still the one a next start would find."""
+"""Checks that the state's path still leads to the file that was opened."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _MAGIC = b"SQLite format 3\0"
 
 
 class StateFile:
-    """Looks at the file without SQLite, which keeps much of it in memory.
+    """Checks the file without SQLite, which keeps much of it in memory.
 
-    The descriptor stays open as long as the database: closing any descriptor of a file gives up
-    the locks that SQLite has on it (POSIX advisory locks belong to the process).
+    The descriptor stays open as long as the database: closing any descriptor of a file gives up the
+    locks that SQLite has on it (POSIX advisory locks belong to the process).
     """
 
     def __init__(self, path: Path) -> None:
@@ -20,7 +20,7 @@ class StateFile:
         self._fd = os.open(path, os.O_RDONLY)
 
     def wrong(self) -> str:
-        """Why nothing may be written to it any more; empty when nothing is wrong."""
+        """Why the file must not be written to any more; empty if nothing is wrong."""
         try:
             there = os.stat(self._path)
         except OSError as error:
@@ -28,7 +28,7 @@ class StateFile:
         try:
             ours = os.fstat(self._fd)
             begin = os.pread(self._fd, len(_MAGIC), 0)
-        except OSError as error:  # of a disk that fails, for example
+        except OSError as error:  # for example, the disk fails
             return f"{self._path} cannot be read ({error.strerror})"
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             return f"{self._path} was replaced while it is in use; start the control plane again"
@@ -37,5 +37,5 @@ class StateFile:
         return ""
 
     def close(self) -> None:
-        """After the database has been closed."""
+        """Close the descriptor; only after the database has been closed."""
         os.close(self._fd)

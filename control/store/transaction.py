@@ -12,8 +12,8 @@ from control.store.opening import NOT_SYNCED, SYNCED
 class Transaction:
     """BEGIN IMMEDIATE … COMMIT; a failure rolls back and becomes StoreUnavailable.
 
-    Without `is_synced` it survives a kill at once, and a power cut only when the next one that is
-    synced has been committed. It costs no wait for the disk.
+    Without `is_synced` it does not wait for the disk: it survives a kill at once, and a power cut
+    once a later transaction that is synced has been committed.
     """
 
     def __init__(self, db: sqlite3.Connection, *, is_synced: bool) -> None:
@@ -40,5 +40,5 @@ class Transaction:
 
 
 def unavailable(error: sqlite3.Error) -> StoreUnavailable:
-    """The error of a write that failed."""
+    """The error for a write that failed."""
     return StoreUnavailable(f"the state cannot be written ({error}); nothing was changed")

@@ -1,7 +1,7 @@
-"""SQLite's write-ahead log, moved into the database file where no request waits for it.
+"""Moves SQLite's write-ahead log into the database file while no request waits for it.
 
-SQLite would do that within whichever commit makes the log long, and wait for a disk that may be
-busy: the loop stood still for 130 ms then.
+SQLite itself would do that in the commit that makes the log too long, and wait for a disk that may
+be busy: the loop stood still for 130 ms then.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 
 LONG_BYTES = (
     4 << 20
-)  # as SQLite has it; a log stays as long as it was and is written from its start
-_LONGEST_PAGES = 20_000  # then SQLite does it all the same
+)  # SQLite's default; the log keeps its size and is then written again from its start
+_LONGEST_PAGES = 20_000  # at this length SQLite moves it within a commit after all
 
 NOT_BY_COMMITS = f"PRAGMA wal_autocheckpoint = {_LONGEST_PAGES}"
 
 
 def is_long(path: Path) -> bool:
-    """Whether the log of a database is worth moving."""
+    """Whether the log is long enough to be moved."""
     try:
         return path.with_name(path.name + "-wal").stat().st_size >= LONG_BYTES
     except OSError:

@@ -1,4 +1,4 @@
-"""Views as rows: only what differs is written."""
+"""Turns views into rows: only what differs is written."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ N = TypeVar("N", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A view to replace, what with, and the record of it: neither is there without the other."""
+    """A view to replace, the new one, and its journal record; both are written or neither."""
 
     name: AppName
     old: AppView
     new: AppView
     record: Record | None = None
-    rows: Rows | None = None  # what is written, if it was made beforehand
+    rows: Rows | None = None  # the rows, if they were made beforehand
 
     @property
     def is_void(self) -> bool:
-        """Whether both views are the same."""
         old, new = self.old, self.new
         same = old.app == new.app and old.revisions == new.revisions
         return same and old.replicas == new.replicas
 
 
 def write_view(db: sqlite3.Connection, write: Write, on_disk: AppView | None) -> None:
-    """Write what differs from what is on disk, where that is not what the write replaces."""
+    """Write what differs from `on_disk`, which may lag behind the view that is replaced."""
     is_made = write.rows is not None and on_disk is None
     for statement, values in (
         (write.rows or ()) if is_made else rows_of(on_disk or write.old, write)
@@ -46,12 +45,11 @@ def write_view(db: sqlite3.Connection, write: Write, on_disk: AppView | None) ->
 
 
 def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
-    """Write a value under a key."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 def rows_of(old: AppView, write: Write) -> Rows:
-    """What makes the rows of `old` those of a write; most of the work of writing it."""
+    """The rows that turn `old` into a write's new view: most of the work of writing."""
     name, new = write.name, write.new
     rows = [
         *_app(name, old.app, new.app),
@@ -64,7 +62,7 @@ def rows_of(old: AppView, write: Write) -> Rows:
 
 
 def row_of(record: Record) -> Row:
-    """What writes a record of the journal."""
+    """The row that adds a record to the journal."""
     doc = orjson.dumps({"changes": record.changes, "state": record.state, "is_own": record.is_own})
     values = (record.at, record.app, record.who, record.note, doc)
     return "INSERT INTO journal (at, app, who, note, doc) VALUES (?, ?, ?, ?, ?)", values
@@ -82,7 +80,7 @@ def _many(table: str, app: AppName, old: Mapping[N, Any], new: Mapping[N, Any]) 
     for name in old:
         if name not in new:
             yield f"DELETE FROM {table} WHERE name = ?", (name,)  # noqa: S608 - our own names
-    # In its place: a row that is replaced is deleted first, and put at the end of the table.
+    # Updated in place: replacing a row would delete it and put it at the end of the table.
     put = (
         f"INSERT INTO {table} VALUES (?, ?, ?)"  # noqa: S608
         " ON CONFLICT DO UPDATE SET app = excluded.app, doc = excluded.doc"

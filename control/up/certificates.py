@@ -1,6 +1,6 @@
-"""A CA of this control plane's own, and a certificate for loopback: az insists on https.
+"""A CA of this control plane's own, and its certificate for loopback: az insists on https.
 
-Made once and kept under the state directory; the certificate is made anew before it ends.
+They are made once and kept in the state directory; the certificate is renewed before it ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from router.process.state import make_private, write_durably
 
 _CA_LIFE = timedelta(days=3650)
-_LIFE = timedelta(days=397)  # clients refuse server certificates that live longer
+_LIFE = timedelta(days=397)  # clients refuse server certificates that are valid for longer
 _RENEW_BEFORE = timedelta(days=30)
 _SKEW = timedelta(minutes=5)
 _ADDRESSES = ("127.0.0.1", "::1")
@@ -34,11 +34,11 @@ class Authority:
 
     @property
     def ca(self) -> Path:
-        """What clients have to trust."""
+        """The file of the CA certificate, which clients have to trust."""
         return self.folder / "ca.pem"
 
     def context(self) -> ssl.SSLContext:
-        """For a server on loopback; makes what is missing or ends soon."""
+        """TLS for a server on loopback; makes what is missing or about to end."""
         make_private(self.folder)
         if not self.ca.exists() or not _is_good(self.ca):
             _make_ca(self.ca, self.folder / "ca.key")

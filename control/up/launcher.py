@@ -1,7 +1,7 @@
-"""`turnout up`: a control plane and a router on one host, as two processes that are kept alive.
+"""`turnout up`: a control plane and a router on one host, as two processes kept alive.
 
-Apart, because neither may take the other down: the router serves on while control is replaced,
-and the other way round. Both leave when this process does.
+They are separate so that neither takes the other down: the router serves on while the control plane
+is replaced, and the other way round. Both end when this process does.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from router.process.listeners import INHERITED, activated, notify
 from router.process.state import lock_alone, prepare, write_durably
 
 LOCK = "up.lock"
-ADDRESSES = "up.json"  # of the running one, for commands that print where an app answers
+ADDRESSES = "up.json"  # addresses of the running `up`, for commands that print an app's URL
 _RESTART_S = 0.2
-_LONGEST_RESTART_S = 10.0  # of a part that dies again and again
-_SETTLED_S = 30.0  # of life, after which the next death counts as the first
-_LAST_WORDS_S = 0.2  # for what a part wrote before it died
-_LEAVE_S = 45.0  # above the drain timeout, after which a part is killed
+_LONGEST_RESTART_S = 10.0  # the longest pause before a part that dies again and again is restarted
+_SETTLED_S = 30.0  # a part that lived this long has its next death counted as the first
+_LAST_WORDS_S = 0.2  # for reading what a part wrote before it died
+_LEAVE_S = 45.0  # longer than the drain timeout; after this, a part is killed
 
 
 _BAD_SETTINGS = 2
 
 
 class PartFailed(Exception):
-    """A part ended before it was ready; `code` is the exit code of the whole."""
+    """A part ended before it was ready; `code` is the exit code of `turnout up`."""
 
     def __init__(self, module: str, code: int) -> None:
         super().__init__(f"{module} ended before it was ready (exit code {code})")
-        # Bad settings keep their code. A part that ends well has not served either.
+        # Bad settings keep their exit code. A part that exits with 0 has not served, either.
         self.code = code if code == _BAD_SETTINGS else 1
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
-    """Do `work`, but give it up when `stop` is set first; whether it was done."""
+    """Do `work`, but cancel it when `stop` is set first; returns whether it was done."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -60,17 +60,17 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool
 
 
 def _lock(state: Path) -> IO[str]:
-    """Only one on a state directory: two would take each other's sockets. Raises BadSettings."""
+    """Lock the state directory: two `up` would take each other's sockets. Raises BadSettings."""
     prepare(state)
     lock = lock_alone(state / LOCK, state, "turnout")
     lock.truncate(0)
-    lock.write(str(os.getpid()))  # for `turnout upgrade`
+    lock.write(str(os.getpid()))  # `turnout upgrade` reads it
     lock.flush()
     return lock
 
 
 def running(state: Path) -> int:
-    """Process id of the `turnout up` that uses a state directory; 0 for none."""
+    """The process id of the `turnout up` on a state directory; 0 if there is none."""
     try:
         with (state / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -88,12 +88,12 @@ class _Part:
     module: str
     environment: dict[str, str]
     ready: asyncio.Event = field(default_factory=asyncio.Event)
-    facts: dict[str, str] = field(default_factory=dict)  # what its ready line said
+    facts: dict[str, str] = field(default_factory=dict)  # the fields of its ready line
     process: Process | None = None
 
 
 class Launcher:
-    """Runs both parts; `ingress` and `admin` are their addresses once `start` has returned."""
+    """Runs both parts; `ingress` and `admin` can be read once `start` has returned."""
 
     def __init__(self, environment: dict[str, str], state: Path) -> None:
         self.state = state
@@ -127,16 +127,16 @@ class Launcher:
 
     @property
     def ingress(self) -> str:
-        """HOST:PORT of the ingress."""
+        """The ingress address as HOST:PORT."""
         return self._router.facts["ingress"]
 
     @property
     def admin(self) -> str:
-        """HOST:PORT of the admin port."""
+        """The admin port's address as HOST:PORT."""
         return self._control.facts["admin"]
 
     async def start(self) -> None:
-        """Start both; returns when requests are served. Raises PartFailed."""
+        """Start both parts; returns when requests are served. Raises PartFailed."""
         for part in (self._control, self._router):
             self._keepers.append(asyncio.create_task(self._keep(part)))
         both = asyncio.create_task(self._both_ready())
@@ -150,7 +150,7 @@ class Launcher:
             await part.ready.wait()
 
     async def _keep(self, part: _Part) -> None:
-        """Start a part, and again whenever it dies once it has been ready."""
+        """Start a part, and restart it whenever it dies after it has been ready."""
         pause = _RESTART_S
         while True:
             began = time.monotonic()
@@ -166,8 +166,8 @@ class Launcher:
 
     async def _run(self, part: _Part) -> int:
         environment = {**part.environment, VARIABLE: str(self._parent_end)}
-        # A pipe of our own: asyncio would take a process for running until its pipes are closed,
-        # and the workers of a router that was killed serve on for a while and hold them.
+        # A pipe of our own: asyncio takes a process for running until its pipes are closed, and the
+        # workers of a killed router serve on for a while and hold them.
         read_end, write_end = os.pipe()
         process = part.process = await asyncio.create_subprocess_exec(
             *children.command(part.module),
@@ -175,7 +175,8 @@ class Launcher:
             stdin=asyncio.subprocess.DEVNULL,
             stderr=write_end,
             pass_fds=(self._parent_end, *(s.fileno() for s in self._sockets)),
-            start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
+            # Ctrl-C must not reach the parts: we stop them in the right order
+            start_new_session=True,
         )
         os.close(write_end)
         reader = asyncio.create_task(self._read(part, read_end))
@@ -202,7 +203,7 @@ class Launcher:
 
     def _note_ready(self, part: _Part, line: str) -> None:
         part.facts = dict(word.split("=", 1) for word in line.split()[1:])
-        # A restarted part must come back where it was, also when the port was 0.
+        # A restarted part must return to its address, even if the setting was port 0.
         if part is self._control:
             part.environment["TURNOUT_ADMIN"] = part.facts["admin"]
             if azure := part.facts.get("azure"):
@@ -212,24 +213,24 @@ class Launcher:
         part.ready.set()
 
     def announce(self) -> None:
-        """The line that says that requests are accepted."""
+        """Print the line that says that requests are accepted."""
         azure = self._control.facts.get("azure")
         also = f" azure={azure}" if azure else ""
         line = f"ready ingress={self.ingress} admin={self.admin}{also}"
-        with contextlib.suppress(OSError):  # without it URLs are printed without a port
+        with contextlib.suppress(OSError):  # without the file, URLs are printed without a port
             known = {"ingress": self.ingress, "admin": self.admin}
             write_durably(self.state / ADDRESSES, json.dumps(known).encode())
         print(line, file=sys.stderr, flush=True)
         notify("READY=1")
 
     def forward(self, number: int) -> None:
-        """Pass on SIGHUP (read files again) or SIGUSR2 (go on as the installed code)."""
+        """Pass on SIGHUP (read files again) or SIGUSR2 (continue with the installed code)."""
         for part in (self._router, self._control):
             if part.process is not None and part.process.returncode is None:
                 part.process.send_signal(number)
 
     async def stop(self) -> None:
-        """The router drains first, then the control plane ends the replicas."""
+        """Stop both: the router drains first, then the control plane ends the replicas."""
         self._is_leaving = True
         for part in (self._router, self._control):
             process = part.process
@@ -254,9 +255,9 @@ async def run(
     state: Path,
     then: Callable[[Launcher, asyncio.Event], Coroutine[None, None, None]],
 ) -> int:
-    """Both parts, and `then` beside them until it returns; returns the exit code.
+    """Run both parts, with `then` beside them until it returns; returns the exit code.
 
-    `then` gets an event that is set by SIGTERM and SIGINT. Raises BadSettings.
+    `then` is given an event that SIGTERM and SIGINT set. Raises BadSettings.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

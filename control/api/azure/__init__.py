@@ -1,1 +1,1 @@
-"""The Azure-shaped API: the same as the native one behind ARM's paths, envelopes and operations."""
+"""The Azure-shaped API: the native one behind ARM's paths, envelopes and operations."""

@@ -1,7 +1,7 @@
-"""What of an ARM body is acted upon. Pure.
+"""Which parts of an ARM body are acted on. Pure.
 
-Clients send back what they were shown, read-only fields and empty defaults included; both are
-dropped here. What is left is acted upon, or refused by its path.
+Clients send back what they were shown, with read-only fields and empty defaults; both are dropped
+here. The rest is acted on, or refused with its path.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ _CONSUMPTION = "consumption"
 
 _LOGS = "properties.applogsconfiguration"
 _LOG_ID = f"{_LOGS}.loganalyticsconfiguration.customerid"
-_LOG_KEY = f"{_LOGS}.loganalyticsconfiguration.sharedkey"  # it opens nothing, so it is not kept
+# the key gives access to nothing, so it is not kept
+_LOG_KEY = f"{_LOGS}.loganalyticsconfiguration.sharedkey"
 
-# What an environment is anyway: az and terraform spell these out. Anything else is refused.
+# What every environment has anyway: az and terraform spell these out. Anything else is refused.
 _ENVIRONMENT: dict[str, tuple[str, ...]] = {
     f"{_LOGS}.destination": ("none", "log-analytics"),
     "properties.peerauthentication.mtls.enabled": ("false",),
@@ -93,19 +94,19 @@ def properties_of(body: Any) -> dict[str, Any]:
 
 
 def check_group(body: Any) -> None:
-    """Raises Invalid for what a resource group does not have."""
+    """Raise Invalid for properties that a resource group does not have."""
     shown = _without(properties_of(body), frozenset({"provisioningState"}))
     _refuse([*_unknown(body), *_leaves(shown, "properties")])
 
 
 def check_environment(body: Any) -> None:
-    """Raises Invalid for what an environment cannot be here."""
+    """Raise Invalid for properties that an environment cannot have here."""
     wanted = _without(properties_of(body), frozenset(_ENVIRONMENT_SHOWN))
     _refuse([*_unknown(body), *_unlike(wanted, _ENVIRONMENT, (_LOG_ID, _LOG_KEY))])
 
 
 def check_workspace(body: Any) -> None:
-    """Raises Invalid for what a Log Analytics workspace cannot be here."""
+    """Raise Invalid for properties that a Log Analytics workspace cannot have here."""
     wanted = _without(properties_of(body), frozenset(_WORKSPACE_SHOWN))
     _refuse([*_unknown(body), *_unlike(wanted, _WORKSPACE)])
 
@@ -120,9 +121,9 @@ def _unlike(
 
 
 def workspace_of(body: Any, ids: Iterable[str]) -> str | None:
-    """Which of the workspaces of those ids an environment's body names for its logs.
+    """The id of the workspace that an environment's body names for its logs, one of `ids`.
 
-    Empty for none at all, None where it says nothing of logs. Raises Invalid.
+    Empty if it asks for no logs, None if it does not mention them. Raises Invalid.
     """
     properties = properties_of(body)
     logs = properties.get("appLogsConfiguration", {"says": "nothing"}) or {}
@@ -141,7 +142,7 @@ def workspace_of(body: Any, ids: Iterable[str]) -> str | None:
 
 
 def check_app(body: Any) -> None:
-    """Raises Invalid for what stands beside an app's configuration and cannot be had."""
+    """Raise Invalid for parts of an app's body beside its configuration that are not offered."""
     profile = properties_of(body).get("workloadProfileName")
     is_none = profile is None or str(profile).lower() == _CONSUMPTION
     identity = body.get("identity")
@@ -167,7 +168,7 @@ def _unknown(body: dict[str, Any], *known: str) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every value with its path; what is null or empty says nothing."""
+    """Every value with its path; null and empty values are left out because they say nothing."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}.{key}")
@@ -206,7 +207,7 @@ def environment_of(properties: dict[str, Any]) -> str | None:
 
 
 def writable(properties: dict[str, Any]) -> dict[str, Any]:
-    """What of an app's properties is ours to act upon. Raises Invalid."""
+    """The properties of an app that turnout acts on. Raises Invalid."""
     kept = _without(properties, _PROPERTIES)
     configuration = kept.get("configuration")
     if isinstance(configuration, dict):
@@ -228,7 +229,7 @@ def writable(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_azures_defaults(properties: dict[str, Any]) -> dict[str, Any]:
-    """An ingress that does not say so is internal, and secure: unlike in the native API."""
+    """Azure's ingress defaults, unlike the native API's: internal, and without plain HTTP."""
     configuration = properties.get("configuration")
     ingress = configuration.get("ingress") if isinstance(configuration, dict) else None
     if isinstance(ingress, dict):
@@ -238,7 +239,10 @@ def with_azures_defaults(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(item: Any) -> Any:
-    """az writes "" for what was not given: keyVaultUrl, identity. A value may well be empty."""
+    """The item without the empty strings that az writes for keyVaultUrl and identity.
+
+    A secret's value may be empty.
+    """
     if not isinstance(item, dict):
         return item
     return {k: v for k, v in item.items() if v != "" or k == "value"}
@@ -262,10 +266,10 @@ def _ingress(ingress: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(rules: list[Any]) -> list[Any]:
-    """`label add` of az may append a rule of weight 0 for a revision that has one."""
+    """Rules with those merged that `az … label add` appends with weight 0 for a revision."""
     kept: list[Any] = []
     for rule in rules:
-        if not isinstance(rule, dict):  # validation will say so
+        if not isinstance(rule, dict):  # validation reports it
             return rules
         name = rule.get("revisionName")
         first = next((k for k in kept if name and k.get("revisionName") == name), None)
@@ -277,14 +281,14 @@ def _merged(rules: list[Any]) -> list[Any]:
 
 
 def _rule(rule: Any) -> Any:
-    """A traffic entry without the false and the nulls that az adds."""
+    """A traffic entry without the false and null values that az adds."""
     if not isinstance(rule, dict):
         return rule
     return {k: v for k, v in rule.items() if v is not None and (k, v) != ("latestRevision", False)}
 
 
 def _without(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Without the read-only names, and without what says nothing: null and empty lists."""
+    """The object without read-only names, and without null and empty lists, which say nothing."""
     return {k: _pruned(v) for k, v in value.items() if k not in names and v is not None and v != []}
 
 

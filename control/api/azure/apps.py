@@ -56,7 +56,7 @@ async def patch_app(call: Call) -> web.Response:
         shown = app_wire(view, call.changes.domain)
         current = {"configuration": shown["configuration"], "template": shown["template"]}
         if has_template(patch):
-            # A suffix names the revision that is made; the one that GET shows is taken already.
+            # A suffix in the body names the new revision; the one that GET shows is taken already.
             current["template"]["revisionSuffix"] = ""
         properties = _decoded(merge_patch(current, patch))
         tags = merge_patch(view.app.tags, envelope.get("tags", {})) or {}
@@ -77,7 +77,7 @@ def _decoded(properties: dict[str, Any]) -> AppProperties:
 def _placed(
     call: Call, properties: AppProperties, envelope: Any, tags: Any, location: str | None = None
 ) -> AppBody:
-    """The properties with what stands beside them; `envelope` names the environment."""
+    """The properties together with what stands beside them; `envelope` names the environment."""
     beside = {
         "tags": tags,
         "resourceGroup": call.names["group"],
@@ -88,19 +88,19 @@ def _placed(
 
 
 def _accepted(call: Call, view: AppView, status: int) -> web.Response:
-    """The resource; while its newest revision is being provisioned, with an operation."""
+    """The resource, with an operation to wait for while its newest revision is provisioned."""
     assert view.app is not None
     operation = Operation.of_deploy(view)
     state, _ = operations.status(operation, view)
     if state == "InProgress":
-        # To a PUT, 202 is an error for the SDK; to both, 200 would be the end.
+        # The SDK takes 202 for an error after a PUT, and 200 for the end after either.
         headers = operation_headers(call, operation, with_result=status == 202)
         return reply(resource(call, view), 202 if status == 202 else 201, headers)
     return reply(resource(call, view), 201 if status == 201 else 200)
 
 
 async def delete_app(call: Call) -> web.Response:
-    """204 for an app that is not in this group, wherever else one of that name may be."""
+    """204 also for an app that is not in this group, even if another group has one of that name."""
     if not call.holds_unreadable():
         try:
             call.find_app()
@@ -131,7 +131,7 @@ async def list_secrets(call: Call) -> web.Response:
 
 
 async def analyse_host_name(call: Call) -> web.Response:
-    """Whether a custom domain is free. Nobody is asked about DNS: it need not point here yet."""
+    """Whether a custom domain is free. DNS is not asked: it need not point here yet."""
     name = call.request.query.get("customHostname", "").lower()
     if not name:
         raise Invalid("customHostname is missing; name the host to look at")

@@ -1,4 +1,4 @@
-"""One request of an Azure client, read."""
+"""One request of an Azure client, with the names in its path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read: where it points, and the names in its path."""
+    """One request: the resource it is about, and the names in its path."""
 
     request: web.Request
     ids: ResourceIds
@@ -36,7 +36,7 @@ class Call:
 
     @property
     def changes(self) -> Changes:
-        """What does the work."""
+        """The commands that make changes."""
         return self.request.app[CHANGES]
 
     @property
@@ -57,7 +57,7 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Who asks."""
+        """The caller, for the journal and for conditions."""
         return caller_of(self.request)
 
     def find_group(self) -> Group:
@@ -65,13 +65,13 @@ class Call:
         return self.changes.places.group(self.names["group"])
 
     def find_app(self) -> AppView:
-        """The app in the path, in its own group and no other. Raises NotFound.
+        """The app in the path, which must be in the path's group. Raises NotFound.
 
-        Raises Conflict for an app whose record cannot be read.
+        Raises Conflict for an app with an unreadable record.
         """
         group = self.find_group()
         if self.holds_unreadable():
-            return self.changes.read.app(self.app)  # raises
+            return self.changes.read.app(self.app)  # raises NotFound or Conflict
         view = self.changes.read.peek(self.app)
         if view.app is not None and self.changes.places.group_of(view.app) == group:
             return view
@@ -81,11 +81,11 @@ class Call:
         )
 
     def holds_unreadable(self) -> bool:
-        """Whether the app in the path is in its group, with a record that cannot be read."""
+        """Whether the app in the path belongs to its group but has an unreadable record."""
         return self.changes.places.holds_unreadable(self.find_group().key, self.app)
 
     def find_environment(self) -> Environment:
-        """The environment in the path; to be changed, in its own group. Raises NotFound."""
+        """The environment in the path; a change must come by its own group. Raises NotFound."""
         group, name = self.find_group(), self.names["environment"]
         found = self.changes.places.environment(group.key, name)
         if found.group != group.key and self.request.method != "GET":
@@ -96,7 +96,7 @@ class Call:
         return found
 
     def filters(self, *known: str) -> dict[str, str]:
-        """The `$filter` as az writes it, by name in lower case. Raises Invalid for any other."""
+        """The parts of a `$filter` by name, in lower case. Raises Invalid for an unknown name."""
         text = self.request.query.get("$filter", "").strip()
         names = {name.lower() for name in known}
         found: dict[str, str] = {}
@@ -133,7 +133,7 @@ def listed(
 
 
 def operation_headers(call: Call, operation: Operation, *, with_result: bool) -> dict[str, str]:
-    """Where a client may ask how far an operation has come."""
+    """Where a client can ask how far an operation has come."""
     base = (
         f"{call.ids.origin}/subscriptions/{call.ids.subscription}{shapes.PROVIDER}"
         f"/locations/{LOCATION}"

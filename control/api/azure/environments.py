@@ -15,7 +15,7 @@ from control.changes.places import Environment
 
 
 async def list_environments(call: Call) -> web.Response:
-    """Those of a resource group, or all."""
+    """The environments of a resource group, or all."""
     found = call.changes.places.environments(call.names.get("group", ""))
     return listed(call, found, lambda e: e.key, lambda e: _resource(call, e))
 
@@ -25,7 +25,7 @@ async def get_environment(call: Call) -> web.Response:
 
 
 async def put_environment(call: Call) -> web.Response:
-    """PUT replaces the tags. Always 200: to a 201, az would want an operation to wait for."""
+    """PUT replaces the tags. Always 200, since az would look for an operation after a 201."""
     body = await body_of(call.request)
     accepted.check_environment(body)
     given = decode(accepted.Beside, {"location": body.get("location"), "tags": body.get("tags")})
@@ -61,7 +61,7 @@ async def delete_environment(call: Call) -> web.Response:
 
 
 async def list_nothing(call: Call) -> web.Response:
-    """What Azure's environments and groups may hold and turnout's never do."""
+    """An empty list, for what Azure's environments and groups may hold and turnout's never do."""
     return reply({"value": []})
 
 

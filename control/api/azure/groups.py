@@ -62,6 +62,6 @@ async def patch_group(call: Call) -> web.Response:
 
 
 async def delete_group(call: Call) -> web.Response:
-    """The group with its apps and environments; their replicas drain and end afterwards."""
+    """Delete the group with its apps and environments; replicas drain and end afterwards."""
     done = call.changes.delete_group(call.caller, call.names["group"])
     return answer(done, lambda _: web.Response(status=200))

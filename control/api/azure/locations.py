@@ -1,7 +1,7 @@
-"""Where resources may be said to be: turnout's own location, and the regions of Azure.
+"""The locations that resources may name: turnout's own, and the regions of Azure.
 
-A location is stored and shown, and nothing else: scripts that were written for Azure name a
-region, and az refuses one that the provider does not list before it sends anything.
+A location is stored and shown, nothing else. Scripts written for Azure name a region, and az
+refuses a location that the provider does not list before it sends anything.
 """
 
 from control.changes.places import LOCATION

@@ -22,16 +22,16 @@ _CLOSE_S = 2.0
 
 
 async def get_auth_token(call: Call) -> web.Response:
-    """The caller's own token again: the streams are guarded by the same middleware."""
+    """Return the caller's own token: the streams are guarded by the same middleware."""
     call.changes.read.app(call.app)
-    token = call.request.get(TOKEN)  # none on a unix socket
+    token = call.request.get(TOKEN)  # a unix socket needs no token
     expires = (datetime.now(UTC) + _VALID).isoformat()
     value = token.value if token is not None else "none"
     return reply({"properties": {"token": value, "expires": expires}})
 
 
 async def stream(call: Call) -> web.StreamResponse:
-    """A container's output."""
+    """Stream a container's output."""
     names = call.names
     _, revision = call.changes.read.revision(call.app, call.revision)
     replica = call.changes.read.replica(call.app, revision.name, call.replica)
@@ -43,9 +43,10 @@ async def stream(call: Call) -> web.StreamResponse:
 
 
 async def refuse_exec(call: Call) -> web.StreamResponse:
-    """`az containerapp exec`: a sentence in az's own frames, as a refused handshake is a traceback.
+    """Answer `az containerapp exec` with a sentence in az's own frames.
 
-    A frame that begins with 2 is an error of the proxy's; az prints it and ends with the socket.
+    az ends in a traceback when the handshake is refused. A frame that begins with 2 is an error of
+    the proxy's: az prints it and ends with the socket.
     """
     sentence = "turnout does not run commands in replicas; use docker exec where they run"
     socket = web.WebSocketResponse(timeout=_CLOSE_S)
@@ -58,7 +59,7 @@ async def refuse_exec(call: Call) -> web.StreamResponse:
 
 
 async def events(call: Call) -> web.StreamResponse:
-    """What was changed, as system events: the journal."""
+    """Stream the journal as Azure's system events."""
     app = call.changes.read.app(call.app).app
     assert app is not None
     records = call.changes.read.journal(app.name, limit=_tail(call))

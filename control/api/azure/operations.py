@@ -1,7 +1,7 @@
-"""Long-running operations, as what they wait for: nothing is stored, so nothing can be lost.
+"""Long-running operations. Nothing of them is stored, so nothing can be lost.
 
-An operation's id says which app and revision it is about, and its status is read from them. It
-survives a restart of the control plane, and two clients that wait for the same see the same.
+An operation's id names its app and revision, and its status is read from these. So it survives a
+restart of the control plane, and two clients that wait for the same thing see the same.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ _SUPERSEDED = "it was deactivated before it was ready, or a newer one took its p
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a client waits for: an app's revision to be provisioned, or an app to be gone."""
+    """What a client waits for: a revision to be provisioned, or an app to be gone."""
 
     kind: str  # deploy, delete, done
     app: AppName
     revision: RevisionName = NO_REVISION
-    uid: str = ""  # of the revision: a later one may have its name
+    uid: str = ""  # the revision's, as a later one may have its name
 
     @classmethod
     def of_deploy(cls, view: AppView) -> Operation:
-        """To wait for the newest revision of an app."""
+        """The operation that waits for the newest revision of an app."""
         assert view.app is not None
         latest = view.revisions.get(view.app.latest)
         return cls("deploy", view.app.name, view.app.latest, latest.uid if latest else "")
 
     @property
     def id(self) -> str:
-        """A name that can stand in a path."""
+        """The id, which can be part of a path."""
         text = "|".join((self.kind, self.app, self.revision, self.uid))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def parse(name: str) -> Operation:
-    """The operation of that id. Raises NotFound."""
+    """The operation with that id. Raises NotFound."""
     try:
         text = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
         kind, app, *about = text.split("|")
@@ -52,11 +52,12 @@ def parse(name: str) -> Operation:
     except ValueError:
         raise NotFound(f"there is no operation {name}") from None
     revision, *uid = about or [""]
-    return Operation(kind, AppName(app), RevisionName(revision), *uid)  # earlier versions: no uid
+    # ids of earlier versions have no uid
+    return Operation(kind, AppName(app), RevisionName(revision), *uid)
 
 
 def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | None]:
-    """`InProgress`, `Succeeded`, `Failed` or `Canceled`, and for the last two the error."""
+    """`InProgress`, `Succeeded`, `Failed` or `Canceled`; the last two come with an error."""
     if operation.kind == "delete":
         is_gone = view.app is not None or not view.replicas
         return ("Succeeded" if is_gone else "InProgress"), None
@@ -65,7 +66,8 @@ def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | N
     revision = view.revisions.get(operation.revision)
     if view.app is None:
         return _canceled(operation, "the app was deleted meanwhile")
-    if revision is None or operation.uid not in ("", revision.uid):  # purged, or replaced
+    # the revision was purged, or another has its name
+    if revision is None or operation.uid not in ("", revision.uid):
         return _canceled(operation, _SUPERSEDED)
     if revision.provisioning is Provisioning.FAILED:
         return "Failed", _error(
@@ -76,7 +78,7 @@ def status(operation: Operation, view: AppView) -> tuple[str, dict[str, Any] | N
         return "Succeeded", None
     if not revision.is_active:
         return _canceled(operation, _SUPERSEDED)
-    if view.app.is_stopped:  # nothing is started, so waiting would not end
+    if view.app.is_stopped:  # a stopped app starts nothing, so the operation would never end
         return _canceled(operation, "the app was stopped before the revision was ready")
     return "InProgress", None
 

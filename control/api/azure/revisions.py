@@ -41,7 +41,9 @@ async def restart(call: Call) -> web.Response:
 
 
 async def list_replicas(call: Call) -> web.Response:
-    """All of them: clients take it for one page, and 1000 are the most."""
+    """All replicas in one answer: clients do not look for a second page, and there are at most
+    1000.
+    """
     view, revision = call.changes.read.revision(call.app, call.revision)
     replicas = view.of(revision.name)
     return reply(

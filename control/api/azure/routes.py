@@ -16,10 +16,10 @@ from control.model.errors import NotFound
 
 
 async def dispatch(request: web.Request) -> web.StreamResponse:
-    """Any request under /subscriptions.
+    """Serve any request under /subscriptions.
 
-    Groups, environments and apps of a path have to exist, and an app in that group, before a
-    handler sees them.
+    The groups, environments and apps in the path must exist, and an app must be in that group,
+    before a handler is called.
     """
     segments = [s for s in request.path.split("/") if s]
     for route in _ROUTES:
@@ -52,7 +52,7 @@ class _Route:
     method: str
     pattern: list[str]
     handler: Handler
-    makes: str  # the name in the path that does not have to exist yet, or any more
+    makes: str  # the name in the path that need not exist, before a PUT or after a DELETE
 
 
 def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
@@ -83,7 +83,7 @@ _ENVIRONMENTS = "P/managedenvironments"
 _ENVIRONMENT = "RG/P/managedenvironments/{environment}"
 _WORKSPACES = "providers/microsoft.operationalinsights/workspaces"
 _WORKSPACE = f"RG/{_WORKSPACES}/{{workspace}}"
-_LOGGED = "RG/containerapps/{app}"  # without a provider: it is not ARM that serves logs
+_LOGGED = "RG/containerapps/{app}"  # without a provider: logs are not served by ARM
 _ROUTES = [
     _route("GET", "/subscriptions", subscriptions.list_subscriptions),
     _route("GET", "/tenants", subscriptions.list_tenants),

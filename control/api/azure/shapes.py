@@ -19,8 +19,8 @@ from control.model.resources import App, AppView, Replica, Revision
 
 PROVIDER = "/providers/Microsoft.App"
 _CONSUMPTION = "Consumption"
-# Shown although nothing was said of them: az reads some without asking (azure-wire §3).
-# Not `dapr`: az's `dapr disable` fails on a null and makes one that is absent.
+# Shown even if unset: az reads some of these without a check (azure-wire §3). Not `dapr`: az's
+# `dapr disable` fails on a null and creates it if absent.
 _UNSET: dict[str, Any] = {"registries": [], "identitySettings": []}
 _UNSET_INGRESS = dict.fromkeys(
     ["additionalPortMappings", "clientCertificateMode", "corsPolicy", "ipSecurityRestrictions",
@@ -29,11 +29,11 @@ _UNSET_INGRESS = dict.fromkeys(
 
 
 class ResourceIds:
-    """The starts of ids and URLs, for the subscription and the origin that a client named."""
+    """How ids and URLs begin, for the subscription and the origin that the client used."""
 
     def __init__(self, subscription: str, origin: str, places: Places) -> None:
         self.subscription = subscription
-        self.origin = origin  # scheme and host that the client reaches us by
+        self.origin = origin  # scheme and host by which the client reaches us
         self.places = places
 
     def group_id(self, group: str) -> str:
@@ -49,7 +49,9 @@ class ResourceIds:
         return f"{self.group_id(group.name)}{PROVIDER}/managedEnvironments/{environment.name}"
 
     def log_url(self, app: App) -> str:
-        """Where an app's logs are; not under the provider, and az splits it at /subscriptions/."""
+        """Where an app's logs are: outside the provider, since az splits the URL at
+        /subscriptions/.
+        """
         group = self.places.group_of(app)
         return f"{self.origin}{self.group_id(group.name)}/containerApps/{app.name}"
 
@@ -99,7 +101,7 @@ def revision_resource(
     assert view.app is not None
     wire = revision_wire(view, revision, domain)
     name = wire.pop("name")
-    # az prints a table of these and dies when one is absent.
+    # az prints these as a table, and fails when one is absent.
     defaults = {"healthState": "None", "provisioningState": "Deprovisioned"}
     return {
         "id": f"{ids.app_id(view.app)}/revisions/{name}",
@@ -150,7 +152,7 @@ def label_history_resource(view: AppView, label: LabelName, ids: ResourceIds) ->
 
 
 def environment_resource(environment: Environment, domain: str, ids: ResourceIds) -> dict[str, Any]:
-    """An environment: every setting of it as it is in force, whatever was asked for."""
+    """An environment as ARM shows it, with the settings in force, whatever was asked for."""
     profile = {"name": _CONSUMPTION, "workloadProfileType": _CONSUMPTION}
     return {
         "id": ids.environment_id(environment),
@@ -175,7 +177,7 @@ def environment_resource(environment: Environment, domain: str, ids: ResourceIds
 
 
 def _logs(environment: Environment) -> dict[str, Any] | None:
-    """az takes an environment without logs for one without a destination."""
+    """The logs configuration; az needs the object even when there is no destination."""
     if not environment.workspace:
         return None
     workspace = {"customerId": environment.workspace, "sharedKey": None}
@@ -183,7 +185,7 @@ def _logs(environment: Environment) -> dict[str, Any] | None:
 
 
 def provider_resource(namespace: str, *kinds: str) -> dict[str, Any]:
-    """A resource provider, which az asks before everything else."""
+    """A resource provider, which az asks for before anything else."""
     return {
         "namespace": namespace,
         "registrationState": "Registered",

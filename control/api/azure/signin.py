@@ -25,7 +25,7 @@ async def _endpoints(request: web.Request) -> web.Response:
         {
             "name": CLOUD,
             "resourceManager": f"{origin}/",
-            # A path that ends in /adfs keeps az from asking a public host about the authority.
+            # When a path ends in /adfs, az does not ask a public host about the authority.
             "authentication": {"loginEndpoint": f"{origin}/adfs", "audiences": [f"{origin}/"]},
             "graphAudience": f"{origin}/",
             "suffixes": {},
@@ -46,7 +46,7 @@ async def _openid(request: web.Request) -> web.Response:
 
 
 async def _token(request: web.Request) -> web.Response:
-    """POST …/token: a client whose secret is a token gets that back as its bearer."""
+    """POST …/token: a client whose secret is a token of ours gets it back as its bearer token."""
     secret = (await request.post()).get("client_secret")
     if not isinstance(secret, str) or request.app[TOKENS].holder(secret) is None:
         problem = "give a token as the password: turnout azure-env does, or see STATE/token"
@@ -55,6 +55,9 @@ async def _token(request: web.Request) -> web.Response:
 
 
 def routes() -> list[web.RouteDef]:
-    """Doubled slashes are collapsed: an endpoint registered with one at its end asks so."""
+    """The endpoints.
+
+    Doubled slashes are collapsed, as they occur if the registered URL ends in one.
+    """
     endpoints, openid, token = (f"/{{slashes:/*}}{path[1:]}" for path in PATHS)
     return [web.get(endpoints, _endpoints), web.get(openid, _openid), web.post(token, _token)]

@@ -1,4 +1,4 @@
-"""What stands around groups and apps: subscriptions, tenants, the provider."""
+"""What surrounds groups and apps: subscriptions, tenants, the provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from control.api.azure.call import Call, listed, resource
 from control.api.wire.paging import shown
 from control.api.wire.problems import reply
 
-# Shown to clients that did not ask for a certain subscription or tenant; any is accepted.
+# Shown to clients that name no subscription or tenant; any id is accepted.
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "99999999-8888-7777-6666-555555555555"
 NO_TEMPLATES = (
@@ -55,13 +55,13 @@ async def log_provider(call: Call) -> web.Response:
 
 
 async def refuse_what_if(_: Call) -> web.Response:
-    """As a result that failed: az ends in a traceback when the request itself is refused."""
+    """A result that says failed: az ends in a traceback when the request itself is refused."""
     error = {"code": "TemplatesNotOffered", "message": NO_TEMPLATES}
     return reply({"status": "Failed", "error": error})
 
 
 async def list_resources(call: Call) -> web.Response:
-    """Apps, environments and workspaces, those that a `$filter` leaves."""
+    """Apps, environments and workspaces that match the `$filter`."""
     wanted = call.filters("resourceGroup", "resourceType", "name", "location")
     if "group" in call.names:
         wanted["resourcegroup"] = call.find_group().name.lower()

@@ -1,4 +1,4 @@
-"""Log Analytics workspaces, as az makes one on its way to an environment."""
+"""Log Analytics workspaces: az makes one before it makes an environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from control.changes.workspaces import Workspace
 
 
 async def list_workspaces(call: Call) -> web.Response:
-    """Those of a resource group, or all."""
+    """The workspaces of a resource group, or all."""
     found = call.changes.places.workspaces.all(call.names.get("group", ""))
     return listed(call, found, lambda w: w.key, lambda w: shapes.workspace_resource(w, call.ids))
 
@@ -44,7 +44,7 @@ async def delete_workspace(call: Call) -> web.Response:
 
 
 async def get_keys(call: Call) -> web.Response:
-    """az hands the key on to the environment and wants one that is not empty; it opens nothing."""
+    """A key: az wants one that is not empty and passes it to the environment. It opens nothing."""
     _found(call)
     return reply({"primarySharedKey": "none", "secondarySharedKey": "none"})
 

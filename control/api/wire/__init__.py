@@ -1,1 +1,1 @@
-"""How requests and answers of the API look: bodies, pages, problems, representations."""
+"""What requests and answers of the API look like: bodies, pages, problems, representations."""

@@ -1,4 +1,4 @@
-"""From what a client sent to what `Changes` takes: what GET shows may be sent back."""
+"""Turns clients' bodies into what `Changes` takes; what GET shows may be sent back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from control.api.wire.representation import app_wire
 from control.model.resources import AppView
 from control.model.schema import AppBody
 
-# What GET shows and PUT ignores.
+# Keys that GET shows and PUT ignores.
 _READ_ONLY = (
     "name",
     "version",
@@ -28,7 +28,7 @@ _READ_ONLY = (
 
 
 def writable(wire: Any) -> Any:
-    """An app without what only GET shows."""
+    """An app without the keys that only GET shows."""
     if not isinstance(wire, dict):
         return wire
     kept = {k: v for k, v in wire.items() if k not in _READ_ONLY and v is not None}
@@ -46,15 +46,15 @@ def put(wire: Any) -> AppBody:
 
 
 def has_template(patch: Any) -> bool:
-    """Whether a merge patch is about the template."""
+    """Whether a merge patch touches the template."""
     return isinstance(patch, dict) and isinstance(patch.get("template"), dict)
 
 
 def patched(view: AppView, patch: Any, domain: str) -> AppBody:
-    """What a JSON merge patch makes of an app. Raises Invalid."""
+    """The app after a JSON merge patch. Raises Invalid."""
     current = app_wire(view, domain)
     if has_template(patch):
-        # A suffix names the revision that is made; the one that GET shows is taken already.
+        # A suffix in the patch names the new revision; the one that GET shows is taken already.
         current["template"]["revisionSuffix"] = ""
     return put(merge_patch(current, patch))
 

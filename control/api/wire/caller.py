@@ -1,4 +1,4 @@
-"""Who asks for a change, read from the request, and what they get for one that is only tried."""
+"""Reads the caller of a change from the request, and answers changes and dry runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ T = TypeVar("T")
 
 
 def answer(done: T | Previews, show: Callable[[T], web.Response]) -> web.Response:
-    """What came of a change; of one that was only tried (`dryRun=true`), what it would do."""
+    """The answer to a change; for a dry run (`dryRun=true`), what the change would do."""
     return reply(done.wire()) if isinstance(done, Previews) else show(done)
 
 
 def caller_of(request: web.Request) -> Caller:
-    """Who asks, and on what conditions."""
+    """The caller, and the conditions under which the change is to be made."""
     agent = _agent(_text(request, "User-Agent"))
     who = _text(request, "X-Turnout-User")[:80]
     name = f"{who} ({agent})" if who else agent
     token = request.get(TOKEN)
-    if token is not None and token.name:  # the rest is what the client says of itself
+    if token is not None and token.name:  # anything else is what the client claims about itself
         name = f"{token.name}: {name}"
     return Caller(
         name,
@@ -48,7 +48,7 @@ def as_text(raw: str) -> str:
 
 
 def _agent(header: str) -> str:
-    """The product that a person would name; az puts Python's first."""
+    """The product that a person would name; az puts Python's before its own."""
     words = header.split(" ")
     found = next((word for word in words if word.startswith("AZURECLI/")), words[0])
     return found[:80] or "unknown"

@@ -1,4 +1,4 @@
-"""The names in a path of the native API, as what they are names of."""
+"""Reads the names in a path of the native API, each as its own type."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Lists in pages: a bounded number of items, and where the next page is.
 
-A page begins behind a key, not at a number, so that items which come and go between two pages
-neither hide others nor show them twice.
+A page begins behind a key, not at a number: items that come and go between two pages then neither
+hide others nor show them twice.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ log = logging.getLogger("turnout.control")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What of a list is asked for: at most `limit` items behind the key `after`."""
+    """The part of a list that is asked for: at most `limit` items behind the key `after`."""
 
     limit: int = DEFAULT
     after: str = ""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Window:
-        """From `?limit=&after=`. Raises Invalid."""
+        """The window in `?limit=&after=`. Raises Invalid."""
         return cls(limit_of(query, "limit"), query.get("after", ""))
 
     @classmethod
     def of_arm(cls, query: Mapping[str, str]) -> Window:
-        """From Azure's `$top` and `$skipToken`, which clients write in any case. Raises Invalid."""
+        """The window in Azure's `$top` and `$skipToken`, written in any case. Raises Invalid."""
         folded = {name.lower(): value for name, value in query.items()}
         return cls(limit_of(folded, "$top"), _decoded(folded.get("$skiptoken", "")))
 
     @property
     def token(self) -> str:
-        """The key as a `$skipToken`: the SDK quotes it anew, so it holds nothing to quote."""
+        """The key as a `$skipToken`; the SDK quotes it again, so nothing in it may need quoting."""
         return base64.urlsafe_b64encode(self.after.encode()).decode().rstrip("=")
 
 
 def limit_of(query: Mapping[str, str], name: str, default: int = DEFAULT) -> int:
-    """A page's size, bounded. Raises Invalid."""
+    """The size of a page, within bounds. Raises Invalid."""
     text = query.get(name, str(default))
     is_number = text.isascii() and text.isdigit()
     if not is_number or int(text[:_MAX_DIGITS]) == 0:
@@ -73,7 +73,7 @@ def _decoded(token: str) -> str:
 
 
 def cut(items: Iterable[T], key: Callable[[T], str], window: Window) -> tuple[list[T], str]:
-    """A page of items, which are ordered by their keys, and the key of the last one.
+    """A page of items that are ordered by key, and the key of its last item.
 
     The key is empty on the last page.
     """
@@ -88,7 +88,7 @@ def cut(items: Iterable[T], key: Callable[[T], str], window: Window) -> tuple[li
 
 
 def shown(items: Iterable[T], show: Callable[[T], V]) -> list[V]:
-    """What there is to show of each item; one that cannot be shown hides none of the others."""
+    """Each item in its shown form; an item that cannot be shown is left out, and only that one."""
     found = []
     for item in items:
         try:
@@ -106,7 +106,7 @@ def listed(
     name: str = "value",
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> web.Response:
-    """A page of a list of the native API; `more` goes beside it."""
+    """A page of a list of the native API; `more` is added beside it."""
     window = Window.of(request.query)
     page, after = cut(items, key, window)
     body: dict[str, Any] = {name: shown(page, show), **more}
@@ -116,13 +116,13 @@ def listed(
 
 
 def link(request: web.Request, **changed: str) -> str:
-    """The request's own URL with parameters changed; absolute, as the client reaches us."""
+    """The request's own URL with changed parameters; absolute, as the client reaches us."""
     names = {name.lower() for name in changed}
     kept = {name: value for name, value in request.query.items() if name.lower() not in names}
     return f"{origin_of(request)}{request.rel_url.with_query(kept | changed)}"
 
 
 def origin_of(request: web.Request) -> str:
-    """Scheme and host as the client wrote them: it has to reach the URLs we make."""
+    """Scheme and host as the client wrote them, since it must reach the URLs we make."""
     scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
     return f"{scheme if scheme in ('http', 'https') else request.scheme}://{request.host}"

@@ -1,4 +1,4 @@
-"""Errors to answers: one shape for all, and no stack trace leaves the process."""
+"""Turns errors into answers: one shape for all, and no stack trace leaves the process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from control.model.errors import ControlError, Detail, Invalid, all_of
 log = logging.getLogger("turnout.control")
 
 _MOST_ERRORS = 1 << 15
-MAX_DETAILS = 100  # of an answer: a body may break a rule in every key
+MAX_DETAILS = 100  # in an answer, since a body may break a rule in every key
 
 M = TypeVar("M", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
     return web.Response(
         body=orjson.dumps(value), status=status, content_type="application/json", headers=headers
     )
@@ -44,7 +43,7 @@ def problem(
 
 @web.middleware
 async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised into an answer."""
+    """Turn exceptions into answers."""
     try:
         return await handler(request)
     except ControlError as error:
@@ -60,7 +59,7 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem(404, "ResourceNotFound", f"There is nothing at {request.path}.")
     except web.HTTPException:
         raise
-    except Exception:  # the root of a request's task: logged with context, answered without
+    except Exception:  # logged in full; the client learns nothing of the cause
         log.exception("event=request_failed method=%s path=%s", request.method, request.path)
         return problem(500, "InternalServerError", "Something failed here; the log says what.")
 
@@ -71,11 +70,11 @@ async def body_of(request: web.Request) -> Any:
 
 
 def decoded(raw: bytes) -> Any:
-    """A body's value. Raises Invalid for what is not JSON, or nested deeper than anybody writes."""
+    """The decoded body. Raises Invalid when it is not valid JSON or is nested too deeply."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        # orjson's own limit of 1024 spares its stack; ours spares that of everything behind it.
+        # orjson's own limit of 1024 protects its stack; ours protects the code behind it.
         raise _refused(
             TOO_DEEP if "limit" in str(error).lower() else f"is not valid JSON: {error}"
         ) from None
@@ -89,11 +88,11 @@ def _refused(what: str) -> Invalid:
 
 
 def decode(model: type[M], value: Any) -> M:
-    """A body as its model. Raises Invalid with every wrong field."""
+    """The body as a model. Raises Invalid with every wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        if error.error_count() > _MOST_ERRORS:  # to tell them apart would hold up everybody else
+        if error.error_count() > _MOST_ERRORS:  # telling them apart would hold up everybody else
             raise _refused(f"breaks a rule in {error.error_count()} places") from None
         found = _without_too_few(error.errors(include_url=False, include_input=False))
         details = [
@@ -107,7 +106,7 @@ def decode(model: type[M], value: Any) -> M:
 
 
 def _without_too_few(found: list[Any]) -> list[Any]:
-    """Without "too few" of a list whose items are wrong: pydantic does not count those."""
+    """Drop "too few" for lists with wrong items: pydantic does not count such items."""
     places = {error["loc"] for error in found}
     inside = {place[:n] for place in places for n in range(len(place))}
     return [e for e in found if e["type"] != "too_short" or e["loc"] not in inside]

@@ -9,13 +9,13 @@ from control.model.resources import AppView
 
 
 class Rendered:
-    """JSON by app; a view is never changed, so the same view is the same JSON."""
+    """JSON by app; views never change, so the same view has the same JSON."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[AppView, bytes]] = {}
 
     def app(self, view: AppView, domain: str) -> orjson.Fragment:
-        """An app, to be put into what is dumped."""
+        """An app's JSON, to be put into a larger document."""
         assert view.app is not None
         known = self._known.get(view.app.name)
         if known is None or known[0] is not view:
@@ -23,6 +23,6 @@ class Rendered:
         return orjson.Fragment(known[1])
 
     def keep(self, count: int) -> None:
-        """Forget what is shown no more, once it is more than the `count` of apps there are."""
+        """Forget apps that are not shown any more, once there are more than `count` entries."""
         if len(self._known) > 2 * count + 100:
             self._known.clear()

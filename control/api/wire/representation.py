@@ -19,17 +19,17 @@ _MOST_REVISIONS = 10**12 - 1
 
 
 def moment(seconds: float) -> str:
-    """RFC 3339 with offset."""
+    """A time in RFC 3339 form, with its offset."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def name_of(view: AppView) -> str:
-    """Lists of apps are ordered by it."""
+    """The key that orders lists of apps."""
     return view.app.name if view.app is not None else ""
 
 
 def age_of(revision: Revision) -> str:
-    """Lists of revisions are ordered by it, newest first."""
+    """The key that orders lists of revisions, newest first."""
     return f"{_MOST_REVISIONS - revision.number:012}"
 
 
@@ -103,7 +103,8 @@ def revision_wire(view: AppView, revision: Revision, domain: str) -> dict[str, A
             "abortPercent": fault["abort_percent"],
             "until": moment(fault["until"]),
         }
-    if revision.reason:  # of an inactive one too: a failed update that was undone says why
+    # also for an inactive revision: an update that failed and was undone says why
+    if revision.reason:
         wire["provisioningError"] = f"{revision.reason}: {revision.message}"
     return wire | {"template": revision.template.wire()}
 

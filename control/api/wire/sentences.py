@@ -1,4 +1,4 @@
-"""What is wrong with a value of a body: its path, and words for people."""
+"""Says what is wrong with a value of a body: its path, and words for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from router.contract.check.sentences import what_is_wrong
 
 
 def sentence(where: str, error: Any) -> str:
-    """One sentence on one of pydantic's errors, beginning with the path of the value."""
+    """A sentence about one of pydantic's errors, beginning with the path of the value."""
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{where} is not known here; leave it out, or mend its spelling"

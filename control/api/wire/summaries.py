@@ -1,4 +1,4 @@
-"""An app in one line, and on one page: what the console and `GET /v1/events` show of it. Pure."""
+"""An app in one line, and on one page, for the console and `GET /v1/events`. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from control.model.states import app_provisioning, app_running, running_state
 from control.publish.rates import Rate
 from router.contract.hosts import app_host, label_host, revision_host
 
-Tone = str  # ok, busy, bad or off: how a state is painted
+Tone = str  # ok, busy, bad or off: the colour of a state
 
 _BAD = ("Failed", "ActivationFailed")
 _TONES = {
     "Running": "ok", "RunningAtMaxScale": "ok", "Processing": "busy", "Activating": "busy",
     "Degraded": "bad", "Failed": "bad", "ActivationFailed": "bad", "Stopped": "off", "": "off",
 }  # fmt: skip
-_FAILING_SHARE = 0.05  # of a revision's requests: from here on the overview says so
+_FAILING_SHARE = 0.05  # of a revision's requests: from this share on, the overview mentions it
 _FAILING_PER_S = 0.2
-_RESTING_SHOWN = 5  # inactive revisions of the app's page, until all are asked for
+_RESTING_SHOWN = 5  # inactive revisions on an app's page, until the user asks for all
 
 
 def line(view: AppView, domain: str, quarantined: str = "") -> dict[str, Any]:
@@ -48,7 +48,7 @@ def line(view: AppView, domain: str, quarantined: str = "") -> dict[str, Any]:
 
 
 def _going_on(app: App, view: AppView) -> tuple[Tone, str]:
-    """How an app is doing, in words."""
+    """A sentence about how an app is doing."""
     if app.is_stopped:
         return "off", "stopped"
     if app.restoring:
@@ -74,7 +74,7 @@ def _going_on(app: App, view: AppView) -> tuple[Tone, str]:
 
 
 def failing(app: str, rates: dict[tuple[str, str], Rate]) -> str:
-    """The revision of which clients see the most errors now, in words; empty when all is well."""
+    """A sentence about the revision with most failures now; empty when all is well."""
     bad = [
         (rate.errors, revision)
         for (of, revision), rate in rates.items()
@@ -92,7 +92,7 @@ def _short(revision: str) -> str:
 
 
 def counts(view: AppView, revision: Revision) -> tuple[int, int]:
-    """Replicas that are ready, and that are wanted."""
+    """How many replicas are ready, and how many are wanted."""
     current = [r for r in view.of(revision.name) if not r.is_leaving]
     return sum(r.is_ready for r in current), max(revision.needed, len(current))
 
@@ -100,7 +100,7 @@ def counts(view: AppView, revision: Revision) -> tuple[int, int]:
 def page(
     view: AppView, domain: str, *, with_inactive: bool, quarantined: str = ""
 ) -> dict[str, Any]:
-    """An app with its revisions, newest first, as the console's page of it."""
+    """The console's page of an app, with its revisions, newest first."""
     app = view.app
     assert app is not None
     tone, what = _going_on(app, view)
@@ -124,7 +124,7 @@ def _row(
     view: AppView, app: App, revision: Revision, domain: str, *, has_hosts: bool
 ) -> dict[str, Any]:
     wire = revision_wire(view, revision, domain)
-    del wire["template"]  # long, and only the details show it
+    del wire["template"]  # it is long, and only the details page shows it
     ready, wanted = counts(view, revision)
     if has_hosts:
         wire["fqdn"] = revision_host(revision.name, domain)

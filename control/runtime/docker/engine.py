@@ -8,10 +8,10 @@ from collections.abc import Awaitable
 import aiodocker
 import aiohttp
 
-GONE = (404, 409)  # removed, or being removed
-UNREACHED = 900  # aiodocker's own, where no engine answered
+GONE = (404, 409)  # statuses for a container that is removed or being removed
+UNREACHED = 900  # aiodocker's own status when no engine answered
 _CALL_S = 30.0
-_REMOVALS, _REMOVAL_S = 20, 0.05  # tries, and how much longer each waits than the one before
+_REMOVALS, _REMOVAL_S = 20, 0.05  # tries, and how much longer each pause is than the one before
 
 Filters = dict[str, list[str]]
 
@@ -19,7 +19,7 @@ Filters = dict[str, list[str]]
 def connected(url: str) -> aiodocker.Docker:
     """A client that connects when it is first used."""
     path = url.removeprefix("unix://")
-    # Every watched container holds a connection, so there is no limit to them.
+    # Every watched container holds a connection, so their number is not limited.
     connector: aiohttp.BaseConnector = (
         aiohttp.UnixConnector(path, limit=0) if path != url else aiohttp.TCPConnector(limit=0)
     )
@@ -29,7 +29,7 @@ def connected(url: str) -> aiodocker.Docker:
 
 
 def cause(error: Exception) -> str:
-    """Why an engine was not reached, in the fewest words that there are for it."""
+    """Why the engine was not reached, in as few words as possible."""
     inner = error.__context__ if isinstance(error, aiodocker.DockerError) else error
     while isinstance(inner, aiohttp.ClientConnectorError):
         inner = inner.os_error
@@ -37,7 +37,11 @@ def cause(error: Exception) -> str:
 
 
 async def remove_containers(docker: aiodocker.Docker, filters: Filters) -> None:
-    """Running or not. One that somebody else is removing keeps its name until it is gone."""
+    """Remove containers, running or not.
+
+    The name of a container that somebody else is removing is taken until that is done, so this
+    waits.
+    """
     for n in range(_REMOVALS):
         found = await docker.containers.list(all=True, filters=filters)
         if not found:
@@ -48,7 +52,7 @@ async def remove_containers(docker: aiodocker.Docker, filters: Filters) -> None:
 
 
 async def remove_volumes(docker: aiodocker.Docker, filters: Filters) -> None:
-    """Those that no container uses any more."""
+    """Remove volumes that no container uses any more."""
     for volume in (await docker.volumes.list(filters=filters)).get("Volumes") or []:
         await _unless_gone((await docker.volumes.get(volume["Name"])).delete())
 

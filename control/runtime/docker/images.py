@@ -1,4 +1,4 @@
-"""Getting an image: from the engine if it has it, else from its registry."""
+"""Gets images: from the engine if it has them, else from their registry."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from control.runtime.docker.engine import UNREACHED
 log = logging.getLogger("turnout.control")
 
 _DOCKER_HUB = "docker.io"
-_TELL_S = 1.0  # between two reports: each is a write
+_TELL_S = 1.0  # between two reports, each of which is a write
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image that is here."""
+    """An image that the engine has."""
 
     id: str
-    reference: str  # what to make containers of: the tag, for people, unless it has moved on
+    reference: str  # how to name it in a create: the tag, for people, unless the tag has moved on
 
 
 class Choice:
-    """What revisions are made of: the first replica decides, and the others wait for it.
+    """Pins the images of each revision: its first replica decides, and the others wait for it.
 
     A tag may move between two pulls, and then one revision would run two images.
     """
@@ -56,9 +56,9 @@ class Choice:
 async def _ensured(
     docker: aiodocker.Docker, image: str, launch: Launch, made_of: Mapping[str, str]
 ) -> Found:
-    """The image that a revision was made of, or for its first replica that of now.
+    """The image that the revision is pinned to; for its first replica, the present one.
 
-    Pulled if it is not here. Raises StartFailed.
+    The image is pulled if it is not here. Raises StartFailed.
     """
     known = made_of.get(image)
     here = await id_of(docker, image)
@@ -68,7 +68,7 @@ async def _ensured(
         try:
             await _pull(docker, image, launch)
         except StartFailed as error:
-            if here is None:  # else it may have been built here, and no registry has it
+            if here is None:  # otherwise it may have been built here and be in no registry
                 raise
             log.warning("event=not_pulled replica=%s reason=%r", launch.replica.name, str(error))
             launch.progress(f"{str(error).rstrip('.')}; the one that is here is used.")
@@ -79,9 +79,9 @@ async def _ensured(
 
 
 def _check_may_be_another(launch: Launch, image: str, known: str) -> None:
-    """Who serves goes on with what there is; who is to come back must be what it was.
+    """Allow another image for a revision that serves; refuse it for one that is to come back.
 
-    Raises StartFailed.
+    The first has to go on with what there is; the second must be what it was. Raises StartFailed.
     """
     revision = launch.revision
     log.warning("event=image_gone replica=%s image=%s id=%s", launch.replica.name, image, known)
@@ -95,13 +95,13 @@ def _check_may_be_another(launch: Launch, image: str, known: str) -> None:
 
 
 async def ids(docker: aiodocker.Docker, names: Iterable[str]) -> dict[str, str]:
-    """The ids of those images that are here."""
+    """The ids of those images that the engine has."""
     found = {name: await id_of(docker, name) for name in names}
     return {name: known for name, known in found.items() if known}
 
 
 async def id_of(docker: aiodocker.Docker, image: str) -> str | None:
-    """The id of an image; None if the engine has it not."""
+    """The id of an image; None if the engine does not have it."""
     try:
         return str((await docker.images.inspect(image))["Id"])
     except aiodocker.DockerError as error:
@@ -126,16 +126,17 @@ async def _pull(docker: aiodocker.Docker, image: str, launch: Launch) -> None:
 
 
 class Progress:
-    """Tells now and then how much of an image is here."""
+    """Reports now and then how much of an image has been pulled."""
 
     def __init__(self, image: str, tell: Callable[[str], None]) -> None:
         self._image = image
         self._tell = tell
-        self._layers: dict[str, tuple[int, int]] = {}  # to bytes here, and bytes of it
+        # layer to its bytes here and its bytes in all
+        self._layers: dict[str, tuple[int, int]] = {}
         self._told_at = 0.0
 
     def see(self, line: dict[str, Any]) -> None:
-        """One line of the engine's stream."""
+        """Take in one line of the engine's stream."""
         detail = line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and detail.get("total"):
             self._layers[line["id"]] = (detail["current"], detail["total"])
@@ -154,7 +155,7 @@ class Progress:
 
 
 def _tagged(image: str) -> str:
-    """Without a tag or digest the engine would pull all of them."""
+    """The image with a tag: without tag or digest the engine would pull every tag."""
     last = image.rpartition("/")[2]
     return image if ":" in last or "@" in last else f"{image}:latest"
 
@@ -173,7 +174,7 @@ def _auth(image: str, launch: Launch) -> dict[str, Any] | None:
 
 
 def _registry(image: str, known: tuple[Registry, ...]) -> Registry | None:
-    """Whose credentials an image needs: its first part is a host, else it is Docker Hub's."""
+    """The credentials for an image: those of the host it begins with, or else of Docker Hub."""
     first, slash, _ = image.partition("/")
     is_host = slash and ("." in first or ":" in first or first == "localhost")
     server = first if is_host else _DOCKER_HUB

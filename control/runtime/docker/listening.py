@@ -1,6 +1,6 @@
-"""Which ports the processes of a container listen on: to say that the target port is wrong.
+"""Finds the ports that a container's processes listen on, to detect a wrong target port.
 
-Read from /proc, so only where the engine runs on this host and we may look.
+They are read from /proc, so only where the engine runs on this host and we may read it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 _LISTEN = "0A"
-_ENGINES_DNS = "0B00007F"  # 127.0.0.11, in every container of a network of one's own
+_ENGINES_DNS = "0B00007F"  # 127.0.0.11, which is in every container of a user-defined network
 
 
 def ports(pid: int) -> set[int]:
-    """Listening TCP ports in the network namespace of a process; empty when they are unknown."""
+    """Listening TCP ports in a process's network namespace; empty when unknown."""
     found = set()
     for table in ("tcp", "tcp6"):
         try:
@@ -28,7 +28,7 @@ def ports(pid: int) -> set[int]:
 
 
 def mismatch(pid: int, target: int) -> str:
-    """ACA's sentence for a wrong target port; empty when it is not wrong."""
+    """ACA's sentence for a wrong target port; empty when the port is right or unknown."""
     found = ports(pid)
     if not found or target in found:
         return ""

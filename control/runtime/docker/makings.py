@@ -1,4 +1,4 @@
-"""What an engine is making for a replica: it goes on when nobody waits for its answer any more."""
+"""Requests to make something for a replica, which the engine finishes even if nobody waits."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-_MOST_S = 30.0  # what an engine makes even later is found as a stray
+_MOST_S = 30.0  # what an engine makes later than this is found as a stray
 
 T = TypeVar("T")
 
 
 class Makings:
-    """Calls that outlive a start which is given up, so that what they make can be removed."""
+    """Calls that outlive a cancelled start, so that what they make can be removed."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, asyncio.Task[Any]] = {}
@@ -24,13 +24,13 @@ class Makings:
         return await asyncio.shield(task)
 
     async def over(self, replica: str) -> None:
-        """Wait until nothing more comes of a start that was given up."""
+        """Wait until a cancelled start can make nothing more."""
         task = self._under_way.get(replica)
         if task is not None:
             await asyncio.wait([task], timeout=_MOST_S)
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting for any call."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()

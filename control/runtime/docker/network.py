@@ -10,14 +10,14 @@ import aiodocker
 
 
 class Network:
-    """A network by its name, which the engine lets several have."""
+    """A network found by its name, which the engine allows several networks to have."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._making = asyncio.Lock()
 
     async def ensure(self, docker: aiodocker.Docker) -> None:
-        """Make it once: of two with its name none can be used."""
+        """Make the network once: if two share its name, neither can be used by name."""
         async with self._making:
             found = await self._all(docker)
             if not found:
@@ -28,7 +28,7 @@ class Network:
                     await (await docker.networks.get(double["Id"])).delete()
 
     async def _all(self, docker: aiodocker.Docker) -> list[dict[str, Any]]:
-        """All of that name, oldest first."""
+        """All networks of that name, oldest first."""
         listed = await docker.networks.list(filters={"name": [f"^{self._name}$"]})
         exact = [network for network in listed if network["Name"] == self._name]
         return sorted(exact, key=lambda network: (network["Created"], network["Id"]))

@@ -1,7 +1,7 @@
 """Listens to an engine: that it has gone, that it is back, that somebody paused a container.
 
-One that is told to end may refuse what it is asked for reasons that name anything but that, and
-with no container left there is nobody to wait for: so it is listened to all the time.
+An engine that is shutting down may refuse requests for misleading reasons, and without containers
+no other connection would show it. So this listens all the time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from control.runtime.docker import spec
 log = logging.getLogger("turnout.control")
 
 _RETRY_S = 1.0
-_LONGEST_RETRY_S = 60.0  # between streams that end though the engine is there
+_LONGEST_RETRY_S = 60.0  # between event streams that end although the engine is there
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Presence:
-    """Of one engine; `on_back` is called when it is heard again, with whether it was away."""
+    """The presence of one engine; `on_back(was_away)` is called when it is heard again."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class Presence:
         self._following: asyncio.Task[None] | None = None
 
     def follow(self, docker: aiodocker.Docker) -> None:
-        """Begin to listen to it."""
+        """Begin to listen to the engine."""
         self._following = asyncio.create_task(self._follow(docker))
 
     def missed(self) -> None:
-        """It did not answer to somebody."""
+        """Called when the engine did not answer a request."""
         self._missed.set()
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -71,13 +71,13 @@ class Presence:
             self._missed.clear()
             try:
                 await self._on_back(was_away)
-            except Exception:  # whatever came of it, the next absence is noticed too
+            except Exception:  # whatever happened, the next absence must be noticed, too
                 log.exception("event=engine_back_failed")
 
     async def _is_there(self, docker: aiodocker.Docker, pause_s: float) -> bool:
-        """Whether only the stream has ended, as a proxy before an engine may end any.
+        """Whether only the event stream has ended, as a proxy in front of the engine may end any.
 
-        Asked now and after a pause: one that is told to end answers for a moment.
+        It asks now and after a pause, since an engine that shuts down still answers for a moment.
         """
         if self._missed.is_set() or not await self._answers(docker):
             return False
@@ -93,7 +93,7 @@ class Presence:
         try:
             await asyncio.wait({events, missed}, return_when=asyncio.FIRST_COMPLETED)
             if events.done() and isinstance(events.exception(), aiodocker.DockerError):
-                await missed  # a proxy before the engine lets nobody listen
+                await missed  # a proxy in front of the engine forbids the event stream
         finally:
             tasks = (events, missed, hearing)
             for task in tasks:

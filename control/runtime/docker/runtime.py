@@ -1,7 +1,7 @@
 """Starts, adopts, watches and ends containers.
 
-A replica's containers are found by their labels. Starting is idempotent: what runs is adopted,
-what a crash left half made is removed and made again.
+A replica's containers are found by their labels. Starting is idempotent: what runs is adopted; what
+a crash left half made is removed and made again.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from router.process.engine import advice, engine_url
 log = logging.getLogger("turnout.control")
 
 _EVIDENCE_LINES = 5
-_RETRY_S = 1.0  # while the engine does not answer
-_LOOK_S = 3.0  # a deploy waits for it
+_RETRY_S = 1.0  # pause while the engine does not answer
+_LOOK_S = 3.0  # short, because a deploy waits for the answer
 _Unreachable = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class DockerRuntime:
-    """Runs images that have no scheme of ours."""
+    """Runs images without a scheme of ours."""
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class DockerRuntime:
 
     @property
     def _is_absent(self) -> bool:
-        """Whether there is not even a socket to ask at."""
+        """Whether there is not even a socket to connect to."""
         path = self._url.removeprefix("unix://")
         return path != self._url and not Path(path).exists()
 
     def check(self, template: Template) -> None:
-        """There is an engine, and paths of the host are allowed. Raises Invalid."""
+        """Check that there is an engine, and that host paths are allowed. Raises Invalid."""
         check_words(template)
         if self._is_absent:
             raise Invalid(
@@ -87,7 +87,7 @@ class DockerRuntime:
         spec.check_host_paths(template, self._host_paths)
 
     async def close(self) -> None:
-        """Stop watching; containers go on."""
+        """Stop watching; the containers run on."""
         await self._presence.close()
         await self._makings.close()
         tasks = list(self._watched.values())
@@ -96,7 +96,8 @@ class DockerRuntime:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
-            await self._client.connector.close()  # given by us, so left to us
+            # the client does not close a connector that it was given
+            await self._client.connector.close()
 
     @property
     def _docker(self) -> aiodocker.Docker:
@@ -110,7 +111,7 @@ class DockerRuntime:
     async def start(self, launch: Launch) -> Started:
         """Start a replica's containers, or adopt them. Raises StartFailed.
 
-        Waits for an engine that was there and has gone: that is no failure of the replica.
+        Waits for an engine that was there before: its absence is not the replica's failure.
         """
         away = ""
         while True:
@@ -134,7 +135,7 @@ class DockerRuntime:
             await asyncio.sleep(_RETRY_S)
 
     def _missed(self, error: Exception) -> str:
-        """That the engine does not answer. Raises StartFailed if it never has."""
+        """A sentence about the absent engine. Raises StartFailed if it has never been there."""
         self._presence.missed()
         why = f"({engine.cause(error)}); {advice(error)}"
         away = f"the Docker Engine at {self._url} does not answer {why}."
@@ -165,7 +166,10 @@ class DockerRuntime:
         return self._started(launch, await first.show())
 
     async def _running(self, replica: Replica, wanted: int) -> dict[str, Any] | None:
-        """The main container when all of the replica's containers run already, with its code."""
+        """The main container, if all of the replica's containers run and have its code.
+
+        Else None.
+        """
         found = await self._list(replica.name, states=["running"])
         shown = [await container.show() for container in found]
         main = spec.main_of(shown, replica, wanted)
@@ -178,7 +182,7 @@ class DockerRuntime:
         try:
             address = spec.address_of(shown, target, self._owner)
             ports = {str(port): spec.address_of(shown, port, self._owner) for port in others}
-        except LookupError:  # it ended before it could be looked at; the watch tells why
+        except LookupError:  # it ended before it could be inspected; the watch reports why
             return Started("127.0.0.1:1")
         return Started(address, ports)
 
@@ -226,7 +230,7 @@ class DockerRuntime:
         self._watched[replica] = asyncio.create_task(self._until_one_ends(replica, containers))
 
     async def _until_one_ends(self, replica: str, containers: list[DockerContainer]) -> None:
-        """When one container ends the replica has: the others are ended too, and it is told."""
+        """Wait until one container ends, and with it the replica: end the others and report it."""
         waits = {asyncio.create_task(self._ended(c)): c for c in containers}
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -237,12 +241,12 @@ class DockerRuntime:
         finally:
             for task in waits:
                 task.cancel()
-        if self._watched.get(replica) is asyncio.current_task():  # else it was ended by us
+        if self._watched.get(replica) is asyncio.current_task():  # otherwise we ended it ourselves
             del self._watched[replica]
             self._on_exit(ReplicaName(replica), end)
 
     async def _ended(self, container: DockerContainer) -> Exit:
-        """How a container ended; an engine that is away for a while is waited for."""
+        """How a container ended; waits for an engine that is away for a while."""
         while True:
             try:
                 await container.wait()
@@ -262,7 +266,7 @@ class DockerRuntime:
         )
 
     async def images(self, template: Template) -> dict[str, str]:
-        """The id that each image has now; nothing of an engine that does not answer at once."""
+        """The present id of each image; empty when the engine does not answer at once."""
         if not self._is_absent:
             with contextlib.suppress(aiodocker.DockerError, *_Unreachable):
                 async with asyncio.timeout(_LOOK_S):
@@ -270,7 +274,7 @@ class DockerRuntime:
         return {}
 
     async def hint(self, replica: Replica) -> str:
-        """What is likely wrong with a replica that does not answer."""
+        """The likely reason why a running replica does not answer."""
         try:
             shown = [await c.show() for c in await self._list(replica.name, states=["running"])]
         except (aiodocker.DockerError, *_Unreachable):
@@ -282,9 +286,9 @@ class DockerRuntime:
     # --- ending
 
     async def stop(self, replica: Replica, grace_s: float) -> None:
-        """TERM, wait, KILL, and nothing of it is left; waits for an engine that is away.
+        """Send TERM, wait, KILL, and remove everything; waits for an engine that is away.
 
-        Its start may have been given up anywhere.
+        Its start may have been cancelled at any point.
         """
         self._unwatch(replica.name)
         await self._makings.over(replica.name)
@@ -301,7 +305,7 @@ class DockerRuntime:
             await asyncio.sleep(_RETRY_S)
 
     def _unwatch(self, replica: str) -> None:
-        """What ends from now on was asked for."""
+        """Stop watching: containers that end from now on were asked to."""
         watch = self._watched.pop(replica, None)
         if watch is not None:
             watch.cancel()
@@ -312,7 +316,7 @@ class DockerRuntime:
             await self._remove(replica)
 
     async def _remove(self, replica: str) -> None:
-        """Its containers and volumes, running or not."""
+        """Remove the replica's containers and volumes, running or not."""
         filters = self._owner.filters(replica)
         await engine.remove_containers(self._docker, filters)
         await engine.remove_volumes(self._docker, filters)
@@ -344,7 +348,8 @@ class DockerRuntime:
                 uid = labels.get(spec.UID, "")
                 made_of = images_of.setdefault(name, {})
                 alive[name] = Survivor(uid, is_main and is_running, is_paused, made_of)
-            if (image := facts["Config"]["Image"]) != facts["Image"]:  # else its tag had moved on
+            # otherwise its tag had moved on
+            if (image := facts["Config"]["Image"]) != facts["Image"]:
                 images_of.setdefault(name, {})[image] = facts["Image"]
             if is_running:
                 running.setdefault(name, []).append(container)
@@ -362,7 +367,7 @@ class DockerRuntime:
     # --- logs
 
     async def logs(self, replica: str, tail: int, container: str = "") -> list[str]:
-        """The last lines of one of its containers; of the main one if none is named."""
+        """The last lines of a container's output; of the main one if none is named."""
         try:
             found = await self._find(replica, container)
             return await self._tail(found, tail) if found is not None else []
@@ -370,7 +375,7 @@ class DockerRuntime:
             return []
 
     async def follow(self, replica: str, tail: int, container: str = "") -> AsyncIterator[str]:
-        """Those, and what comes, until it ends."""
+        """The last lines of the output, then new lines until the container ends."""
         try:
             found = await self._find(replica, container)
             if found is None:
@@ -394,4 +399,4 @@ class DockerRuntime:
         return []
 
     def forget(self, replica: str) -> None:
-        """Nothing was kept but what `stop` has removed."""
+        """Does nothing: `stop` has removed everything."""

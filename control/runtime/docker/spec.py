@@ -1,7 +1,8 @@
-"""From a replica to what the Docker Engine is asked to create. Pure.
+"""Turns a replica into what the Docker Engine is asked to create. Pure.
 
-A replica is one container for each of the template's, all in the network namespace of the first.
-Labels say whose they are: nothing is ever found, stopped or removed by its name alone.
+A replica has one container for each of the template's, all in the first one's network namespace.
+Labels say which replica they belong to: nothing is ever found, stopped or removed by its name
+alone.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from control.model.resources import Replica
 from control.model.template import InitContainer, Template, Volume
 from control.runtime.base import Launch
 
-INSTANCE = "turnout.instance"  # id of the store whose replica it is
+INSTANCE = "turnout.instance"  # id of the store that the replica belongs to
 REPLICA = "turnout.replica"
-UID = "turnout.revision-uid"  # whose code it runs
-CONTAINER = "turnout.container"  # its name in the template
+UID = "turnout.revision-uid"  # the revision whose code it runs
+CONTAINER = "turnout.container"  # the container's name in the template
 ROLE = "turnout.role"  # main, side or init
 _LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 
 
 def image_of(image: str) -> str:
-    """The image as the engine knows it; `docker:` only says who runs it."""
+    """The image's name for the engine: `docker:` only chooses the runtime."""
     return image.removeprefix("docker:")
 
 
 def images(template: Template) -> list[str]:
-    """The images that a template's containers are made of, each once."""
+    """The images of a template's containers, each once."""
     programs = (*template.init_containers, *template.containers)
     return list(dict.fromkeys(image_of(program.image) for program in programs))
 
 
 def check_host_paths(template: Template, allowed: Iterable[str]) -> None:
-    """Raises Invalid for a volume of the host's files outside the directories allowed."""
+    """Raise Invalid for a volume of host files outside the allowed directories."""
     for volume in template.volumes:
         source = Path(os.path.normpath(volume.storage_name or "/"))
         is_allowed = any(source.is_relative_to(path) for path in allowed)
@@ -52,36 +53,36 @@ def check_host_paths(template: Template, allowed: Iterable[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose containers these are, and where they live."""
+    """The control plane that containers belong to, and the network they live in."""
 
     instance: str
     network: str
-    is_published: bool = False  # reached at ports of 127.0.0.1, not at addresses of the network
+    is_published: bool = False  # reached at ports of 127.0.0.1 instead of addresses in the network
 
     def labels(self, replica: Replica) -> dict[str, str]:
-        """What marks everything of one replica."""
+        """The labels on everything of one replica."""
         return {INSTANCE: self.instance, REPLICA: replica.name, UID: replica.revision_uid}
 
     def filters(self, replica: str = "") -> dict[str, list[str]]:
-        """To find what is ours, or what is one replica's."""
+        """Filters that find everything of ours, or of one replica."""
         labels = [f"{INSTANCE}={self.instance}"]
         return {"label": [*labels, f"{REPLICA}={replica}"] if replica else labels}
 
 
 def volume_name(replica: str, volume: Volume) -> str:
-    """Of the engine's volume behind an EmptyDir or Secret."""
+    """The name of the engine's volume behind an EmptyDir or Secret."""
     return f"turnout.{replica}.{volume.name}"
 
 
 def container_name(replica: str, container: str, *, is_main: bool) -> str:
-    """What `docker ps` shows: the replica's name, and the container's for the others."""
+    """The name in `docker ps`: the replica's, plus the container's unless it is the main one."""
     return replica if is_main else f"{replica}.{container}"
 
 
 def main_of(shown: list[dict[str, Any]], replica: Replica, wanted: int) -> dict[str, Any] | None:
-    """The main one of a replica's running containers, as the engine shows them.
+    """The main one of a replica's running containers, as the engine lists them.
 
-    None unless there are as many as are wanted, and all run the code of the replica's revision.
+    None unless as many run as are wanted, all with the code of the replica's revision.
     """
     labels = [s["Config"]["Labels"] for s in shown]
     if len(shown) < wanted or any(found.get(UID, "") != replica.revision_uid for found in labels):
@@ -97,17 +98,18 @@ def config_of(
     main_id: str = "",
     reference: str = "",
 ) -> dict[str, Any]:
-    """The body of a create; a side container joins the network of `main_id`.
+    """The body of a create request; a side container joins the network of `main_id`.
 
-    `reference` is what the engine has the image as, when its tag is another's by now.
+    `reference` names the image for the engine when its tag has moved to another.
     """
     replica = launch.replica.name
     host: dict[str, Any] = {
         "LogConfig": _LOGS,
-        "RestartPolicy": {"Name": "no"},  # control decides, and knows why
+        "RestartPolicy": {"Name": "no"},  # the control plane decides about restarts
         "Mounts": list(_mounts(launch, container)),
         "NetworkMode": f"container:{main_id}" if main_id else owner.network,
-        "Init": True,  # reaps zombies, and TERM reaches programs that are not made for pid 1
+        # an init reaps zombies, and TERM reaches programs that are not written to run as pid 1
+        "Init": True,
     }
     resources = container.resources
     if resources is not None and resources.cpu is not None:
@@ -150,7 +152,7 @@ def _mounts(launch: Launch, container: InitContainer) -> Iterable[dict[str, Any]
 
 
 def secret_files(launch: Launch, volume: Volume) -> bytes:
-    """The files of a Secret volume as a tar archive; without a choice, all secrets."""
+    """The files of a Secret volume as a tar archive; all secrets if none are chosen."""
     chosen = {f.path or f.secret_ref: f.secret_ref for f in volume.secrets} or {
         name: name for name in launch.secrets
     }
@@ -165,9 +167,9 @@ def secret_files(launch: Launch, volume: Volume) -> bytes:
 
 
 def address_of(shown: dict[str, Any], port: int, owner: Owner) -> str:
-    """HOST:PORT that a port of a container is reached at. Raises LookupError while there is none.
+    """HOST:PORT at which a port of a container is reached. Raises LookupError while there is none.
 
-    `shown` is what the engine says of it.
+    `shown` is the engine's description of the container.
     """
     settings = shown["NetworkSettings"]
     if owner.is_published:
@@ -180,7 +182,7 @@ def address_of(shown: dict[str, Any], port: int, owner: Owner) -> str:
 
 
 def probe_ports(launch: Launch) -> set[int]:
-    """Ports other than the target's that probes ask."""
+    """Ports other than the target port that probes ask."""
     found = set()
     for container in launch.revision.template.containers:
         for probe in container.probes:
