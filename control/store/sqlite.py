@@ -74,8 +74,7 @@ class Store:
         self._views = {n: replace(v, serial=s) for s, (n, v) in enumerate(views.items(), 1)}
         self._shown = len(self._views)  # the serial of the last view that was shown
         self.trouble = _unwritable(self._damage)  # why the last write failed; empty when it did not
-        # what is on disk, for apps with changes that are only in memory
-        self._unwritten: dict[AppName, AppView] = {}
+        self._unwritten: dict[AppName, AppView] = {}  # what is on disk, where memory is ahead
         self._unwritten_records: deque[Row] = deque(maxlen=_MOST_RECORDS)
         self._writes_soon = False
         self._moved_at = 0  # the number of changes when the log was last moved
@@ -247,8 +246,7 @@ class Store:
         """Rows that bring an app on disk up to date with memory; none if it cannot be encoded."""
         try:
             return rows_of(self._unwritten[name], Write(name, _NOTHING, self.view(name)))
-        # only this app is affected; its view stays in memory
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # of this app alone; its view stays in memory
             log.error("event=not_recorded app=%s reason=%r", name, str(error))
             return ()
 

@@ -166,10 +166,7 @@ class DockerRuntime:
         return self._started(launch, await first.show())
 
     async def _running(self, replica: Replica, wanted: int) -> dict[str, Any] | None:
-        """The main container, if all of the replica's containers run and have its code.
-
-        Else None.
-        """
+        """The main container, if all containers run and have the replica's code; else None."""
         found = await self._list(replica.name, states=["running"])
         shown = [await container.show() for container in found]
         main = spec.main_of(shown, replica, wanted)
