@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config.settings_page import page
 from control.model.states import MOVES
-from control.probes import prober
+from control.probes import defaults
 from control.rules.deploy import MAX_REVISION_NAME
 from router.contract import outcomes
 from router.contract.hosts import APP_NAME, LABEL, MAX_DNS_LABEL
@@ -54,7 +54,7 @@ def test_the_contract_has_the_probes_that_an_ingress_brings() -> None:
     given = {
         probe.type: f"{probe.initial_delay_seconds} | {probe.period_seconds} |"
         f" {probe.timeout_seconds} | {probe.success_threshold} | {probe.failure_threshold}"
-        for probe in prober._DEFAULTS
+        for probe in defaults._DEFAULTS
     }
 
     assert dict(rows) == given
