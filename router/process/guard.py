@@ -25,7 +25,9 @@ from router.process.tokens import Token, Tokens
 
 _SLASHES = re.compile("/+")  # az doubles some slashes
 _BODY_S = 30.0
+_MOST_WITHOUT_TOKEN = 16384  # bytes: strangers' bodies are kept until they are whole
 _PACKED = "The body has a Content-Encoding; send it as it is."
+_LARGE = "Without a token a body has at most %d bytes, and a Content-Length that says how many."
 _NOT_JSON = "The body is %s; send it as Content-Type: application/json."
 
 
@@ -94,6 +96,9 @@ async def _of_its_body(request: web.Request, *, may_be_form: bool) -> Refusal | 
     """
     if not request.body_exists:
         return None
+    length = request.content_length
+    if TOKEN not in request and (length is None or length > _MOST_WITHOUT_TOKEN):
+        return Refusal(413, "RequestTooLarge", _LARGE % _MOST_WITHOUT_TOKEN)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         return Refusal(415, "UnsupportedMediaType", _PACKED)
     try:

@@ -92,6 +92,18 @@ def test_health_and_metrics_are_open_unless_they_are_protected(
         assert ask(protected, "GET", "/metrics", **protected.authorization) == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/session", "/healthz"])
+def test_a_stranger_has_no_large_body_kept_for_him(closed: Turnout, path: str) -> None:
+    host, _, port = closed.facts["admin"].rpartition(":")
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    for length in ("Content-Length: 1000000", "Transfer-Encoding: chunked"):
+        with socket.create_connection((host, int(port)), timeout=10) as sock:
+            sock.sendall(f"{head}{length}\r\n\r\n".encode())  # and nothing of it
+            assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
+    wrong = b'{"token": "%s"}' % (b"x" * 1000)
+    assert ask(closed, "POST", "/v1/session", wrong, Content_Type="application/json") == 401
+
+
 def test_a_page_cannot_write_though_its_browser_would_send_it(control: Turnout) -> None:
     body = json.dumps(SHELL).encode()
     plain, token = {"Content_Type": "text/plain"}, control.authorization
