@@ -50,11 +50,14 @@ compiled:
 	cd $(COMPILED) && TURNOUT_PURE=0 $(BIN)/pip install --disable-pip-version-check -q --no-deps -e .
 	@cd $(COMPILED) && $(BIN)/turnout version
 
-# what a router does, unit, conformance, fuzz and system tests, against the compiled build
+# what a router does, unit, conformance, fuzz and system tests, against the compiled build; the
+# other system tests ask the API and the command, of which nothing is compiled
+ROUTED := $(patsubst %,tests/system/test_%.py,router_alone under_load in_flight upgrade crash \
+    ends failures abuse slots trust descriptors refused_table listening log_limits door)
 test-compiled: compiled
 	$(BIN)/python -m tests.prerequisites
 	@$(MAKE) --no-print-directory -C $(COMPILED) unit
-	cd $(COMPILED) && $(BIN)/pytest $(SYSTEM) --ignore=tests/docker
+	cd $(COMPILED) && $(BIN)/pytest $(SYSTEM) $(ROUTED)
 
 bench: compiled $(VENV)/.installed-test
 	cd $(COMPILED) && $(BIN)/python -m benchmarks --beside "interpreted=$(CURDIR)" $(ARGS)
