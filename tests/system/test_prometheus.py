@@ -22,13 +22,15 @@ from tests.support.turnout import Turnout, environment, provisioned, template, u
 
 SHIPPED = Path(__file__).parents[2] / "config" / "prometheus"
 CANARY = {"app": "shop", "revision": "shop--v2"}
-# What stays empty while nothing waits, is retried, probed in vain, started again or set aside.
+# What stays empty while nothing waits, is retried, probed in vain, started again, set aside or
+# traced.
 QUIET = {
     "turnout_requests_queued",
     "turnout_retries_total",
     "turnout_probe_failures_total",
     "turnout_replica_restarts_total",
     "turnout_quarantined",
+    "turnout_spans_total",
 }
 
 
