@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 from aiohttp import web
 
 from control.api.apps import app_answer
-from control.api.keys import CHANGES, PUBLISHER
+from control.api.keys import CHANGES, PUBLISHER, TOKENS
 from control.api.wire import bodies
 from control.api.wire.caller import answer, caller_of
 from control.api.wire.names import app_of, replica_of, revision_of
@@ -21,9 +22,10 @@ from control.model.kinds import NO_LABEL, Model, folded
 from control.model.resources import AppView, Revision
 from control.model.schema import Label
 from control.model.template import Template
-from router.process.guard import waits
+from router.process.guard import TOKEN, waits
 
 _MAX_TAIL = 1000
+_TOKEN_S = 1.0  # a stream that goes on asks so often whether its token still counts
 
 
 class TargetLabel(Model):
@@ -135,7 +137,12 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     lines = changes.read.follow(replica, int(tail), container)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
+    token, known_at = request.get(TOKEN), time.monotonic()
     with contextlib.suppress(ConnectionError):  # the client closes when it has read enough
         async for line in lines:
+            if token is not None and time.monotonic() - known_at > _TOKEN_S:
+                if request.app[TOKENS].holder(token.value) is None:
+                    break
+                known_at = time.monotonic()
             await response.write(line.encode() + b"\n")
     return response

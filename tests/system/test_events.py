@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +115,43 @@ def test_a_stream_ends_with_its_token(state: Path) -> None:
             tokens.write_text("ann write one\n")
             said = {name for name, _ in stream.events()}  # it ends, at its next word
             assert said <= {"apps", "rates"}
+
+
+def test_a_log_that_is_followed_ends_with_its_token(state: Path) -> None:
+    tokens = state / "tokens"
+    tokens.write_text("ann write one\nbob read two\n")
+    settings = {
+        "admin": "127.0.0.1:0",
+        "state": state / "s",
+        "token_file": tokens,
+        "on_exit": "stop",
+    }
+    with Turnout("control", **settings) as control:
+
+        def ask(method: str, path: str, body: Any = None) -> Any:
+            data = json.dumps(body).encode() if body is not None else None
+            headers = {"Authorization": "Bearer one", "Content-Type": "application/json"}
+            url = f"http://{control.facts['admin']}{path}"
+            request = urllib.request.Request(url, data, headers, method=method)
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.loads(response.read())
+
+        command = [sys.executable, "-uc", "import time\nwhile not time.sleep(0.1): print('line')"]
+        container = {"name": "main", "image": "process:", "command": command}
+        template = {"revisionSuffix": "v1", "containers": [container]}
+        ask("PUT", "/v1/apps/shop", BODY | {"template": template})
+        path = "/v1/apps/shop/revisions/shop--v1/replicas"
+        name = until(lambda: [r["name"] for r in ask("GET", path)["value"]])[0]
+        until(lambda: ask("GET", f"{path}/{name}/logs")["lines"])
+        connection = http.client.HTTPConnection(control.facts["admin"], timeout=30)
+        with contextlib.closing(connection):
+            headers = {"Authorization": "Bearer two"}
+            connection.request("GET", f"{path}/{name}/logs?follow=true", headers=headers)
+            response = connection.getresponse()
+            assert response.readline() == b"line\n"
+            tokens.write_text("ann write one\n")
+            while response.readline():
+                pass
 
 
 def test_rates_come_every_second_while_somebody_looks(up: Turnout) -> None:
