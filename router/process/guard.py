@@ -81,10 +81,13 @@ def waits(request: web.Request) -> None:
 
 def _of_a_page(request: web.Request, known: Collection[str]) -> Refusal | None:
     fields = request.headers
+    # A link on any page may lead to the console: its shell is the same for everybody, and a page
+    # that opens it as a document cannot read it (Fetch Metadata: only browsers say `document`).
+    is_link = request.path == "/" and fields.getall("Sec-Fetch-Dest", []) == ["document"]
     return of_a_page(
         fields.getall("Host", []),
         fields.getall("Origin", []),
-        fields.getall("Sec-Fetch-Site", []),
+        [] if is_link and request.method == "GET" else fields.getall("Sec-Fetch-Site", []),
         known=known,
         sockname=request.get_extra_info("sockname"),
     )

@@ -82,6 +82,15 @@ def test_a_browser_reads_about_the_api_and_another_sites_page_does_not(
     assert ask(control, "GET", path, Host="rebound.example") == 421
 
 
+def test_a_link_on_any_page_leads_to_the_console_and_nothing_else_of_it(control: Turnout) -> None:
+    followed = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}
+    assert ask(control, "GET", "/", **followed) == 200
+    assert ask(control, "GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="iframe") == 403
+    assert ask(control, "GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="empty") == 403
+    assert ask(control, "POST", "/", **followed) == 403
+    assert ask(control, "GET", "/v1/apps", **followed, **control.authorization) == 403
+
+
 def test_health_and_metrics_are_open_unless_they_are_protected(
     control: Turnout, state: Path
 ) -> None:
