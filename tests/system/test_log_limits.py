@@ -19,8 +19,8 @@ from tests.system.test_router_alone import a_replica, metric, text
 PRELUDE = """
 import json, os, resource, socket, sys, time
 from pathlib import Path
-from router import errors
-from router.access_log import AccessLog
+from router.contract.outcomes import HOST_NOT_FOUND
+from router.forwarding.access_log import AccessLog
 
 target = Path(sys.argv[1])
 pairs = []
@@ -41,7 +41,7 @@ def unharmed():
             pass
 
 def say(client):
-    log.add_unreadable(client, errors.HOST_NOT_FOUND)
+    log.add_unreadable(client, HOST_NOT_FOUND)
     log.flush()
 
 def until(what):

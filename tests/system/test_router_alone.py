@@ -98,10 +98,10 @@ def test_a_changed_file_is_taken_and_a_bad_one_refused_whole(routed: Routed) -> 
     until(lambda: router.get("shop.localhost")[2] == "two")
 
     file.write_text(text(v1, v2, weights=(60, 100)))
-    router.read_until(b"event=table_refused.*\n")
-    assert b"line 2: revisions" in router.stderr or b"the weights sum to 160" in router.stderr
+    # of a file that is written in place, its first instant may be refused as well
+    router.read_until(b"event=table_refused.*(line 2: revisions|the weights sum to 160)")
     assert router.get("shop.localhost")[2] == "two"
-    until(lambda: metric(router, 'turnout_table_reloads_total{result="failure"}') == 1)
+    until(lambda: metric(router, 'turnout_table_reloads_total{result="failure"}') >= 1)
 
     beside = file.with_name("new.toml")
     beside.write_text(text(v1, v2))
