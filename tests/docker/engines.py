@@ -25,7 +25,6 @@ from tests.support.turnout import until
 # `cat` ends with the pipe to it, that is, with the test run.
 _ROOM = "mount -t tmpfs tmpfs /run && ip link set lo up && echo ready && exec cat"
 _PROGRAMS = ("docker", "dockerd", "ip", "unshare", "nsenter")
-_STARTS = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -126,23 +125,14 @@ class Engine:
             os.close(before)
 
     def start(self) -> None:
-        """Start it, or again; returns when it answers.
-
-        It gives its own containerd fifteen seconds, which a busy machine may take: so, again.
-        """
-        for _ in range(_STARTS):
-            if self._is_started():
-                return
-            for pid in filter(_is_containerd, self._left()):
-                os.kill(pid, signal.SIGKILL)  # or it would keep the next one from its files
-        raise AssertionError(self._said())
-
-    def _is_started(self) -> bool:
+        """Start it, or again; returns when it answers."""
         mark = os.environ.get("TEST_MARK")  # of the test's own processes; an engine outlives them
         environment = {k: v for k, v in os.environ.items() if k != "TEST_MARK"}
         folders = environment["PATH"].split(":")
         environment["PATH"] = ":".join(folder for folder in folders if folder != mark)
-        places = ("--data-root", str(self._data), "--exec-root", str(self.root / "exec"),
+        # Its sockets have the engine's own /run for their short name: beneath a test's folder they
+        # would be longer than a socket's name may be, and it would wait for itself in vain.
+        places = ("--data-root", str(self._data), "--exec-root", "/run/engine",
                   "--pidfile", str(self.root / "pid"))  # fmt: skip
         hosts = ("--host", self.host, "--host", "unix:///run/docker.sock")
         self._process = subprocess.Popen(
@@ -151,7 +141,7 @@ class Engine:
         )  # fmt: skip
         process = self._process
         until(lambda: process.poll() is not None or self._answers(), timeout_s=60)
-        return process.poll() is None
+        assert process.poll() is None, self._said()
 
     def _said(self) -> str:
         return (self.root / "log").read_text()[-2000:]
@@ -189,14 +179,6 @@ class Engine:
         return subprocess.run(
             ["docker", *args], input=data, env=environment, capture_output=True, check=False
         )
-
-
-def _is_containerd(pid: int) -> bool:
-    """And not one of its shims, which hold containers."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text() == "containerd\n"
-    except OSError:
-        return False
 
 
 def _mounts_of(pid: int) -> int:
