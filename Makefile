@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-QUICK := -n auto --maxprocesses=4 -m "not system" --ignore=tests/system --ignore=tests/docker
-# one more than there are cores: these tests wait a quarter of their time
-SYSTEM := -n $(shell expr $$(nproc) + 1) --maxprocesses=5 --dist loadfile -m system
+# One process more than there are cores: tests wait a quarter of their time and more.
+TOGETHER := -n $(shell expr $$(nproc) + 1) --maxprocesses=5
+QUICK := $(TOGETHER) --dist worksteal -m "not system" --ignore=tests/system --ignore=tests/docker
+SYSTEM := $(TOGETHER) --dist loadfile -m system
 
 # Tests start hundreds of processes, each of which would compile the same modules again.
 test unit coverage: export PYTHONDONTWRITEBYTECODE =
