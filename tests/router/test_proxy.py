@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 
 import pytest
 
+from router.contract.snapshot import App
 from router.ingress.http1 import ClientConnection
 from router.routing.stats import RevisionStats
 from tests.support.abuse.meter import forget_peak, memory_mib
@@ -195,19 +197,25 @@ async def test_when_every_replica_refuses_the_answer_says_so() -> None:
 
 
 async def test_another_revision_of_the_split_stands_in_for_a_dead_one() -> None:
-    async with Origin() as dead:
-        pass
-    async with Origin() as alive:
-        split = an_app(
-            a_revision("v1", 50, endpoints=[dead.address]),
-            a_revision("v2", 50, endpoints=[alive.address]),
-        )
-        async with running(split) as edge:
-            client = await edge.client()
-            for _ in range(20):
-                assert (await client.get())[1] == b"ok"
-            head, _ = await client.get(host="shop--v1.localhost")
-            assert head.startswith(b"HTTP/1.1 502")
+    dead = socket.socket()  # bound, so that nobody else gets the port, and not listening
+    dead.bind(("127.0.0.1", 0))
+    with dead:
+        at = f"127.0.0.1:{dead.getsockname()[1]}"
+        async with Origin() as alive:
+            split = an_app(
+                a_revision("v1", 50, endpoints=[at]),
+                a_revision("v2", 50, endpoints=[alive.address]),
+            )
+            await stands_in(split)
+
+
+async def stands_in(split: App) -> None:
+    async with running(split) as edge:
+        client = await edge.client()
+        for _ in range(20):
+            assert (await client.get())[1] == b"ok"
+        head, _ = await client.get(host="shop--v1.localhost")
+        assert head.startswith(b"HTTP/1.1 502")
 
 
 async def test_a_stale_connection_does_not_surface() -> None:
